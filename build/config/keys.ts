@@ -1,0 +1,451 @@
+import { z } from 'zod';
+import { contains, isUnicast, normalAddress, parseInterface, parseNetwork4, PRIVATE4 } from './net.js';
+import type { Interface, Network4 } from './net.js';
+import { reservedReason } from './reserved.js';
+
+/** What a key of build.cfg is: its documentation, its default, and how its text becomes a value. */
+export interface Key<T = unknown> {
+  readonly group: string;
+  /** The documentation, as lines for build.cfg.example; the first is a sentence of its own. */
+  readonly doc: readonly string[];
+  /** The text that stands for the key where nobody sets it. */
+  readonly fallback: string;
+  readonly schema: z.ZodType<T, string>;
+}
+
+type Check = { readonly message: string; readonly fix: string };
+
+/** A value that is read from text; the reader returns the value, or says which rule the text breaks. */
+function text<T>(read: (text: string) => { readonly value: T } | Check): z.ZodType<T, string> {
+  return z.string().transform((input, context) => {
+    const result = read(input.trim());
+    if ('value' in result) return result.value;
+    context.issues.push({ code: 'custom', message: result.message, input, params: { fix: result.fix } });
+    return z.NEVER;
+  });
+}
+
+function oneOf<const T extends readonly string[]>(...choices: T): z.ZodType<T[number], string> {
+  const list = choices.map((choice) => `"${choice}"`).join(', ');
+  return text((input) =>
+    choices.includes(input)
+      ? { value: input }
+      : { message: `must be one of ${list}`, fix: `write one of ${list}` },
+  );
+}
+
+const yesNo = text<boolean>((input) =>
+  input === 'yes' || input === 'no'
+    ? { value: input === 'yes' }
+    : { message: 'must be "yes" or "no"', fix: 'write "yes" or "no"' },
+);
+
+/** Longest assistant or tenant name: an interface name has 15 bytes (IFNAMSIZ - 1, net/if.h), one is the digit. */
+export const NAME_MAX = 14;
+
+function readName(input: string): { value: string } | Check {
+  if (!/^[a-z](?:[a-z0-9]*[a-z])?$/.test(input) || input.length > NAME_MAX) {
+    return {
+      message: `must be 1 to ${NAME_MAX} lower-case letters and digits, beginning and ending with a letter: "<name>0" becomes an interface name of at most 15 bytes`,
+      fix: 'choose a short plain name, such as "clawdie"',
+    };
+  }
+  const reason = reservedReason(input);
+  if (reason !== undefined) {
+    return { message: `cannot be "${input}": that ${reason}`, fix: 'choose another name, such as "clawdie"' };
+  }
+  return { value: input };
+}
+
+function readNetwork(input: string, longest: number, shortest: number): { value: Network4 } | Check {
+  const network = parseNetwork4(input);
+  if (!network) {
+    return {
+      message: 'must be an IPv4 network with its host bits zero',
+      fix: 'write it as "192.168.100.0/24"',
+    };
+  }
+  if (network.prefix < shortest || network.prefix > longest) {
+    const want = shortest === longest ? `a /${shortest}` : `between /${shortest} and /${longest}`;
+    return { message: `must be ${want} network, not a /${network.prefix}`, fix: `choose ${want} network` };
+  }
+  if (!PRIVATE4.some((outer) => contains(outer, network))) {
+    return {
+      message: 'must be a private network of RFC 1918',
+      fix: 'choose from 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16',
+    };
+  }
+  return { value: network };
+}
+
+/** A further tenant of the host: its name, and its network where build.cfg names one. */
+export interface TenantEntry {
+  readonly name: string;
+  readonly net?: Network4;
+}
+
+/** The static address of the internet side. */
+export interface StaticWan {
+  readonly kind: 'static';
+  readonly interface: Interface;
+  readonly gateway: string;
+}
+
+function readWan(
+  input: string,
+  family: 4 | 6,
+  words: readonly string[],
+): { value: string | StaticWan } | Check {
+  if (words.includes(input)) return { value: input };
+  const sample = family === 4 ? '203.0.113.10/24 203.0.113.1' : '2001:db8::10/64 fe80::1';
+  const rule = `must be ${words.map((word) => `"${word}"`).join(', ')} or "address/prefix gateway"`;
+  const [interfaceText = '', gatewayText = '', ...rest] = input.split(/\s+/);
+  const fix = `write "${words[0] ?? ''}", or as in "${sample}"`;
+  if (rest.length > 0 || gatewayText === '') return { message: rule, fix };
+  const parsed = parseInterface(interfaceText, family);
+  const gateway = normalAddress(gatewayText, family);
+  if (!parsed || gateway === undefined) return { message: `${rule}, both of IPv${family}`, fix };
+  if (!isUnicast(parsed.address) || !isUnicast(gateway)) {
+    return { message: 'must name unicast addresses', fix };
+  }
+  if (parsed.address === gateway) return { message: 'has one address for the host and its gateway', fix };
+  return { value: { kind: 'static', interface: parsed, gateway } };
+}
+
+const KEY_TYPES =
+  /^(?:ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)|sk-ssh-ed25519@openssh\.com|sk-ecdsa-sha2-nistp256@openssh\.com)$/;
+
+/** Reads one line of an authorized_keys file (sshd(8)), without options: type, base64, comment. */
+function readPublicKey(line: string): { value: string } | Check {
+  const [type = '', body = '', ...comment] = line.split(/\s+/);
+  const fix = 'paste the line of a .pub file, or write "@path/to/key.pub"';
+  if (/PRIVATE KEY/.test(line)) return { message: 'holds a private key', fix: 'use the .pub file beside it' };
+  if (!KEY_TYPES.test(type)) return { message: 'holds a line that is no OpenSSH public key', fix };
+  if (!/^[A-Za-z0-9+/]+={0,3}$/.test(body))
+    return { message: 'holds a key whose base64 part is damaged', fix };
+  const blob = Uint8Array.from(atob(padded(body)), (char) => char.charCodeAt(0));
+  const length = blob.length < 4 ? 0 : new DataView(blob.buffer).getUint32(0);
+  const inner = new TextDecoder().decode(blob.subarray(4, 4 + length));
+  if (inner !== type || blob.length < 4 + length + 32) {
+    return { message: `holds a key that says ${type} but is not one, or is cut short`, fix };
+  }
+  return { value: [type, body, ...comment].join(' ') };
+}
+
+/** atob() refuses what is not padded to a multiple of four. */
+function padded(base64: string): string {
+  const bare = base64.replace(/=+$/, '');
+  return bare.length % 4 === 1 ? '' : bare + '='.repeat((4 - (bare.length % 4)) % 4);
+}
+
+/** A list whose items are separated by blanks, commas or new lines. */
+function list<T>(
+  read: (item: string) => { readonly value: T } | Check,
+  most: number,
+): z.ZodType<readonly T[], string> {
+  return text((input) => {
+    const values: T[] = [];
+    const seen = new Set<string>();
+    for (const item of input.split(/[\s,]+/).filter((part) => part !== '')) {
+      if (seen.has(item)) return { message: `names ${item} twice`, fix: 'remove one of them' };
+      seen.add(item);
+      const result = read(item);
+      if (!('value' in result)) return { message: `${result.message} (here: ${item})`, fix: result.fix };
+      values.push(result.value);
+    }
+    if (values.length > most)
+      return { message: `has ${values.length} entries, ${most} at most`, fix: 'remove some' };
+    return { value: values };
+  });
+}
+
+const path = text<string | undefined>((input) => ({ value: input === '' ? undefined : input }));
+
+function key<T>(
+  group: string,
+  fallback: string,
+  schema: z.ZodType<T, string>,
+  ...doc: readonly string[]
+): Key<T> {
+  return { group, fallback, schema, doc };
+}
+
+const HTTP_URL = /^https?:\/\/[^\s/?#@]+(?:\/[^\s?#]*)?$/i;
+
+const hostLabel = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/i;
+
+/** Every key of build.cfg, in the order of build.cfg.example. */
+export const KEYS = {
+  ASSISTANT_NAME: key(
+    'Identity',
+    'clawdie',
+    text(readName),
+    'Name of the assistant that lives on the instance.',
+    'It names the loopback of plain jails (<name>0) and the pf table <name>_jails; the bridge is always warden0.',
+  ),
+  HOSTNAME: key(
+    'Identity',
+    '',
+    text<string>((input) => {
+      const good =
+        input === '' || (input.length <= 253 && input.split('.').every((label) => hostLabel.test(label)));
+      return good
+        ? { value: input.toLowerCase() }
+        : {
+            message: 'must be a host name (RFC 1123): letters, digits and - in labels of 1 to 63',
+            fix: 'write it as "agent.example.org"',
+          };
+    }),
+    'Host name of the instance. Empty: ASSISTANT_NAME.',
+  ),
+  TIMEZONE: key(
+    'Identity',
+    'UTC',
+    text<string>((input) => {
+      const fix = 'write a name of the tz database, such as "UTC" or "Europe/Ljubljana"';
+      if (!/^[A-Z][A-Za-z0-9_+-]*(?:\/[A-Z][A-Za-z0-9_+-]*){0,2}$/.test(input)) {
+        return { message: 'must be a name of the tz database', fix };
+      }
+      try {
+        new Intl.DateTimeFormat('en', { timeZone: input });
+        return { value: input };
+      } catch {
+        return { message: `names no time zone that is known: ${input}`, fix };
+      }
+    }),
+    'Time zone of the instance, by its name in the tz database.',
+  ),
+
+  FREEBSD_VERSION: key(
+    'Release',
+    '15.1-RELEASE',
+    text<string>((input) =>
+      /^[1-9][0-9]\.[0-9](?:-(?:RELEASE|BETA[1-9]|RC[1-9]|STABLE|CURRENT))(?:-p[0-9]{1,2})?$/.test(input)
+        ? { value: input }
+        : { message: 'must be the name of a FreeBSD release', fix: 'write it as "15.1-RELEASE"' },
+    ),
+    'FreeBSD release that the image is made of.',
+  ),
+  ARCH: key('Release', 'amd64', oneOf('amd64'), 'Architecture of the image. Only amd64 so far.'),
+  FREEBSD_DIST: key(
+    'Release',
+    'mirror',
+    text<string>((input) =>
+      input === '' || (/^[a-z][a-z0-9+.-]*:/i.test(input) && !HTTP_URL.test(input))
+        ? {
+            message:
+              'must be "mirror", "sample", a folder, or an http(s) URL without user, query or fragment',
+            fix: 'write "mirror", or the folder or URL that holds MANIFEST, base.txz and kernel.txz',
+          }
+        : { value: input },
+    ),
+    'Where the release sets (MANIFEST, base.txz, kernel.txz) come from:',
+    '"mirror" (FREEBSD_MIRROR), a folder (relative to this file), a URL, or "sample": the stand-in that the project',
+    'makes itself, which boots to a message and holds no FreeBSD.',
+  ),
+  FREEBSD_MIRROR: key(
+    'Release',
+    'https://download.freebsd.org',
+    text<string>((input) =>
+      HTTP_URL.test(input) && URL.canParse(input)
+        ? { value: input.replace(/\/+$/, '') }
+        : {
+            message: 'must be an http(s) URL without user, query or fragment',
+            fix: 'write it as "https://download.freebsd.org"',
+          },
+    ),
+    'Mirror for FREEBSD_DIST="mirror"; the sets are under <mirror>/releases/<arch>/<arch>/<version>/.',
+  ),
+  FREEBSD_MANIFEST_SHA256: key(
+    'Release',
+    '',
+    text<string | undefined>((input) =>
+      input === '' || /^[0-9a-f]{64}$/i.test(input)
+        ? { value: input === '' ? undefined : input.toLowerCase() }
+        : {
+            message: 'must be a SHA-256 sum: 64 hexadecimal digits',
+            fix: 'take it from "sha256sum MANIFEST" on a copy that you trust',
+          },
+    ),
+    'SHA-256 of the MANIFEST of a release whose sums the project does not know: one that you built, or a new one.',
+    'Empty: the release has to be one that the project knows.',
+  ),
+  PROFILE: key(
+    'Release',
+    'standard',
+    oneOf('minimal', 'standard', 'full'),
+    'How much of the base system the image holds: "minimal" (what the instance runs on),',
+    '"standard" (with rescue, ZFS tools and bhyve) or "full" (with manual pages and compiler).',
+  ),
+
+  SSH_AUTHORIZED_KEYS: key(
+    'Access',
+    '',
+    text<readonly string[]>((input) => {
+      const lines = input.split('\n').map((line) => line.trim());
+      const keys: string[] = [];
+      for (const line of lines.filter((entry) => entry !== '' && !entry.startsWith('#'))) {
+        const result = readPublicKey(line);
+        if (!('value' in result)) return result;
+        keys.push(result.value);
+      }
+      return { value: keys };
+    }),
+    'Public keys that may log in as root over SSH, one a line; "@file" takes the lines of a file beside this one.',
+    'An image needs a key or ROOT_PASSWORD_HASH: one that nobody can log in to is refused.',
+  ),
+  SSH_PASSWORD_AUTH: key('Access', 'no', yesNo, 'Whether SSH takes passwords too. Needs ROOT_PASSWORD_HASH.'),
+  ROOT_PASSWORD_HASH: key(
+    'Access',
+    '',
+    text<string | undefined>((input) => {
+      if (input === '') return { value: undefined };
+      const fix = `make one with "openssl passwd -6", and put it in single quotes`;
+      if (/^\$6\$(?:rounds=[0-9]{4,9}\$)?[./A-Za-z0-9]{1,16}\$[./A-Za-z0-9]{86}$/.test(input))
+        return { value: input };
+      if (/^\$2[aby]\$(?:0[89]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}$/.test(input)) return { value: input };
+      if (/^\$5\$|^\$1\$|^[./A-Za-z0-9]{13}$/.test(input))
+        return { message: 'is of a kind that is too weak', fix };
+      return { message: 'must be a password hash of crypt(3): SHA-512 ($6$) or bcrypt ($2b$)', fix };
+    }),
+    'Password hash of root for the console (and for SSH with SSH_PASSWORD_AUTH), in single quotes.',
+    'Empty: no password opens root. There is never a default password.',
+  ),
+
+  EXT_IF: key(
+    'Network',
+    'auto',
+    text<string>((input) =>
+      input === 'auto' || /^[a-z][a-z0-9_]{0,13}[0-9]$/.test(input)
+        ? { value: input }
+        : { message: 'must be "auto" or the name of an interface, such as "vtnet0"', fix: 'write "auto"' },
+    ),
+    'Interface that faces the internet. "auto" asks the routing table at every boot.',
+  ),
+  WAN_IPV4: key(
+    'Network',
+    'dhcp',
+    text<'dhcp' | StaticWan>((input) => readWan(input, 4, ['dhcp']) as { value: 'dhcp' | StaticWan } | Check),
+    'IPv4 of the internet side: "dhcp", or "address/prefix gateway".',
+  ),
+  WAN_IPV6: key(
+    'Network',
+    'slaac',
+    text<'slaac' | 'off' | StaticWan>(
+      (input) => readWan(input, 6, ['slaac', 'off']) as { value: 'slaac' | 'off' | StaticWan } | Check,
+    ),
+    'IPv6 of the internet side: "slaac", "off", or "address/prefix gateway".',
+  ),
+  DNS: key(
+    'Network',
+    '',
+    list<string>((item) => {
+      const address = normalAddress(item);
+      return address === undefined
+        ? { message: 'must be IP addresses', fix: 'write it as "9.9.9.9 2620:fe::fe"' }
+        : { value: address };
+    }, 3),
+    'Name servers, up to three addresses. Empty: those that DHCP or router advertisements name.',
+  ),
+  HTTP: key('Network', 'yes', yesNo, 'Whether the internet reaches port 80 (certificate renewals).'),
+  HTTPS: key('Network', 'yes', yesNo, 'Whether the internet reaches port 443 (agent UI).'),
+  ICMP_ECHO: key('Network', 'no', yesNo, 'Whether the host answers ping from the internet.'),
+
+  AGENT_NET: key(
+    'Jails',
+    '192.168.100.0/24',
+    text((input) => readNetwork(input, 24, 24)),
+    'The /24 of this deployment on warden0; the host is its .1.',
+  ),
+  JAIL_SUPERNET: key(
+    'Jails',
+    '192.168.0.0/16',
+    text((input) => readNetwork(input, 24, 8)),
+    'The pool that AGENT_NET and the nets of further tenants are taken from; NAT covers all of it.',
+  ),
+  TENANTS: key(
+    'Jails',
+    '',
+    list<TenantEntry>((item) => {
+      const [name = '', netText, ...rest] = item.split('=');
+      const named = readName(name);
+      if (!('value' in named)) return named;
+      if (netText === undefined) return { value: { name } };
+      const net =
+        rest.length > 0
+          ? { message: 'must be "name" or "name=network"', fix: 'write it as "natasha=192.168.101.0/24"' }
+          : readNetwork(netText, 24, 24);
+      return 'value' in net ? { value: { name, net: net.value } } : net;
+    }, 64),
+    'Further tenants of the host, each on a bridge of its own (warden1, warden2, …): "natasha clawd".',
+    'Each gets the next free /24 of the pool, or the one it names: "natasha=192.168.101.0/24".',
+  ),
+  JAIL_NETWORK: key(
+    'Jails',
+    'plain',
+    oneOf('plain', 'vnet'),
+    'Network of new jails: "plain" (an address on the loopback; the default, and the first stage)',
+    'or "vnet" (a network stack of its own on warden0).',
+  ),
+  JAIL_HOST_PORTS: key(
+    'Jails',
+    '',
+    list<string>(
+      (item) =>
+        /^(?:[1-9][0-9]{0,4})\/(?:tcp|udp)$/.test(item) && Number(item.split('/')[0]) <= 65535
+          ? { value: item }
+          : { message: 'must be port/tcp or port/udp', fix: 'write it as "53/udp 53/tcp"' },
+      32,
+    ),
+    'Services of the host that jails may reach: "53/udp 53/tcp". Empty: none.',
+  ),
+  PACKAGES: key(
+    'Jails',
+    '',
+    list<string>(
+      (item) =>
+        /^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$/.test(item)
+          ? { value: item }
+          : { message: 'must be package names', fix: 'write it as "bastille tailscale"' },
+      200,
+    ),
+    'Packages that the first boot installs with pkg(8).',
+  ),
+
+  TAILSCALE: key(
+    'Tailscale and operator',
+    'off',
+    oneOf('off', 'host', 'subnet', 'jail'),
+    '"off", "host" (the host has the tailnet identity), "subnet" (it also advertises AGENT_NET)',
+    'or "jail" (each jail is a node of its own).',
+  ),
+  TAILSCALE_AUTHKEY_FILE: key(
+    'Tailscale and operator',
+    '',
+    path,
+    'File with the auth key for the first "tailscale up" (relative to this file). The image then holds a secret.',
+  ),
+  GLASSPANE: key(
+    'Tailscale and operator',
+    'no',
+    yesNo,
+    'Whether operators may watch over VNC (port 5900), over the tailnet only. Needs TAILSCALE.',
+  ),
+  CONSOLE: key(
+    'Tailscale and operator',
+    'both',
+    oneOf('serial', 'video', 'both'),
+    'Consoles that offer a login: "serial" (the first serial line, 115200), "video" or "both".',
+    'Messages of the boot go to both.',
+  ),
+} as const;
+
+export type KeyName = keyof typeof KEYS;
+
+export const KEY_NAMES = Object.keys(KEYS) as readonly KeyName[];
+
+/** Keys whose values never reach a log, a build record or a world-readable file. */
+export const SECRET_KEYS: readonly KeyName[] = ['ROOT_PASSWORD_HASH'];
+
+/** A configuration: every key with its value. */
+export type Config = { readonly [K in KeyName]: z.output<(typeof KEYS)[K]['schema']> };

@@ -1,0 +1,33 @@
+/**
+ * Names that an assistant cannot have, because `<name>0` or `<name>_jails` would be something else on FreeBSD.
+ * Interfaces: if_clone(9) cloners and NIC drivers of amd64 GENERIC (section 4 of the manual, FreeBSD 15).
+ */
+const INTERFACES =
+  'lo em igb igc ix ixl ixv ice iavf re rl bge bce bnxt bxe vtnet vmx hn xn nfe msk sk sis ste sge stge vr vge xl fxp dc ' +
+  'ale alc age ae axe axge cdce cdceem ure urndis usie ue ue muge smsc aue rue udav mos kue ipheth ' +
+  'cxgb cxgbe cxl cc ccv t3 t4 t5 t6 mlx mce mlxen mlxenet oce qlxgb qlxgbe qlnxe sfxge gve ena mana ena et lge lagg vlan ' +
+  'bridge epair tap tun vmnet vxlan wg gif gre stf ipsec enc pflog pfsync pflow carp edsc disc faith ng ngeth ppp sl plip ' +
+  'wlan ath iwm iwn iwx iwi ipw wpi ral rum run rtwn rsu urtw urtwn uath upgt zyd bwi bwn malo mwl mtw ovpn infracfg ib ipoib ' +
+  'netmap vale ifb usbus fwe fwip ntb_transport dummynet me hostap rtw rtwlan iwlwifi';
+
+const OURS = 'warden tailscale egress clawdiefw bruteforce rdr bastille jail jails host internet tailnet';
+const PF =
+  'all any self no on in out from to port pass block match rdr nat binat anchor table set scrub queue quick keep state inet inet6 ' +
+  'log user group flags tag tagged route label rtable ruleset reply drop return persist const urpf group fragment';
+const SYSTEM =
+  'root toor daemon operator bin tty kmem games news man sshd nobody www pf unbound proxy freebsd localhost wheel';
+
+const REASONS = new Map<string, string>();
+for (const [words, reason] of [
+  [SYSTEM, 'is a user, a group or a host name of the base system'],
+  [PF, 'is a word of pf.conf(5)'],
+  [INTERFACES, 'is the name of a FreeBSD network driver'],
+  [OURS, 'is a name the image itself uses'],
+] as const) {
+  for (const word of words.split(' ')) REASONS.set(word, reason);
+}
+
+/** Why an assistant or a tenant cannot have this name, or undefined if it can. */
+export function reservedReason(name: string): string | undefined {
+  return REASONS.get(name);
+}

@@ -1,0 +1,139 @@
+import { closest, distance } from 'fastest-levenshtein';
+import { KEY_NAMES, KEYS } from './keys.js';
+import type { Config, KeyName } from './keys.js';
+import { parse } from './parse.js';
+import type { Place } from './parse.js';
+import type { Finding } from './report.js';
+import { crossCheck } from './rules.js';
+
+/** Where a value came from. */
+export type Origin = 'default' | 'preset' | 'file' | 'environment' | 'command line';
+
+/** One value as text, with where it stands. */
+export interface Setting {
+  readonly key: string;
+  readonly value: string;
+  readonly origin: Origin;
+  /** What a message calls the origin: the file's name, `environment`, `command line`. */
+  readonly from: string;
+  readonly place?: Place;
+  readonly keyPlace?: Place;
+}
+
+export interface Resolved {
+  readonly config: Config;
+  /** The text and the origin of every key. */
+  readonly settings: Readonly<Record<KeyName, Setting>>;
+}
+
+/** The layers a configuration is made of; later ones win: file, preset, environment, command line. */
+export interface Layers {
+  /** What the program itself sets, and what a message calls that. */
+  readonly preset?: { readonly from: string; readonly values: Readonly<Record<string, string>> };
+  readonly file: { readonly name: string; readonly text: string };
+  /** Only variables that begin with `CLAWDIE_`; the prefix is not part of the key. */
+  readonly environment: Readonly<Record<string, string>>;
+  readonly commandLine: Readonly<Record<string, string>>;
+  /** Turns a value that names files (`@file`) into their content; adapters supply it. */
+  readonly expand?: (
+    key: KeyName,
+    value: string,
+  ) => { readonly value: string } | { readonly message: string; readonly fix: string };
+}
+
+/**
+ * Makes a configuration of its layers. Every problem of every layer is found in one go; with any, there is no
+ * configuration. Never throws.
+ */
+export function resolve(layers: Layers): {
+  readonly resolved?: Resolved;
+  readonly findings: readonly Finding[];
+} {
+  const findings: Finding[] = [];
+  const parsed = parse(layers.file.text);
+  findings.push(...parsed.flaws.map((flaw) => ({ ...flaw, origin: layers.file.name })));
+
+  const given: Setting[] = [
+    ...parsed.entries.map((entry) => ({
+      key: entry.key,
+      value: entry.value,
+      origin: 'file' as const,
+      from: layers.file.name,
+      place: entry.place,
+      keyPlace: entry.keyPlace,
+    })),
+    ...Object.entries(layers.preset?.values ?? {}).map(([key, value]) => ({
+      key,
+      value,
+      origin: 'preset' as const,
+      from: layers.preset?.from ?? '',
+    })),
+    ...Object.entries(layers.environment).map(([key, value]) => ({
+      key,
+      value,
+      origin: 'environment' as const,
+      from: `environment, CLAWDIE_${key}`,
+    })),
+    ...Object.entries(layers.commandLine).map(([key, value]) => ({
+      key,
+      value,
+      origin: 'command line' as const,
+      from: `command line, --set ${key}`,
+    })),
+  ];
+
+  const settings = Object.fromEntries(
+    KEY_NAMES.map((key) => [key, { key, value: KEYS[key].fallback, origin: 'default', from: 'default' }]),
+  ) as unknown as Record<KeyName, Setting>;
+  for (const setting of given) {
+    if (isKey(setting.key)) settings[setting.key] = setting;
+    else findings.push(unknownKey(setting));
+  }
+
+  const values: Partial<Record<KeyName, unknown>> = {};
+  for (const key of KEY_NAMES) {
+    const setting = settings[key];
+    const where = { origin: setting.from, ...(setting.place && { place: setting.place }) };
+    const expanded = layers.expand?.(key, setting.value) ?? { value: setting.value };
+    if (!('value' in expanded)) {
+      findings.push({ ...where, message: `${key}: ${expanded.message}`, fix: expanded.fix });
+      continue;
+    }
+    const result = KEYS[key].schema.safeParse(expanded.value);
+    if (result.success) values[key] = result.data;
+    else {
+      for (const issue of result.error.issues) {
+        const fix = issue.code === 'custom' ? String(issue.params?.['fix'] ?? '') : '';
+        findings.push({ ...where, message: `${key} ${issue.message}`, fix });
+      }
+    }
+  }
+
+  for (const breach of crossCheck(values as Partial<Config>)) {
+    const setting = settings[breach.key];
+    findings.push({
+      origin: setting.from === 'default' ? layers.file.name : setting.from,
+      message: breach.message,
+      fix: breach.fix,
+      ...(setting.place && { place: setting.place }),
+    });
+  }
+  findings.sort((a, b) => (a.place?.line ?? Infinity) - (b.place?.line ?? Infinity) || 0);
+  if (findings.length > 0) return { findings };
+  return { resolved: { config: values as Config, settings }, findings };
+}
+
+function isKey(key: string): key is KeyName {
+  return Object.hasOwn(KEYS, key);
+}
+
+function unknownKey(setting: Setting): Finding {
+  const near = closest(setting.key.toUpperCase(), [...KEY_NAMES]);
+  const close = distance(setting.key.toUpperCase(), near) <= Math.max(2, Math.floor(near.length / 3));
+  return {
+    origin: setting.from,
+    message: `there is no key ${setting.key}`,
+    fix: close ? `did you mean ${near}?` : 'see build.cfg.example for the keys that there are',
+    ...(setting.keyPlace && { place: setting.keyPlace }),
+  };
+}

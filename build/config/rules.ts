@@ -1,0 +1,121 @@
+import type { Config, KeyName } from './keys.js';
+import { contains, formatNetwork4, overlaps, toNumber } from './net.js';
+import type { Network4 } from './net.js';
+import { assignTenants } from './tenants.js';
+
+/** A rule between keys that a configuration breaks; `key` is the one to look at. */
+export interface Breach {
+  readonly key: KeyName;
+  readonly message: string;
+  readonly fix: string;
+}
+
+/**
+ * Checks the rules between keys. Takes what values there are: a rule whose keys did not all parse is passed over,
+ * since their own messages come first.
+ */
+export function crossCheck(c: Partial<Config>): readonly Breach[] {
+  const breaches: Breach[] = [];
+  const add = (key: KeyName, message: string, fix: string): void => void breaches.push({ key, message, fix });
+
+  if (
+    c.SSH_AUTHORIZED_KEYS?.length === 0 &&
+    'ROOT_PASSWORD_HASH' in c &&
+    c.ROOT_PASSWORD_HASH === undefined &&
+    c.FREEBSD_DIST !== 'sample'
+  ) {
+    add(
+      'SSH_AUTHORIZED_KEYS',
+      'nobody could log in to this image: there is no SSH_AUTHORIZED_KEYS and no ROOT_PASSWORD_HASH',
+      'set SSH_AUTHORIZED_KEYS to your public key, for instance "@/root/.ssh/id_ed25519.pub"',
+    );
+  }
+  if (c.SSH_PASSWORD_AUTH === true && 'ROOT_PASSWORD_HASH' in c && c.ROOT_PASSWORD_HASH === undefined) {
+    add(
+      'SSH_PASSWORD_AUTH',
+      'SSH_PASSWORD_AUTH is "yes", but there is no ROOT_PASSWORD_HASH that a password could match',
+      'set ROOT_PASSWORD_HASH, or SSH_PASSWORD_AUTH="no"',
+    );
+  }
+  if (c.GLASSPANE === true && c.TAILSCALE === 'off') {
+    add(
+      'GLASSPANE',
+      'GLASSPANE is "yes", but operators reach it over the tailnet only and TAILSCALE is "off"',
+      'set TAILSCALE="host", or GLASSPANE="no"',
+    );
+  }
+  if (c.TAILSCALE === 'off' && c.TAILSCALE_AUTHKEY_FILE !== undefined) {
+    add(
+      'TAILSCALE_AUTHKEY_FILE',
+      'TAILSCALE_AUTHKEY_FILE is set, but TAILSCALE is "off"',
+      'set TAILSCALE, or take the key out of the image',
+    );
+  }
+  networks(c, add);
+  wan(c, add);
+  return breaches;
+}
+
+type Add = (key: KeyName, message: string, fix: string) => void;
+
+function networks(c: Partial<Config>, add: Add): void {
+  const { AGENT_NET: agent, JAIL_SUPERNET: pool, TENANTS: tenants } = c;
+  if (!agent || !pool) return;
+  if (!contains(pool, agent)) {
+    add(
+      'AGENT_NET',
+      `AGENT_NET ${formatNetwork4(agent)} is not in JAIL_SUPERNET ${formatNetwork4(pool)}: NAT would not cover it`,
+      'choose a /24 of JAIL_SUPERNET, or widen JAIL_SUPERNET',
+    );
+    return;
+  }
+  if (!tenants || c.ASSISTANT_NAME === undefined) return;
+  const result = assignTenants(c.ASSISTANT_NAME, agent, pool, tenants);
+  if ('message' in result) add('TENANTS', result.message, result.fix);
+}
+
+function wan(c: Partial<Config>, add: Add): void {
+  const { WAN_IPV4: v4, WAN_IPV6: v6, JAIL_SUPERNET: pool } = c;
+  if (typeof v4 === 'object') {
+    const address = toNumber(v4.interface.address) ?? 0;
+    const size = 2 ** (32 - v4.interface.prefix);
+    const net: Network4 = { base: address - (address % size), prefix: v4.interface.prefix };
+    const gateway = toNumber(v4.gateway) ?? 0;
+    if (pool && overlaps(pool, net)) {
+      add(
+        'WAN_IPV4',
+        `the network of WAN_IPV4 (${formatNetwork4(net)}) overlaps JAIL_SUPERNET (${formatNetwork4(pool)}), whose addresses are dropped on the internet side`,
+        'choose another JAIL_SUPERNET',
+      );
+    }
+    // A /31 or /32 has no network or broadcast address; providers use them with a gateway outside.
+    if (net.prefix <= 30 && (gateway < net.base || gateway >= net.base + size)) {
+      add(
+        'WAN_IPV4',
+        `the gateway ${v4.gateway} is not in ${formatNetwork4(net)}`,
+        'check the address, the prefix length and the gateway that your provider gave you',
+      );
+    }
+    if (net.prefix <= 30 && (address === net.base || address === net.base + size - 1)) {
+      add(
+        'WAN_IPV4',
+        `${v4.interface.address} is the network or broadcast address of ${formatNetwork4(net)}`,
+        'check the address that your provider gave you',
+      );
+    }
+    if (c.DNS?.length === 0) {
+      add(
+        'DNS',
+        'DNS is empty, and with a static WAN_IPV4 nothing else names a name server',
+        'set DNS, for instance "9.9.9.9 149.112.112.112"',
+      );
+    }
+  }
+  if (typeof v6 === 'object' && v6.gateway.startsWith('fe80:') && c.EXT_IF === 'auto') {
+    add(
+      'EXT_IF',
+      'the gateway of WAN_IPV6 is a link-local address, which needs the interface that it is on',
+      'set EXT_IF to the name of the interface, for instance "vtnet0"',
+    );
+  }
+}
