@@ -1,0 +1,67 @@
+import { randomBytes } from 'node:crypto';
+import { chmod, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { codeOf, messageOf, UserError } from '../error.js';
+
+/** A name beside the final one for a file that is being written; `.part` files are never final. */
+export function partialName(path: string): string {
+  return join(dirname(path), `.${basename(path)}.${process.pid}-${randomBytes(4).toString('hex')}.part`);
+}
+
+/**
+ * Writes a file whole or not at all: to a name beside it, synced, then renamed. `mode` is set whatever the umask.
+ *
+ * @throws UserError if it cannot be written; the file then stands as it stood.
+ */
+export async function writeFileAtomic(path: string, data: string | Uint8Array, mode: number): Promise<void> {
+  const part = partialName(path);
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    const file = await open(part, 'wx', mode & 0o600 ? 0o600 : mode);
+    try {
+      await file.writeFile(data);
+      await file.chmod(mode);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(part, path);
+  } catch (error) {
+    await rm(part, { force: true });
+    throw writeError(path, error);
+  }
+}
+
+/** What a failed write is to the person who reads it. */
+export function writeError(path: string, error: unknown): Error {
+  const fixes: Readonly<Record<string, string>> = {
+    ENOSPC: 'Free some space on that file system, or choose another folder.',
+    EDQUOT: 'Your quota is used up: free some space, or choose another folder.',
+    EROFS: 'That file system is mounted read-only: choose another folder.',
+    EACCES: 'You may not write there: choose another folder, or have its permissions changed.',
+    EPERM: 'You may not write there: choose another folder, or have its permissions changed.',
+    ENOTDIR: 'A part of that path is a file where a folder is needed: choose another folder.',
+  };
+  const fix = fixes[codeOf(error)];
+  if (fix === undefined) return error instanceof Error ? error : new Error(messageOf(error));
+  return new UserError(`Writing ${path} failed: ${messageOf(error)}.`, fix, { cause: error });
+}
+
+/** Whether there is something at the path. */
+export async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** Makes a folder that only its owner can look into, if it is not there. */
+export async function makePrivateFolder(path: string): Promise<void> {
+  await mkdir(path, { recursive: true });
+  await chmod(path, 0o700);
+}
+
+/** Removes a tree even where it holds folders that their owner may not write to. */
+export async function removeTree(path: string): Promise<void> {
+  await rm(path, { recursive: true, force: true, maxRetries: 3 });
+}

@@ -1,0 +1,30 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+
+/** SHA-256 of text or bytes, in hexadecimal. */
+export function sha256(data: string | Uint8Array): string {
+  return createHash('sha256').update(data).digest('hex');
+}
+
+/** SHA-256 of a file, in hexadecimal; `onBytes` hears how many bytes were read since the last call. */
+export async function sha256File(
+  path: string,
+  options: { readonly onBytes?: (count: number) => void; readonly signal?: AbortSignal } = {},
+): Promise<string> {
+  const hash = createHash('sha256');
+  const stream = createReadStream(path, {
+    highWaterMark: 1024 * 1024,
+    ...(options.signal && { signal: options.signal }),
+  });
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    hash.update(chunk);
+    options.onBytes?.(chunk.length);
+  }
+  return hash.digest('hex');
+}
+
+/** SHA-256 of a small file, read whole. */
+export async function sha256Small(path: string): Promise<string> {
+  return sha256(await readFile(path));
+}

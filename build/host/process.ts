@@ -1,0 +1,147 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcessByStdio } from 'node:child_process';
+import type { Readable } from 'node:stream';
+import { $ } from 'zx';
+import { UserError } from '../error.js';
+import { shellQuote } from '../quote.js';
+
+/** Locale and time zone that every tool runs under: the same bytes on every host. */
+const FIXED_ENVIRONMENT = { LC_ALL: 'C', LANG: 'C', TZ: 'UTC' };
+
+export interface RunOptions {
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+  readonly input?: string;
+}
+
+/** How a command ended that was allowed to fail; `code` is null where a signal ended it. */
+export interface Outcome {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+// FreeBSD has no bash in its base system: zx is to use the shell that is everywhere.
+const shell = $({
+  shell: '/bin/sh',
+  prefix: '',
+  quote: shellQuote,
+  nothrow: true,
+  quiet: true,
+  detached: false,
+});
+
+/** Runs a command to its end and gives what it printed, whatever its exit code. For small outputs. */
+export async function attempt(command: readonly string[], options: RunOptions = {}): Promise<Outcome> {
+  const running = shell({
+    env: { ...process.env, ...FIXED_ENVIRONMENT, ...options.env },
+    ...(options.cwd !== undefined && { cwd: options.cwd }),
+    ...(options.signal && { signal: options.signal }),
+    ...(options.input !== undefined && { input: options.input }),
+  })`${command}`;
+  const output = await running;
+  options.signal?.throwIfAborted();
+  return { code: output.exitCode, stdout: output.stdout, stderr: output.stderr };
+}
+
+/**
+ * Runs a command to its end and gives what it printed.
+ *
+ * @param purpose what is being done, as in `making the UFS image`
+ * @throws UserError that says what was being done, the command, its exit code and the last lines it printed.
+ */
+export async function run(
+  purpose: string,
+  command: readonly string[],
+  options: RunOptions = {},
+): Promise<string> {
+  const outcome = await attempt(command, options);
+  if (outcome.code !== 0) throw commandError(purpose, command, outcome);
+  return outcome.stdout;
+}
+
+/** A failed command as a sentence. */
+export function commandError(purpose: string, command: readonly string[], outcome: Outcome): UserError {
+  const said = (outcome.stderr.trim() || outcome.stdout.trim()).split('\n').slice(-8);
+  const ending = outcome.code === null ? 'was ended by a signal' : `failed with exit code ${outcome.code}`;
+  const words =
+    said.join('') === '' ? 'It said nothing.' : `It said:\n${said.map((line) => `    ${line}`).join('\n')}`;
+  const fix = /no space left/i.test(outcome.stderr)
+    ? 'Free some space on that file system, or choose another folder.'
+    : undefined;
+  return new UserError(
+    `${purpose}: ${shellQuote(command[0] ?? '')} ${ending}. ${words}\n  Command: ${command.map(shellQuote).join(' ')}`,
+    fix,
+  );
+}
+
+/** A running command whose standard output is a stream of bytes. */
+export interface ByteStream {
+  readonly stdout: Readable;
+  /** Resolves once the command ended well; rejects with a UserError otherwise. */
+  readonly done: Promise<void>;
+  kill(): void;
+}
+
+/**
+ * Starts a command that turns a file into a stream of bytes. Not through zx, which keeps all that a command prints:
+ * here that would be the whole release.
+ */
+export function streamFrom(
+  purpose: string,
+  command: readonly string[],
+  stdin: number,
+  signal?: AbortSignal,
+): ByteStream {
+  const [file = '', ...args] = command;
+  const child = spawn(file, args, {
+    stdio: [stdin, 'pipe', 'pipe'],
+    env: { ...process.env, ...FIXED_ENVIRONMENT },
+    ...(signal && { signal }),
+  }) as unknown as ChildProcessByStdio<null, Readable, Readable>;
+  return { stdout: child.stdout, done: ended(purpose, command, child), kill: () => child.kill() };
+}
+
+/**
+ * Runs a command between two open files, and tells `onTick` every 100 ms (for progress).
+ *
+ * @throws UserError as run() does.
+ */
+export async function runBetween(
+  purpose: string,
+  command: readonly string[],
+  files: { readonly stdin: number; readonly stdout: number },
+  options: { readonly signal?: AbortSignal; readonly onTick?: () => void } = {},
+): Promise<void> {
+  const [file = '', ...args] = command;
+  const child = spawn(file, args, {
+    stdio: [files.stdin, files.stdout, 'pipe'],
+    env: { ...process.env, ...FIXED_ENVIRONMENT },
+    ...(options.signal && { signal: options.signal }),
+  }) as unknown as ChildProcessByStdio<null, null, Readable>;
+  const timer = options.onTick && setInterval(options.onTick, 100);
+  try {
+    await ended(purpose, command, child);
+  } finally {
+    clearInterval(timer);
+  }
+}
+
+function ended(
+  purpose: string,
+  command: readonly string[],
+  child: ChildProcessByStdio<null, Readable | null, Readable>,
+): Promise<void> {
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr = (stderr + text).slice(-4096);
+  });
+  return new Promise<void>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code) => {
+      if (code === 0) resolve();
+      else reject(commandError(purpose, command, { code, stdout: '', stderr }));
+    });
+  });
+}
