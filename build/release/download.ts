@@ -1,0 +1,252 @@
+import { createHash } from 'node:crypto';
+import type { Hash } from 'node:crypto';
+import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { messageOf, UserError } from '../error.js';
+import { writeError } from '../host/files.js';
+import { sha256 } from '../host/hash.js';
+
+/** What a download tells while it runs: bytes that are there, and bytes in all where the server says so. */
+export type OnProgress = (done: number, total: number | undefined) => void;
+
+export interface DownloadOptions {
+  readonly signal?: AbortSignal;
+  readonly onProgress?: OnProgress;
+  /** How often a broken transfer is taken up again. */
+  readonly retries?: number;
+  /** Milliseconds without a byte after which a transfer counts as broken. */
+  readonly stallAfter?: number;
+  /** Milliseconds before the first new try; each further one waits twice as long. */
+  readonly retryDelay?: number;
+}
+
+/** No release set is larger: a server that sends more is not serving one. Bytes. */
+const MOST_BYTES = 8 * 1024 ** 3;
+/** No MANIFEST is larger. Bytes. */
+const MOST_TEXT = 1024 * 1024;
+
+/** What the network did: worth another try, unlike an answer that would be the same again. */
+class Transient extends Error {}
+
+/**
+ * Downloads a file to `path`, which appears only once its SHA-256 is the expected one. What was transferred before
+ * is kept in `path.part` and taken up again (RFC 9110, range requests), in this run or a later one.
+ *
+ * @throws UserError if the server does not have it, cannot be reached, or serves other bytes (these are removed).
+ */
+export async function download(
+  url: string,
+  path: string,
+  expected: string,
+  options: DownloadOptions = {},
+): Promise<void> {
+  const part = `${path}.part`;
+  const retries = options.retries ?? 5;
+  await mkdir(dirname(path), { recursive: true });
+  for (let attempt = 0; ; attempt++) {
+    try {
+      const { sum, resumed } = await transfer(url, part, options);
+      if (sum === expected) {
+        await rename(part, path);
+        return;
+      }
+      await rm(part, { force: true });
+      // An old part may be of another file: only a transfer from the start proves the server wrong.
+      if (resumed && attempt < retries) continue;
+      throw new UserError(
+        `Downloading ${url}: the file's SHA-256 is ${sum}, not ${expected}. It was altered or damaged and has been removed.`,
+        'Try another FREEBSD_MIRROR; if that serves the same bytes, do not use the release.',
+      );
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      if (!(error instanceof Transient)) throw writeError(part, error);
+      if (attempt >= retries) {
+        throw new UserError(
+          `Downloading ${url} failed ${retries + 1} times: ${error.message}.`,
+          'Check the network and FREEBSD_MIRROR, then run the same command again: it goes on where it stopped.',
+        );
+      }
+      await sleep((options.retryDelay ?? 1000) * 2 ** attempt, undefined, {
+        ...(options.signal && { signal: options.signal }),
+      });
+    }
+  }
+}
+
+async function transfer(
+  url: string,
+  part: string,
+  options: DownloadOptions,
+): Promise<{ sum: string; resumed: boolean }> {
+  const file = await open(part, 'a+', 0o600);
+  try {
+    const present = (await file.stat()).size;
+    const response = await request(url, present, options);
+    let from = 0;
+    if (response.status === 206 && rangeStart(response) === present) from = present;
+    else if (response.status === 416 && present > 0) {
+      await file.truncate(0);
+      throw new Transient('what was there before is not a beginning of it');
+    } else if (response.status !== 200) throw refused(url, response);
+    if (from === 0) await file.truncate(0);
+
+    const hash = createHash('sha256');
+    await hashStart(file, from, hash);
+    const length = Number(response.headers.get('content-length') ?? NaN);
+    const total =
+      Number.isFinite(length) && !response.headers.has('content-encoding') ? from + length : undefined;
+    let done = from;
+    options.onProgress?.(done, total);
+    for await (const chunk of body(response, options)) {
+      hash.update(chunk);
+      await file.appendFile(chunk);
+      done += chunk.length;
+      if (done > MOST_BYTES)
+        throw new UserError(
+          `Downloading ${url}: the server sends more than any release set has.`,
+          'Check FREEBSD_MIRROR or FREEBSD_DIST.',
+        );
+      options.onProgress?.(done, total);
+    }
+    if (total !== undefined && done < total)
+      throw new Transient(`the connection ended after ${done} of ${total} bytes`);
+    await file.sync();
+    return { sum: hash.digest('hex'), resumed: from > 0 };
+  } finally {
+    await file.close();
+  }
+}
+
+async function hashStart(
+  file: {
+    read(buffer: Buffer, offset: number, length: number, position: number): Promise<{ bytesRead: number }>;
+  },
+  length: number,
+  hash: Hash,
+): Promise<void> {
+  const buffer = Buffer.allocUnsafe(1024 * 1024);
+  for (let at = 0; at < length;) {
+    const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, length - at), at);
+    if (bytesRead === 0) return;
+    hash.update(buffer.subarray(0, bytesRead));
+    at += bytesRead;
+  }
+}
+
+/**
+ * Downloads a MANIFEST as text. `expected` is its SHA-256, where it is known.
+ *
+ * @throws UserError as download() does, and if it is larger than 1 MiB.
+ */
+export async function downloadText(
+  url: string,
+  expected: string | undefined,
+  options: DownloadOptions = {},
+): Promise<string> {
+  const retries = options.retries ?? 5;
+  for (let attempt = 0; ; attempt++) {
+    try {
+      const response = await request(url, 0, options);
+      if (response.status !== 200) throw refused(url, response);
+      const chunks: Uint8Array[] = [];
+      let size = 0;
+      for await (const chunk of body(response, options)) {
+        size += chunk.length;
+        if (size > MOST_TEXT)
+          throw new UserError(
+            `Downloading ${url}: this is no MANIFEST, it is larger than 1 MiB.`,
+            'Check FREEBSD_MIRROR or FREEBSD_DIST.',
+          );
+        chunks.push(chunk);
+      }
+      const bytes = Buffer.concat(chunks);
+      const sum = sha256(bytes);
+      if (expected !== undefined && sum !== expected) {
+        throw new UserError(
+          `Downloading ${url}: the file's SHA-256 is ${sum}, not ${expected}.`,
+          'Check FREEBSD_MANIFEST_SHA256, or try another mirror.',
+        );
+      }
+      return bytes.toString('utf8');
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      if (!(error instanceof Transient)) throw error;
+      if (attempt >= retries) {
+        throw new UserError(
+          `Downloading ${url} failed ${retries + 1} times: ${error.message}.`,
+          'Check the network and FREEBSD_MIRROR.',
+        );
+      }
+      await sleep((options.retryDelay ?? 1000) * 2 ** attempt, undefined, {
+        ...(options.signal && { signal: options.signal }),
+      });
+    }
+  }
+}
+
+async function request(url: string, from: number, options: DownloadOptions): Promise<Response> {
+  const silent = new AbortController();
+  // Until the headers are there; the body has a limit of its own.
+  const timer = setTimeout(() => {
+    silent.abort(new Error('the server did not answer'));
+  }, options.stallAfter ?? 30_000);
+  try {
+    return await fetch(url, {
+      // Compressed transfers would make ranges and lengths those of other bytes.
+      headers: { 'accept-encoding': 'identity', ...(from > 0 && { range: `bytes=${from}-` }) },
+      signal: options.signal ? AbortSignal.any([options.signal, silent.signal]) : silent.signal,
+    });
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    throw new Transient(reason(error));
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function* body(response: Response, options: DownloadOptions): AsyncGenerator<Uint8Array> {
+  if (!response.body) return;
+  const reader = response.body.getReader();
+  try {
+    for (;;) {
+      const limit = new AbortController();
+      const stalled = sleep(options.stallAfter ?? 30_000, 'stalled' as const, { signal: limit.signal }).catch(
+        () => 'stalled' as const,
+      );
+      const result = await Promise.race([reader.read(), stalled]).finally(() => {
+        limit.abort();
+      });
+      if (result === 'stalled') throw new Transient('the server stopped sending');
+      if (result.done) return;
+      yield result.value;
+    }
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    throw error instanceof UserError || error instanceof Transient ? error : new Transient(reason(error));
+  } finally {
+    await reader.cancel().catch(() => undefined);
+  }
+}
+
+function rangeStart(response: Response): number | undefined {
+  const start = /^bytes (\d+)-/.exec(response.headers.get('content-range') ?? '')?.[1];
+  return start === undefined ? undefined : Number(start);
+}
+
+function refused(url: string, response: Response): Error {
+  if (response.status >= 500 || response.status === 429 || response.status === 408) {
+    return new Transient(`the server answered ${response.status} ${response.statusText}`);
+  }
+  return new UserError(
+    `Downloading ${url}: the server answered ${response.status} ${response.statusText}.`,
+    response.status === 404
+      ? 'Check FREEBSD_VERSION and FREEBSD_MIRROR: this server does not have that release.'
+      : 'Check FREEBSD_MIRROR or FREEBSD_DIST.',
+  );
+}
+
+function reason(error: unknown): string {
+  const cause = error instanceof Error ? error.cause : undefined;
+  return cause instanceof Error ? messageOf(cause) : messageOf(error);
+}

@@ -1,0 +1,226 @@
+import { open, readFile, stat } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { isAbsolute, join, resolve as resolvePath } from 'node:path';
+import type { Config } from '../config/keys.js';
+import { InputError, messageOf, UserError } from '../error.js';
+import { exists, removeTree } from '../host/files.js';
+import { sha256, sha256File } from '../host/hash.js';
+import { download, downloadText } from './download.js';
+import type { DownloadOptions } from './download.js';
+import { parseManifest, SETS, sumsOf } from './manifest.js';
+import type { SetName, Sums } from './manifest.js';
+import { knownReleases, pinnedSums } from './pins.js';
+import { SAMPLE_ID, writeSample } from './sample/sample.js';
+
+/** What obtaining a release may use: the folder for downloads, and who hears of the progress. */
+export interface ObtainContext {
+  readonly folder: string;
+  readonly signal: AbortSignal;
+  readonly note: (text: string) => void;
+  readonly progress: (label: string, done: number, total: number | undefined) => void;
+  /** Passed on to downloads; tests make them impatient. */
+  readonly download?: DownloadOptions;
+}
+
+/** Release sets that were checked, byte for byte; the archives are open, so that what was checked is what is read. */
+export interface CheckedRelease {
+  readonly sums: Sums;
+  readonly archives: Readonly<Record<SetName, FileHandle>>;
+  readonly paths: Readonly<Record<SetName, string>>;
+  close(): Promise<void>;
+}
+
+/** A release, identified before anything of it is read. */
+export interface Release {
+  /** Stands for the bytes of the release in cache keys: two with one id hold the same bytes. */
+  readonly id: string;
+  readonly sample: boolean;
+  /** Where it comes from, for people and records. */
+  readonly from: string;
+  /** How its bytes came to be trusted. */
+  readonly trust: 'pinned' | 'FREEBSD_MANIFEST_SHA256' | 'made here';
+  obtain(context: ObtainContext): Promise<CheckedRelease>;
+}
+
+/**
+ * Finds out which release a configuration means. `folder` is where relative paths begin: that of build.cfg. Reads
+ * at most the MANIFEST of a local folder; no network.
+ *
+ * @throws InputError if the release is neither known nor vouched for, or the folder is not one of release sets.
+ */
+export async function resolveRelease(config: Config, folder: string): Promise<Release> {
+  const {
+    FREEBSD_DIST: dist,
+    FREEBSD_VERSION: version,
+    ARCH: arch,
+    FREEBSD_MANIFEST_SHA256: vouched,
+  } = config;
+  if (dist === 'sample') return sampleRelease();
+
+  const pinned = vouched === undefined ? pinnedSums(arch, version) : undefined;
+  if (vouched === undefined && !pinned) {
+    throw new InputError(
+      `The sums of FreeBSD ${version} for ${arch} are not known to this project (known: ${knownReleases().join(', ')}), so nothing could tell whether its bytes are genuine.`,
+      'Set FREEBSD_MANIFEST_SHA256 to the SHA-256 of its MANIFEST, from a copy that you trust.',
+    );
+  }
+  const trust: Trust =
+    vouched === undefined ? { kind: 'pinned', sums: pinned as Sums } : { kind: 'vouched', manifest: vouched };
+  const id =
+    trust.kind === 'vouched'
+      ? `manifest:${trust.manifest}`
+      : `sums:${SETS.map((set) => trust.sums[set]).join('+')}`;
+  const common = {
+    id,
+    sample: false,
+    trust: trust.kind === 'pinned' ? 'pinned' : 'FREEBSD_MANIFEST_SHA256',
+  } as const;
+
+  if (dist === 'mirror' || /^https?:/i.test(dist)) {
+    const url =
+      dist === 'mirror'
+        ? `${config.FREEBSD_MIRROR}/releases/${arch}/${arch}/${version}`
+        : dist.replace(/\/+$/, '');
+    return { ...common, from: url, obtain: (context) => fromServer(url, trust, context) };
+  }
+  const path = isAbsolute(dist) ? dist : resolvePath(folder, dist);
+  const sums = await sumsInFolder(path, trust);
+  return { ...common, from: path, obtain: (context) => openChecked(path, sums, context) };
+}
+
+type Trust =
+  { readonly kind: 'pinned'; readonly sums: Sums } | { readonly kind: 'vouched'; readonly manifest: string };
+
+function sampleRelease(): Release {
+  return {
+    id: SAMPLE_ID,
+    sample: true,
+    from: 'the sample release that this project makes',
+    trust: 'made here',
+    obtain: async (context) => {
+      const folder = join(context.folder, SAMPLE_ID);
+      await writeSample(folder, context.signal);
+      const sums = sumsOf(
+        parseManifest(await readFile(join(folder, 'MANIFEST'), 'utf8'), 'MANIFEST of the sample'),
+        'MANIFEST of the sample',
+      );
+      return openChecked(folder, sums, context);
+    },
+  };
+}
+
+/** The sums a MANIFEST gives, once the MANIFEST itself is known to be genuine. */
+function trustedSums(text: string, where: string, trust: Trust): Sums {
+  if (trust.kind === 'vouched') {
+    const sum = sha256(text);
+    if (sum !== trust.manifest) {
+      throw new UserError(
+        `${where} has the SHA-256 ${sum}, not the ${trust.manifest} of FREEBSD_MANIFEST_SHA256.`,
+        'Find out which of the two is the release that you mean.',
+      );
+    }
+    return sumsOf(parseManifest(text, where), where);
+  }
+  const sums = sumsOf(parseManifest(text, where), where);
+  for (const set of SETS) {
+    if (sums[set] !== trust.sums[set]) {
+      throw new UserError(
+        `${where} says ${set} has the SHA-256 ${sums[set]}, but that of the release is ${trust.sums[set]}. It is another release, or was altered.`,
+        'Check FREEBSD_VERSION. For a release that you built yourself, set FREEBSD_MANIFEST_SHA256.',
+      );
+    }
+  }
+  return sums;
+}
+
+async function sumsInFolder(path: string, trust: Trust): Promise<Sums> {
+  const manifest = join(path, 'MANIFEST');
+  const text = await readFile(manifest, 'utf8').catch((error: unknown) => {
+    throw new InputError(
+      `FREEBSD_DIST ${path}: MANIFEST cannot be read: ${messageOf(error)}.`,
+      'FREEBSD_DIST must be "mirror", "sample", a URL, or a folder with MANIFEST, base.txz and kernel.txz.',
+    );
+  });
+  return trustedSums(text, manifest, trust);
+}
+
+/** Opens the archives of a folder and compares every byte with the sums. */
+async function openChecked(folder: string, sums: Sums, context: ObtainContext): Promise<CheckedRelease> {
+  const archives: Partial<Record<SetName, FileHandle>> = {};
+  const close = async (): Promise<void> => {
+    await Promise.all(Object.values(archives).map((file) => file.close()));
+  };
+  const path = (set: SetName): string => join(folder, set);
+  try {
+    const sizes = await Promise.all(
+      SETS.map(async (set) => {
+        const found = await stat(path(set)).catch((error: unknown) => {
+          throw new UserError(
+            `${path(set)} cannot be read: ${messageOf(error)}.`,
+            'Put the complete release sets there.',
+          );
+        });
+        return found.size;
+      }),
+    );
+    const total = sizes.reduce((sum, size) => sum + size, 0);
+    let done = 0;
+    for (const set of SETS) {
+      archives[set] = await open(path(set), 'r');
+      const sum = await sha256File(path(set), {
+        signal: context.signal,
+        onBytes: (count) => context.progress('checking the release sets', (done += count), total),
+      });
+      if (sum !== sums[set]) {
+        throw new UserError(
+          `${path(set)} has the SHA-256 ${sum}, but MANIFEST says ${sums[set]}: it is truncated or was altered, and is not used.`,
+          'Fetch it again.',
+        );
+      }
+    }
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return {
+    sums,
+    archives: archives as Record<SetName, FileHandle>,
+    paths: { 'base.txz': path('base.txz'), 'kernel.txz': path('kernel.txz') },
+    close,
+  };
+}
+
+async function fromServer(url: string, trust: Trust, context: ObtainContext): Promise<CheckedRelease> {
+  const options = { ...context.download, signal: context.signal };
+  const known = trust.kind === 'pinned' ? trust.sums : undefined;
+  const manifest = async (): Promise<Sums> =>
+    trustedSums(await downloadText(`${url}/MANIFEST`, undefined, options), `${url}/MANIFEST`, trust);
+  const folderOf = (sums: Sums): string =>
+    join(context.folder, sha256(SETS.map((set) => sums[set]).join('+')).slice(0, 16));
+
+  const fetchMissing = async (sums: Sums): Promise<void> => {
+    for (const set of SETS) {
+      const path = join(folderOf(sums), set);
+      if (await exists(path)) continue;
+      await download(`${url}/${set}`, path, sums[set], {
+        ...options,
+        onProgress: (done, total) => context.progress(`downloading ${set}`, done, total),
+      });
+    }
+  };
+
+  const complete =
+    known && (await Promise.all(SETS.map((set) => exists(join(folderOf(known), set))))).every(Boolean);
+  const sums = complete ? known : await manifest();
+  await fetchMissing(sums);
+  try {
+    return await openChecked(folderOf(sums), sums, context);
+  } catch (error) {
+    context.signal.throwIfAborted();
+    if (!(error instanceof UserError)) throw error;
+    context.note(`${error.message} Downloading the release sets again.`);
+    await removeTree(folderOf(sums));
+    await fetchMissing(sums);
+    return openChecked(folderOf(sums), sums, context);
+  }
+}
