@@ -1,0 +1,61 @@
+import { UserError } from '../error.js';
+import { sha256 } from '../host/hash.js';
+
+/**
+ * The overlay slot: the file /overlay of an image, which the loader hands to the kernel as a memory disk. Its first
+ * sector says what follows, as lines of text that /sbin/clawdie-init reads with dd(1) and sh(1); the tar archive of
+ * the overlay begins at the second sector. The rest is zero.
+ *
+ *     clawdie-overlay 1          or   clawdie-slot 1      (empty: the instance stays closed)
+ *     release 15.1-RELEASE
+ *     length 123904                   bytes of the archive
+ *     sha256 <hex>                    of the archive
+ */
+export const SECTOR = 512;
+
+/** Size of the slot in bytes: what one deployment's overlay may take, header included. */
+export const SLOT_SIZE = 4 * 1024 * 1024;
+
+export const SLOT_MAGIC = 'clawdie-slot 1';
+export const OVERLAY_MAGIC = 'clawdie-overlay 1';
+
+function sector(lines: readonly string[]): Buffer {
+  const buffer = Buffer.alloc(SECTOR);
+  const written = buffer.write(`${lines.join('\n')}\n`, 'latin1');
+  if (written >= SECTOR) throw new Error('the slot header does not fit its sector');
+  return buffer;
+}
+
+/** A slot with nothing in it. */
+export function emptySlot(release: string): Buffer {
+  return Buffer.concat([sector([SLOT_MAGIC, `release ${release}`])], SLOT_SIZE);
+}
+
+/**
+ * A slot with an overlay in it.
+ *
+ * @throws UserError if the archive does not fit.
+ */
+export function filledSlot(archive: Buffer, release: string): Buffer {
+  const room = SLOT_SIZE - SECTOR;
+  if (archive.length > room) {
+    throw new UserError(
+      `The overlay has ${archive.length} bytes, the slot takes ${room}.`,
+      'Make it smaller: fewer keys, or fewer files of your own.',
+    );
+  }
+  const header = sector([
+    OVERLAY_MAGIC,
+    `release ${release}`,
+    `length ${archive.length}`,
+    `sha256 ${sha256(archive)}`,
+  ]);
+  return Buffer.concat([header, archive], SLOT_SIZE);
+}
+
+/** The release that a base image's empty slot is for; undefined if the bytes are no empty slot. */
+export function slotRelease(head: Buffer): string | undefined {
+  const text = head.toString('latin1', 0, Math.max(0, head.subarray(0, SECTOR).indexOf(0)));
+  const [magic, release] = text.split('\n');
+  return magic === SLOT_MAGIC ? /^release (\S+)$/.exec(release ?? '')?.[1] : undefined;
+}
