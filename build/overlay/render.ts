@@ -1,0 +1,116 @@
+import Handlebars from 'handlebars';
+import type { Config } from '../config/keys.js';
+import { UserError } from '../error.js';
+import { shellQuote } from '../quote.js';
+import type { SpecEntry } from '../rootfs/mtree.js';
+import { compareBytes } from '../rootfs/tree.js';
+import { makeView } from './view.js';
+
+/** A file of overlays/firstboot: its path there, and its text. */
+export interface Template {
+  readonly path: string;
+  readonly text: string;
+}
+
+/** An entry of a rendered overlay. */
+export interface OverlayEntry {
+  readonly path: string;
+  readonly type: 'dir' | 'file' | 'link';
+  readonly uid: number;
+  readonly gid: number;
+  readonly mode: number;
+  /** Contents of a file, target of a link. */
+  readonly body: string;
+}
+
+export interface RenderInput {
+  readonly config: Config;
+  /** The auth key for Tailscale, where the deployment brings one. */
+  readonly authKey?: string;
+  readonly templates: readonly Template[];
+  /** Owners and modes: overlays/firstboot.mtree. */
+  readonly spec: ReadonlyMap<string, SpecEntry>;
+}
+
+const engine = Handlebars.create();
+engine.registerHelper('sh', (value: unknown) => {
+  if (typeof value !== 'string') throw new Error('sh quotes text');
+  return value === '' ? "''" : shellQuote(value);
+});
+engine.registerHelper('yesNo', (value: unknown) => (value === true ? '"YES"' : '"NO"'));
+
+/** Files that stand in no template: made of the configuration, for those deployments that have them. */
+function generated(input: RenderInput): ReadonlyMap<string, string> {
+  const { config, authKey } = input;
+  const files = new Map<string, string>([
+    ['firstboot', ''],
+    ['etc/localtime', `/usr/share/zoneinfo/${config.TIMEZONE}`],
+    ['var/db/zoneinfo', `${config.TIMEZONE}\n`],
+  ]);
+  if (config.SSH_AUTHORIZED_KEYS.length > 0)
+    files.set('root/.ssh/authorized_keys', `${config.SSH_AUTHORIZED_KEYS.join('\n')}\n`);
+  if (config.ROOT_PASSWORD_HASH !== undefined)
+    files.set('var/db/clawdie/root.hash', `${config.ROOT_PASSWORD_HASH}\n`);
+  if (authKey !== undefined) files.set('var/db/clawdie/tailscale.key', `${authKey}\n`);
+  return files;
+}
+
+const OPTIONAL = new Set([
+  'root/.ssh/authorized_keys',
+  'var/db/clawdie/root.hash',
+  'var/db/clawdie/tailscale.key',
+]);
+
+/** Templates whose text would be empty are not installed: an empty resolv.conf would stand in the way of DHCP. */
+const DROPPED_WHEN_EMPTY = new Set(['etc/resolv.conf', 'etc/resolvconf.conf']);
+
+/**
+ * Renders the overlay of a deployment: every template with its values in place, every entry with its owner and mode,
+ * sorted by path. Pure: the same input gives the same entries.
+ *
+ * @throws UserError if a template asks for what is not there, or the specification and the files differ.
+ */
+export function renderOverlay(input: RenderInput): readonly OverlayEntry[] {
+  const view = makeView(input.config);
+  const bodies = new Map<string, string>(generated(input));
+  const absent = new Set([...OPTIONAL].filter((path) => !bodies.has(path)));
+  for (const { path, text } of input.templates) {
+    const isTemplate = path.endsWith('.hbs');
+    const target = isTemplate ? path.slice(0, -'.hbs'.length) : path;
+    if (bodies.has(target))
+      throw new UserError(`overlays/firstboot/${path} is made of the configuration and cannot be a file.`);
+    const body = isTemplate ? renderTemplate(path, text, view) : text;
+    if (body === '' && DROPPED_WHEN_EMPTY.has(target)) absent.add(target);
+    else bodies.set(target, body);
+  }
+
+  const entries: OverlayEntry[] = [];
+  for (const entry of input.spec.values()) {
+    const body = bodies.get(entry.path);
+    bodies.delete(entry.path);
+    if (entry.type === 'dir') entries.push({ ...entry, body: '' });
+    else if (body !== undefined) entries.push({ ...entry, body });
+    else if (!absent.has(entry.path))
+      throw new UserError(`overlays/firstboot.mtree lists ./${entry.path}, which is not there.`);
+  }
+  const [unlisted] = bodies.keys();
+  if (unlisted !== undefined)
+    throw new UserError(
+      `overlays/firstboot holds ${unlisted}, which overlays/firstboot.mtree does not list.`,
+      'List it there with its owner and mode.',
+    );
+  return entries.sort((a, b) => compareBytes(a.path, b.path));
+}
+
+function renderTemplate(path: string, text: string, view: object): string {
+  try {
+    return engine.compile(text, { strict: true, noEscape: true })(view);
+  } catch (error) {
+    throw new UserError(`Rendering overlays/firstboot/${path}: ${(error as Error).message}.`);
+  }
+}
+
+/** Whether an overlay holds what must not be read by everybody: the image is then its owner's alone. */
+export function holdsSecret(config: Config): boolean {
+  return config.ROOT_PASSWORD_HASH !== undefined || config.TAILSCALE_AUTHKEY_FILE !== undefined;
+}

@@ -1,0 +1,117 @@
+import type { Config } from '../config/keys.js';
+import { formatNetwork4 } from '../config/net.js';
+import { assignTenants } from '../config/tenants.js';
+import type { Tenant } from '../config/tenants.js';
+
+/** What the templates of overlays/firstboot see: values that are ready to be put in place. */
+export interface View {
+  readonly assistant: string;
+  readonly hostname: string;
+  readonly timezone: string;
+  /** The interface that build.cfg names, or null where the routing table is asked. */
+  readonly external: string | null;
+  readonly extIf: string;
+  readonly ifconfig4: string;
+  readonly ifconfig6: string | null;
+  readonly ifconfigDefault: string;
+  readonly gateway4: string | null;
+  readonly gateway6: string | null;
+  readonly slaac: boolean;
+  readonly ipv6: boolean;
+  readonly wan6: string;
+  readonly nameservers: readonly string[];
+  readonly tenants: readonly (Tenant & { readonly ifconfig: string })[];
+  readonly tenantList: string;
+  readonly cloned: string;
+  readonly loopback: string;
+  readonly jailTable: string;
+  readonly agentNet: string;
+  readonly gateway: string;
+  /** Gateways of all tenants, as pf.conf lists them. */
+  readonly gateways: string;
+  readonly supernet: string;
+  readonly jailNetwork: string;
+  readonly hostPorts: readonly { readonly port: string; readonly proto: string }[];
+  readonly http: boolean;
+  readonly https: boolean;
+  readonly icmpEcho: boolean;
+  readonly tailscale: boolean;
+  readonly tailscaleMode: string;
+  readonly tailnetToJails: boolean;
+  readonly console: string;
+  readonly packages: string;
+  readonly sshdFlags: string;
+}
+
+/** What the templates see of a configuration. Pure. */
+export function makeView(config: Config): View {
+  const tenants = assignTenants(
+    config.ASSISTANT_NAME,
+    config.AGENT_NET,
+    config.JAIL_SUPERNET,
+    config.TENANTS,
+  );
+  if ('message' in tenants) throw new Error(tenants.message); // crossCheck() has refused it
+  const [own] = tenants;
+  if (!own) throw new Error('there is always one tenant');
+  const { WAN_IPV4: wan4, WAN_IPV6: wan6, EXT_IF: extIf } = config;
+  const external = extIf === 'auto' ? null : extIf;
+  const slaac = wan6 === 'slaac';
+  // A link-local gateway needs the interface that it is on (rules.ts sees to it that there is one).
+  const scoped =
+    typeof wan6 === 'object' && wan6.gateway.startsWith('fe80:') ? `${wan6.gateway}%${extIf}` : null;
+  const loopback = `${config.ASSISTANT_NAME}0`;
+  return {
+    assistant: config.ASSISTANT_NAME,
+    hostname: config.HOSTNAME === '' ? config.ASSISTANT_NAME : config.HOSTNAME,
+    timezone: config.TIMEZONE,
+    external,
+    extIf,
+    ifconfig4:
+      typeof wan4 === 'object' ? `inet ${wan4.interface.address}/${wan4.interface.prefix}` : 'SYNCDHCP',
+    ifconfig6: slaac
+      ? 'inet6 accept_rtadv'
+      : typeof wan6 === 'object'
+        ? `inet6 ${wan6.interface.address}/${wan6.interface.prefix}`
+        : null,
+    ifconfigDefault: slaac ? 'SYNCDHCP accept_rtadv' : 'SYNCDHCP',
+    gateway4: typeof wan4 === 'object' ? wan4.gateway : null,
+    gateway6: scoped ?? (typeof wan6 === 'object' ? wan6.gateway : null),
+    slaac,
+    ipv6: wan6 !== 'off',
+    wan6: typeof wan6 === 'object' ? 'static' : wan6,
+    nameservers: config.DNS,
+    tenants: tenants.map((tenant) => ({ ...tenant, ifconfig: `inet ${tenant.gateway}/24 group wardens up` })),
+    tenantList: tenants
+      .map(({ name, bridge, net, gateway }) => [name, bridge, net, gateway].join(':'))
+      .join(' '),
+    cloned: ['lo1', ...tenants.map((_, index) => `bridge${index}`)].join(' '),
+    loopback,
+    jailTable: `${config.ASSISTANT_NAME}_jails`,
+    agentNet: own.net,
+    gateway: own.gateway,
+    gateways: tenants.map(({ gateway }) => gateway).join(', '),
+    supernet: formatNetwork4(config.JAIL_SUPERNET),
+    jailNetwork: config.JAIL_NETWORK,
+    hostPorts: config.JAIL_HOST_PORTS.map((item) => {
+      const [port = '', proto = ''] = item.split('/');
+      return { port, proto };
+    }),
+    http: config.HTTP,
+    https: config.HTTPS,
+    icmpEcho: config.ICMP_ECHO,
+    tailscale: config.TAILSCALE !== 'off',
+    tailscaleMode: config.TAILSCALE,
+    tailnetToJails: config.TAILSCALE === 'subnet',
+    console: config.CONSOLE,
+    packages: config.PACKAGES.join(' '),
+    sshdFlags: [
+      ['PasswordAuthentication', config.SSH_PASSWORD_AUTH ? 'yes' : 'no'],
+      ['KbdInteractiveAuthentication', 'no'],
+      ['PermitRootLogin', config.SSH_PASSWORD_AUTH ? 'yes' : 'prohibit-password'],
+      ['UseDNS', 'no'],
+    ]
+      .map(([name, value]) => `-o ${name ?? ''}=${value ?? ''}`)
+      .join(' '),
+  };
+}

@@ -1,0 +1,33 @@
+# Sourced by the modules of the first boot: where things are, and how they are written.
+# shellcheck shell=sh disable=SC2034
+
+set -eu
+
+# Tests run the modules against a tree of their own.
+root=${CLAWDIE_ROOT-}
+config=${root}/etc/clawdie/clawdie.conf
+
+say()
+{
+	echo "${0##*/}: $*"
+}
+
+# Puts standard input into a file in one step, and only if it differs: write_file PATH MODE
+write_file()
+{
+	_path=$1
+	_mode=$2
+	mkdir -p "${_path%/*}"
+	_new=$(mktemp "${_path}.XXXXXX")
+	cat > "${_new}"
+	chmod "${_mode}" "${_new}"
+	if [ -f "${_path}" ] && cmp -s "${_new}" "${_path}"; then
+		rm -f "${_new}"
+		return 0
+	fi
+	mv -f "${_new}" "${_path}"
+	say "wrote ${_path#"${root}"}"
+}
+
+# shellcheck source=/dev/null
+. "${config}"

@@ -1,0 +1,27 @@
+#!/bin/sh
+# Prepares the host for jails: the folders Bastille works in, and devfs rules for jails with a network stack.
+
+# shellcheck source=SCRIPTDIR/common.sh
+. "${0%/*}/common.sh"
+
+for folder in backups cache jails logs releases templates; do
+	mkdir -p "${root}/usr/local/bastille/${folder}"
+done
+chmod 0750 "${root}/usr/local/bastille"
+
+devfs_rules=${root}/etc/devfs.rules
+touch "${devfs_rules}"
+if ! grep -q '^\[bastille_vnet=13\]' "${devfs_rules}"; then
+	{
+		cat "${devfs_rules}"
+		cat <<-'RULES'
+		[bastille_vnet=13]
+		add include $devfsrules_hide_all
+		add include $devfsrules_unhide_basic
+		add include $devfsrules_unhide_login
+		add include $devfsrules_jail
+		add include $devfsrules_jail_vnet
+		add path 'bpf*' unhide
+		RULES
+	} | write_file "${devfs_rules}" 644
+fi

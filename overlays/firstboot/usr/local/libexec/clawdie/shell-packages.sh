@@ -1,0 +1,13 @@
+#!/bin/sh
+# Installs PACKAGES with pkg(8), those that are not there yet.
+
+# shellcheck source=SCRIPTDIR/common.sh
+. "${0%/*}/common.sh"
+
+wanted=
+for package in ${PACKAGES}; do
+	pkg -N info -e "${package}" > /dev/null 2>&1 || wanted="${wanted} ${package}"
+done
+[ -n "${wanted}" ] || exit 0
+export ASSUME_ALWAYS_YES=yes
+timeout 900 pkg install -y ${wanted}

@@ -1,0 +1,24 @@
+#!/bin/sh
+# Acts on TAILSCALE. The rules for the tailnet stay commented out until somebody has confirmed that they do not lock
+# him out: joining the tailnet and closing the public SSH port are two steps.
+
+# shellcheck source=SCRIPTDIR/common.sh
+. "${0%/*}/common.sh"
+
+[ "${TAILSCALE}" != "off" ] || exit 0
+
+key=${root}/var/db/clawdie/tailscale.key
+if ! command -v tailscale > /dev/null 2>&1; then
+	say "tailscale is not installed; put it into PACKAGES"
+	exit 0
+fi
+service tailscaled onestatus > /dev/null 2>&1 || service tailscaled onestart
+if [ ! -s "${key}" ]; then
+	say "there is no auth key: run tailscale up by hand"
+	exit 0
+fi
+set -- --authkey="file:${key}" --hostname="$(hostname -s)"
+[ "${TAILSCALE}" != "subnet" ] || set -- "$@" --advertise-routes="${AGENT_NET}"
+tailscale up --timeout=60s "$@"
+rm -f "${key}"
+say "joined the tailnet"
