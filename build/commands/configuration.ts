@@ -1,0 +1,149 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
+import { dirname, isAbsolute, join, relative, resolve as resolvePath } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Config, KeyName } from '../config/keys.js';
+import { mask, report } from '../config/report.js';
+import { resolve } from '../config/resolve.js';
+import type { Resolved } from '../config/resolve.js';
+import { InputError, messageOf } from '../error.js';
+
+/** The folder of the project: what holds package.json, overlays/ and build.cfg.example. */
+export const PROJECT = projectFolder(dirname(fileURLToPath(import.meta.url)));
+
+/** The sources are in build/, what is compiled of them in lib/build/: the project is above, at its package.json. */
+function projectFolder(from: string): string {
+  return existsSync(join(from, 'package.json')) || from === '/' ? from : projectFolder(dirname(from));
+}
+
+export interface LoadedConfig extends Resolved {
+  /** Path of the file, and the folder in which relative paths of its values begin. */
+  readonly path: string;
+  readonly folder: string;
+  /** Whether there was no build.cfg, and build.cfg.example stands in with the sample release. */
+  readonly example: boolean;
+}
+
+export interface ConfigOptions {
+  readonly config?: string;
+  readonly set: readonly string[];
+}
+
+/**
+ * Loads the configuration of a deployment: the file (build.cfg of the working folder by default), what the
+ * environment overrides (CLAWDIE_<KEY>), what the command line overrides (--set KEY=value). Where no file is named and
+ * there is none, build.cfg.example stands in, with the sample release.
+ *
+ * @throws InputError with every problem of every layer.
+ */
+export async function loadConfig(
+  options: ConfigOptions,
+  environment: NodeJS.ProcessEnv,
+): Promise<LoadedConfig> {
+  const named = options.config;
+  const wanted = resolvePath(named ?? 'build.cfg');
+  const example =
+    named === undefined &&
+    !(await stat(wanted).then(
+      () => true,
+      () => false,
+    ));
+  const path = example ? join(PROJECT, 'build.cfg.example') : wanted;
+  const bytes = await readFile(path).catch((error: unknown) => {
+    throw new InputError(
+      `The configuration ${path} cannot be read: ${messageOf(error)}.`,
+      named === undefined
+        ? 'Copy build.cfg.example to build.cfg.'
+        : 'Check the path after --config (make: CONFIG=).',
+    );
+  });
+  const text = bytes.toString('utf8');
+  const name = relative(process.cwd(), path).startsWith('..') ? path : relative(process.cwd(), path);
+  const folder = dirname(path);
+
+  const commandLine: Record<string, string> = {};
+  for (const setting of options.set) {
+    const at = setting.indexOf('=');
+    if (at <= 0)
+      throw new InputError(
+        `--set ${mask(setting)} is not KEY=value.`,
+        'Write it as --set ASSISTANT_NAME=natasha.',
+      );
+    commandLine[setting.slice(0, at)] = setting.slice(at + 1);
+  }
+  const { resolved, findings } = resolve({
+    file: { name, text },
+    ...(example && { preset: { from: 'no build.cfg', values: { FREEBSD_DIST: 'sample' } } }),
+    environment: fromEnvironment(environment),
+    commandLine,
+    expand: (key, value) => expandKeyFiles(key, value, folder),
+  });
+  if (!resolved) {
+    const count = findings.length === 1 ? 'a problem' : `${findings.length} problems`;
+    throw new InputError(`The configuration has ${count}:\n\n${report(findings, name, text)}\n`);
+  }
+  return { ...resolved, path, folder, example };
+}
+
+/** Variables that mean something else than a key. */
+const OTHER_VARIABLES = new Set(['CLAWDIE_CACHE']);
+
+function fromEnvironment(environment: NodeJS.ProcessEnv): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(environment).flatMap(([name, value]) =>
+      name.startsWith('CLAWDIE_') && !OTHER_VARIABLES.has(name) && value !== undefined
+        ? [[name.slice('CLAWDIE_'.length), value]]
+        : [],
+    ),
+  );
+}
+
+/** Lines "@file" of SSH_AUTHORIZED_KEYS become the lines of the file. */
+function expandKeyFiles(
+  key: KeyName,
+  value: string,
+  folder: string,
+): { value: string } | { message: string; fix: string } {
+  if (key !== 'SSH_AUTHORIZED_KEYS' || !value.includes('@')) return { value };
+  const lines: string[] = [];
+  for (const line of value.split('\n').map((part) => part.trim())) {
+    if (!line.startsWith('@')) lines.push(line);
+    else {
+      const path = isAbsolute(line.slice(1)) ? line.slice(1) : join(folder, line.slice(1));
+      try {
+        lines.push(readFileSync(path, 'utf8'));
+      } catch (error) {
+        return {
+          message: `the file ${path} cannot be read: ${messageOf(error)}`,
+          fix: 'check the path behind the @; relative ones begin at the folder of the configuration',
+        };
+      }
+    }
+  }
+  return { value: lines.join('\n') };
+}
+
+/**
+ * The auth key that TAILSCALE_AUTHKEY_FILE names.
+ *
+ * @throws InputError if the file cannot be read, or is not one line of printable characters. Never shows the key.
+ */
+export async function readAuthKey(config: Config, folder: string): Promise<string | undefined> {
+  const file = config.TAILSCALE_AUTHKEY_FILE;
+  if (file === undefined) return undefined;
+  const path = isAbsolute(file) ? file : join(folder, file);
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
+    throw new InputError(
+      `TAILSCALE_AUTHKEY_FILE: ${path} cannot be read: ${messageOf(error)}.`,
+      'Check the path; relative ones begin at the folder of the configuration.',
+    );
+  });
+  const key = text.trim();
+  if (!/^[A-Za-z0-9_.:-]{8,512}$/.test(key)) {
+    throw new InputError(
+      `TAILSCALE_AUTHKEY_FILE: ${path} does not hold one auth key.`,
+      'Put the key into it, on one line, and nothing else.',
+    );
+  }
+  return key;
+}

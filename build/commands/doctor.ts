@@ -1,0 +1,73 @@
+import { find, installCommands, OVMF_PATHS, TOOLS, versionOf } from '../host/tools.js';
+import { existsSync } from 'node:fs';
+import { shellQuote } from '../quote.js';
+
+/**
+ * `clawdie-iso doctor`: says which host tools are there, which version, and what each is needed for.
+ *
+ * @returns whether everything is there that a build needs
+ */
+export async function doctor(
+  options: { readonly json: boolean; readonly colour: boolean },
+  print: (line: string) => void,
+): Promise<boolean> {
+  const rows = await Promise.all(
+    TOOLS.map(async (tool) => {
+      const path = find(tool.name);
+      return {
+        name: tool.name,
+        for: tool.for,
+        need: tool.need,
+        path,
+        version: path === undefined ? undefined : await versionOf(tool),
+      };
+    }),
+  );
+  const firmware = OVMF_PATHS.find((path) => existsSync(path));
+  rows.push({
+    name: 'OVMF',
+    for: 'test',
+    need: 'boots the image in tests, by UEFI',
+    path: firmware,
+    version: firmware === undefined ? undefined : 'there',
+  });
+  const ready = rows.every((row) => row.path !== undefined || row.for === 'test');
+  if (options.json) {
+    print(JSON.stringify({ ready, node: process.version, tools: rows }, null, 2));
+    return ready;
+  }
+  const paint = (code: number, text: string): string =>
+    options.colour ? `\u001b[${code}m${text}\u001b[0m` : text;
+  const table = [
+    {
+      name: 'node',
+      version: process.version.slice(1),
+      for: 'build',
+      need: 'runs this program',
+      path: process.execPath,
+    },
+    ...rows,
+  ];
+  const names = Math.max(...table.map(({ name }) => name.length));
+  const versions = Math.max(...table.map(({ version }) => (version ?? 'missing').length));
+  for (const { name, version, need, for: purpose } of table) {
+    const state = version ?? 'missing';
+    const shown = state.padEnd(versions);
+    print(
+      `${name.padEnd(names)}  ${version === undefined ? paint(purpose === 'build' ? 31 : 33, shown) : paint(32, shown)}  ${need}`,
+    );
+  }
+  for (const purpose of ['build', 'test'] as const) {
+    const { names: lacking, commands } = installCommands(purpose);
+    if (lacking.length === 0) continue;
+    print('');
+    print(
+      purpose === 'build'
+        ? 'A build needs what is missing. Run:'
+        : 'Only the tests need what is missing. Run:',
+    );
+    for (const command of commands) print(`  ${command.map(shellQuote).join(' ')}`);
+    break;
+  }
+  return ready;
+}

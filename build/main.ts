@@ -1,0 +1,152 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command, CommanderError, Option } from 'commander';
+import { showConfig } from './commands/config.js';
+import { PROJECT } from './commands/configuration.js';
+import { doctor } from './commands/doctor.js';
+import { iso } from './commands/iso.js';
+import { InputError, messageOf, UserError } from './error.js';
+import { ensureTools } from './host/tools.js';
+import { jsonMonitor, plainMonitor } from './monitor/plain.js';
+import { terminalMonitor } from './monitor/terminal.js';
+import type { Monitor } from './pipeline/events.js';
+
+const { env } = process;
+const print = (line: string): void => void process.stdout.write(`${line}\n`);
+const colour = process.stdout.isTTY && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb';
+const interactive = process.stdout.isTTY && (env['CI'] ?? '') === '' && env['TERM'] !== 'dumb';
+
+// A reader that has seen enough (`| head`) is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
+/** Ends the build in order: tools are stopped, unfinished files removed. The second signal ends the program at once. */
+const interruption = new AbortController();
+const EXIT = { failed: 1, input: 2, interrupted: { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } } as const;
+let exitCode: number = EXIT.interrupted.SIGINT;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.on(signal, () => {
+    exitCode = EXIT.interrupted[signal];
+    if (interruption.signal.aborted) process.exit(exitCode);
+    interruption.abort(
+      new UserError(
+        `Interrupted by ${signal}.`,
+        'Run the same command again: it goes on with what is in the cache.',
+      ),
+    );
+  });
+}
+
+const { version } = JSON.parse(readFileSync(join(PROJECT, 'package.json'), 'utf8')) as { version: string };
+
+function monitor(json: boolean): Monitor {
+  if (json) return jsonMonitor(print);
+  return interactive ? terminalMonitor(print, () => process.stdout.columns) : plainMonitor(print);
+}
+
+const configOption = new Option(
+  '--config <file>',
+  'configuration of the deployment (default: build.cfg; without one, the sample image)',
+);
+const setOption = new Option('--set <KEY=value>', 'override a key of the configuration; can be given again')
+  .argParser((value: string, all: readonly string[]) => [...all, value])
+  .default([], 'none');
+
+const program = new Command('clawdie-iso')
+  .description(
+    'Builds hybrid BIOS+UEFI FreeBSD images, without root, firewalled by PF from the first packet.',
+  )
+  .version(version)
+  .showHelpAfterError('Run it with --help for what there is.')
+  .exitOverride()
+  .configureHelp({ helpWidth: Math.min(100, process.stdout.columns > 0 ? process.stdout.columns : 100) })
+  .addHelpText(
+    'after',
+    `
+Environment:
+  CLAWDIE_<KEY>      overrides a key of the configuration, as in CLAWDIE_ASSISTANT_NAME=natasha
+  CLAWDIE_CACHE      folder of the cache (default: clawdie-iso in $XDG_CACHE_HOME or ~/.cache)
+  SOURCE_DATE_EPOCH  time of everything in an image, in seconds since 1970
+  CI, NO_COLOR       plain lines; no colour
+
+Exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted.`,
+  );
+
+program
+  .command('iso')
+  .description('build the image of one deployment')
+  .addOption(configOption)
+  .option('--out <folder>', 'folder for the image, its build record and CHECKSUM.SHA256', 'dist')
+  .addOption(setOption)
+  .option('--cache <folder>', 'folder of the cache, instead of CLAWDIE_CACHE')
+  .option('--dry-run', 'print what would be done, and touch nothing', false)
+  .option('--install-tools', 'install missing host tools where this user may', false)
+  .option('--no-wait', 'fail if another build is writing to the folder, instead of waiting for it')
+  .option('--json', 'print one event a line, as JSON', false)
+  .action(
+    (options: {
+      config?: string;
+      out: string;
+      set: string[];
+      cache?: string;
+      dryRun: boolean;
+      installTools: boolean;
+      wait: boolean;
+      json: boolean;
+    }) =>
+      iso(options, {
+        environment: env,
+        signal: interruption.signal,
+        version,
+        makeMonitor: () => monitor(options.json),
+        print,
+      }),
+  );
+
+program
+  .command('config')
+  .description('print the configuration that results, and where each value came from')
+  .addOption(configOption)
+  .addOption(setOption)
+  .option('--json', 'as JSON', false)
+  .action((options: { config?: string; set: string[]; json: boolean }) => showConfig(options, env, print));
+
+program
+  .command('doctor')
+  .description('say which host tools are there, which version, and what each is needed for')
+  .addOption(
+    new Option('--install <purpose>', 'install what is missing where this user may').choices([
+      'build',
+      'test',
+    ]),
+  )
+  .option('--json', 'as JSON', false)
+  .action(async (options: { install?: 'build' | 'test'; json: boolean }) => {
+    if (options.install)
+      await ensureTools(options.install, { install: true, note: print, signal: interruption.signal });
+    if (!(await doctor({ json: options.json, colour }, print))) process.exitCode = EXIT.failed;
+  });
+
+/** The message of an error with its fix, for a person. */
+function describe(error: unknown): string {
+  if (!(error instanceof UserError))
+    return error instanceof Error ? (error.stack ?? error.message) : messageOf(error);
+  const text = error.fix === undefined ? error.message : `${error.message}\n${error.fix}`;
+  return colour ? `\u001b[31m${text}\u001b[0m` : text;
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : EXIT.input;
+  else if (interruption.signal.aborted) {
+    process.stderr.write(`${describe(interruption.signal.reason)}\n`);
+    process.exitCode = exitCode;
+  } else {
+    process.stderr.write(`${describe(error)}\n`);
+    process.exitCode = error instanceof InputError ? EXIT.input : EXIT.failed;
+  }
+}

@@ -1,0 +1,113 @@
+import { Listr } from 'listr2';
+import type { ListrTaskWrapper } from 'listr2';
+import { STAGES } from '../pipeline/events.js';
+import type { BuildEvent, Monitor, StageName } from '../pipeline/events.js';
+import { bar, bytes, duration } from './format.js';
+import { plainMonitor } from './plain.js';
+
+interface Row {
+  readonly settle: { resolve: () => void; reject: (error: Error) => void };
+  readonly finished: Promise<void>;
+  /** Set once listr2 has come to the row. */
+  task?: ListrTaskWrapper<unknown, never, never>;
+  began?: number;
+}
+
+/**
+ * Tasks with progress bars and rates, for a terminal. It listens to the build as the other monitors do: a task of
+ * listr2 ends when the build says that its stage has.
+ *
+ * @param columns width of the terminal in characters
+ */
+export function terminalMonitor(print: (line: string) => void, columns: () => number): Monitor {
+  const after = plainMonitor(print);
+  const rows = new Map<StageName, Row>();
+  const later: BuildEvent[] = [];
+  let shown: Promise<unknown> | undefined;
+
+  const row = (stage: StageName): Row => {
+    const present = rows.get(stage);
+    if (present) return present;
+    let settle: Row['settle'] | undefined;
+    const finished = new Promise<void>((resolve, reject) => {
+      settle = { resolve, reject };
+    });
+    finished.catch(() => undefined); // a row that listr2 never comes to
+    if (!settle) throw new Error('a promise calls its executor at once');
+    const made: Row = { settle, finished };
+    rows.set(stage, made);
+    return made;
+  };
+
+  const show = (stages: readonly { readonly stage: StageName; readonly action: 'run' | 'reuse' }[]): void => {
+    const tasks = stages.map(({ stage, action }) => ({
+      title: STAGES[stage],
+      skip: () => (action === 'reuse' ? `${STAGES[stage]} (from the cache)` : false),
+      task: (_: unknown, task: unknown): Promise<void> => {
+        const { finished } = Object.assign(row(stage), { task });
+        return finished;
+      },
+    }));
+    shown = new Listr(tasks, {
+      concurrent: false,
+      exitOnError: true,
+      registerSignalListeners: false,
+      rendererOptions: { collapseErrors: false, showErrorMessage: false },
+    })
+      .run()
+      .catch(() => undefined); // the build itself reports what failed
+  };
+
+  return {
+    emit(event: BuildEvent): void {
+      switch (event.type) {
+        case 'plan':
+          show(event.stages);
+          break;
+        case 'start':
+          row(event.stage).began = performance.now();
+          break;
+        case 'progress': {
+          const { task, began } = row(event.stage);
+          if (!task) break;
+          const rate =
+            event.done / Math.max(0.001, (performance.now() - (began ?? performance.now())) / 1000);
+          const amount =
+            event.unit === 'bytes'
+              ? `${bytes(event.done)}, ${bytes(rate)}/s`
+              : `${event.done} files, ${Math.round(rate)}/s`;
+          const room = Math.max(0, Math.min(30, columns() - event.label.length - amount.length - 16));
+          const share = event.total === undefined ? undefined : event.done / event.total;
+          task.output = [
+            event.label,
+            share === undefined || room < 5
+              ? ''
+              : `[${bar(share, room)}] ${Math.floor(100 * Math.min(1, share))}%`,
+            amount,
+          ]
+            .filter((part) => part !== '')
+            .join('  ');
+          break;
+        }
+        case 'done': {
+          const { task, settle } = row(event.stage);
+          if (task) task.title = `${STAGES[event.stage]} (${duration(event.seconds)})`;
+          settle.resolve();
+          break;
+        }
+        case 'failed':
+          row(event.stage).settle.reject(new Error(`${STAGES[event.stage]} failed`));
+          break;
+        default:
+          // Lines of their own would tear the tasks apart: they come when these are done.
+          if (shown) later.push(event);
+          else after.emit(event);
+      }
+    },
+    async close(): Promise<void> {
+      for (const { settle } of rows.values()) settle.reject(new Error('the build ended'));
+      await shown;
+      for (const event of later) after.emit(event);
+    },
+  };
+}

@@ -1,0 +1,373 @@
+import { chmod, copyFile, mkdir, open, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { dirname, join } from 'node:path';
+import { UserError } from '../error.js';
+import { removeTree, writeError } from '../host/files.js';
+import { runBetween } from '../host/process.js';
+import { makeEsp } from '../image/esp.js';
+import { makeIso } from '../image/iso.js';
+import { emptySlot } from '../image/slot.js';
+import { measureBase } from '../image/stamp.js';
+import type { BaseSums } from '../image/stamp.js';
+import type { CheckedRelease, Release } from '../release/source.js';
+import type { Profile } from '../rootfs/prune.js';
+import { copyFromTree, makeRootfs } from '../rootfs/rootfs.js';
+import type { FileSet, Rootfs } from '../rootfs/rootfs.js';
+import type { Tree } from '../rootfs/tree.js';
+import { makeUfs } from '../rootfs/ufs.js';
+import type { Cache, CacheEntry } from './cache.js';
+import type { BuildEvent, StageName } from './events.js';
+import type { BaseKeys } from './plan.js';
+
+export interface BaseRequest {
+  readonly release: Release;
+  readonly version: string;
+  readonly arch: string;
+  readonly profile: Profile;
+  readonly time: number;
+  readonly baseOverlay: FileSet;
+  readonly isoOverlay: FileSet;
+  readonly keys: BaseKeys;
+}
+
+export interface Work {
+  readonly cache: Cache;
+  readonly signal: AbortSignal;
+  readonly emit: (event: BuildEvent) => void;
+}
+
+/** What the root file system of a base image holds, for the build record. */
+export interface RootFacts {
+  readonly release: {
+    readonly id: string;
+    readonly from: string;
+    readonly trust: string;
+    readonly sums: Readonly<Record<string, string>>;
+  };
+  readonly root: {
+    readonly files: number;
+    readonly folders: number;
+    readonly symlinks: number;
+    /** of file contents, in bytes; hard links count once */
+    readonly bytes: number;
+    /** of the UFS image and its compressed form, in bytes */
+    readonly imageBytes: number;
+    readonly compressedBytes: number;
+    /** Files that run with another's rights: `mode uid:gid path`. */
+    readonly setuid: readonly string[];
+    readonly kernelModules: readonly string[];
+    /** Files of the release that were left out, by reason. */
+    readonly pruned: Readonly<Record<string, number>>;
+  };
+}
+
+export type BaseFacts = RootFacts & { readonly sums: BaseSums };
+
+/** Runs a stage, and tells when it begins, ends and how long it took. */
+export async function stage<T>(work: Pick<Work, 'emit'>, name: StageName, run: () => Promise<T>): Promise<T> {
+  const start = performance.now();
+  work.emit({ type: 'start', stage: name });
+  try {
+    const result = await run();
+    work.emit({ type: 'done', stage: name, seconds: (performance.now() - start) / 1000 });
+    return result;
+  } catch (error) {
+    work.emit({ type: 'failed', stage: name });
+    throw error;
+  }
+}
+
+/** The base image: from the cache where it stands there undamaged, otherwise made. */
+export async function obtainBase(request: BaseRequest, work: Work): Promise<CacheEntry<BaseFacts>> {
+  const { cache, signal } = work;
+  const present = await cache.get<BaseFacts>('base', request.keys.base);
+  if (present) return present;
+  const lock = await cache.lock(
+    request.keys.base,
+    (pid) =>
+      work.emit({ type: 'note', text: `Waiting for process ${pid}, which makes the same base image.` }),
+    signal,
+  );
+  try {
+    const made = await cache.get<BaseFacts>('base', request.keys.base);
+    if (made) return made;
+    let root = await cache.get<RootFacts>('root', request.keys.root);
+    if (root && !(await cache.verify('root', request.keys.root, signal))) {
+      work.emit({
+        type: 'warning',
+        text: `The root file system in the cache (${root.folder}) is damaged; it is made again.`,
+      });
+      await cache.remove('root', request.keys.root);
+      root = undefined;
+    }
+    root ??= await makeRoot(request, work);
+    return await makeBase(request, root, work);
+  } finally {
+    await lock.release();
+  }
+}
+
+/** Names of files in a `root` entry. Boot files lie flat: `boot/lua/core.lua` as `boot+lua+core.lua`. */
+const flat = (path: string): string => path.replaceAll('/', '+');
+const ROOT_IMAGE = 'mfsroot.gz';
+
+async function makeRoot(request: BaseRequest, work: Work): Promise<CacheEntry<RootFacts>> {
+  const { cache, signal, emit } = work;
+  const folder = await cache.workFolder();
+  let release: CheckedRelease | undefined;
+  try {
+    release = await stage(work, 'release', () =>
+      request.release.obtain({
+        folder: cache.downloads,
+        signal,
+        note: (text) => {
+          emit({ type: 'note', text });
+        },
+        progress: throttled((label: string, done: number, total: number | undefined) => {
+          emit({
+            type: 'progress',
+            stage: 'release',
+            label,
+            done,
+            ...(total !== undefined && { total }),
+            unit: 'bytes',
+          });
+        }),
+      }),
+    );
+    const { archives, sums } = release;
+    const total = await countEntries(release);
+    const rootfs = await stage(work, 'rootfs', async () => {
+      let done = 0;
+      const tell = throttled((count: number) => {
+        emit({
+          type: 'progress',
+          stage: 'rootfs',
+          label: 'unpacking',
+          done: count,
+          ...(total !== undefined && { total }),
+          unit: 'files',
+        });
+      });
+      return makeRootfs({
+        archives: { base: archives['base.txz'].fd, kernel: archives['kernel.txz'].fd },
+        profile: request.profile,
+        overlay: request.baseOverlay,
+        release: `${request.version}-${request.arch}`,
+        work: folder,
+        signal,
+        onEntry: () => {
+          tell(++done);
+        },
+      });
+    });
+    const image = join(folder, 'mfsroot');
+    await stage(work, 'ufs', () => makeUfs(rootfs.tree, rootfs.folder, image, request.time, signal));
+    const out = join(folder, 'entry');
+    await mkdir(out);
+    const imageBytes = (await stat(image)).size;
+    await stage(work, 'compress', async () => {
+      await compress(image, join(out, ROOT_IMAGE), '-6', signal, (done) => {
+        emit({
+          type: 'progress',
+          stage: 'compress',
+          label: 'compressing',
+          done,
+          total: imageBytes,
+          unit: 'bytes',
+        });
+      });
+      await collectBoot(rootfs, out, signal);
+    });
+    const facts: RootFacts = {
+      release: { id: request.release.id, from: request.release.from, trust: request.release.trust, sums },
+      root: {
+        ...count(rootfs.tree),
+        imageBytes,
+        compressedBytes: (await stat(join(out, ROOT_IMAGE))).size,
+        pruned: rootfs.pruned,
+      },
+    };
+    return await cache.put('root', request.keys.root, out, facts, await readdir(out), signal);
+  } catch (error) {
+    throw writeError(folder, error);
+  } finally {
+    await release?.close();
+    await removeTree(folder);
+  }
+}
+
+/** How many entries the archives have, as MANIFEST says; undefined where no MANIFEST is beside them. */
+async function countEntries(release: CheckedRelease): Promise<number | undefined> {
+  const text = await readFile(join(dirname(release.paths['base.txz']), 'MANIFEST'), 'utf8').catch(
+    () => undefined,
+  );
+  if (text === undefined) return undefined;
+  const counts = text.split('\n').flatMap((line) => {
+    const [file, , number] = line.split('\t');
+    return file === 'base.txz' || file === 'kernel.txz' ? [Number(number)] : [];
+  });
+  const total = counts.reduce((sum, value) => sum + value, 0);
+  return Number.isSafeInteger(total) && total > 0 ? total : undefined;
+}
+
+/** Compresses a file with pigz, which leaves name and time out and splits the same way whatever the number of cores. */
+async function compress(
+  source: string,
+  target: string,
+  level: string,
+  signal: AbortSignal,
+  onProgress?: (done: number) => void,
+): Promise<void> {
+  const input = await open(source, 'r');
+  const output = await open(target, 'wx', 0o644);
+  try {
+    const position = join('/proc/self/fdinfo', String(input.fd));
+    const tick =
+      onProgress &&
+      ((): void => {
+        // The file offset is shared with pigz; only Linux tells it.
+        void readFile(position, 'utf8').then(
+          (text) => {
+            onProgress(Number(/^pos:\s*(\d+)/.exec(text)?.[1] ?? 0));
+          },
+          () => undefined,
+        );
+      });
+    await runBetween(
+      'Compressing',
+      ['pigz', level, '-n', '-T', '-p', String(Math.max(2, availableParallelism())), '-c'],
+      { stdin: input.fd, stdout: output.fd },
+      { signal, ...(tick && { onTick: tick }) },
+    );
+  } finally {
+    await input.close();
+    await output.close();
+  }
+}
+
+/** Kernel modules that the loader loads (overlays/iso/boot/loader.conf). */
+const LOADED_MODULES = ['boot/kernel/pf.ko'];
+
+/** What of the release's boot/ the ISO needs, for the loader and for making it hybrid. */
+function bootFiles(tree: Tree): readonly string[] {
+  const below = ['boot/defaults', 'boot/lua', 'boot/fonts'].flatMap((folder) => tree.filesBelow(folder));
+  const single = [
+    'boot/cdboot',
+    'boot/isoboot',
+    'boot/pmbr',
+    'boot/loader',
+    'boot/loader.efi',
+    'boot/device.hints',
+    'boot/kernel/linker.hints',
+    ...LOADED_MODULES,
+  ];
+  return [...single.filter((path) => tree.fileAt(path) !== undefined), ...below];
+}
+
+async function collectBoot(rootfs: Rootfs, out: string, signal: AbortSignal): Promise<void> {
+  for (const path of LOADED_MODULES) {
+    if (rootfs.boot.fileAt(path) === undefined)
+      throw new UserError(
+        `kernel.txz holds no ${path}: without it nothing would hold the door from the first packet.`,
+        'Use the release sets of a kernel with pf as a module.',
+      );
+  }
+  for (const path of bootFiles(rootfs.boot)) await copyFromTree(rootfs, path, join(out, flat(path)));
+  const kernel = rootfs.boot.fileAt('boot/kernel/kernel');
+  if (kernel === undefined)
+    throw new UserError('kernel.txz holds no boot/kernel/kernel.', 'Check FREEBSD_DIST.');
+  await compress(join(rootfs.folder, kernel), join(out, flat('boot/kernel/kernel.gz')), '-9', signal);
+}
+
+function count(tree: Tree): Omit<RootFacts['root'], 'imageBytes' | 'compressedBytes' | 'pruned'> {
+  const entries = tree.entries();
+  const files = entries.flatMap(([path, node]) => (node.type === 'file' ? [{ path, node }] : []));
+  return {
+    files: entries.filter(([, node]) => node.type === 'file' || node.type === 'hardlink').length,
+    folders: entries.filter(([, node]) => node.type === 'dir').length,
+    symlinks: entries.filter(([, node]) => node.type === 'symlink').length,
+    bytes: files.reduce((sum, { node }) => sum + node.size, 0),
+    setuid: files
+      .filter(({ node }) => (node.mode & 0o6000) !== 0)
+      .map(({ path, node }) => `${node.mode.toString(8)} ${node.uid}:${node.gid} /${path}`),
+    kernelModules: files
+      .filter(({ path }) => /^boot\/kernel\/.*\.ko$/.test(path))
+      .map(({ path }) => path.slice('boot/kernel/'.length)),
+  };
+}
+
+/** Volume label of the ISO. */
+const VOLUME = 'CLAWDIE';
+
+async function makeBase(
+  request: BaseRequest,
+  root: CacheEntry<RootFacts>,
+  work: Work,
+): Promise<CacheEntry<BaseFacts>> {
+  const { cache, signal } = work;
+  const folder = await cache.workFolder();
+  try {
+    return await stage(work, 'base', async () => {
+      const iso = join(folder, 'iso');
+      await mkdir(join(iso, 'boot'), { recursive: true });
+      const part = (path: string): string => join(root.folder, flat(path));
+      for (const name of await readdir(root.folder)) {
+        if (!name.startsWith('boot+') || ['boot+pmbr', 'boot+isoboot', 'boot+loader.efi'].includes(name))
+          continue;
+        const target = join(iso, name.replaceAll('+', '/'));
+        await mkdir(dirname(target), { recursive: true });
+        await copyFile(join(root.folder, name), target);
+      }
+      for (const file of request.isoOverlay.files) {
+        await mkdir(dirname(join(iso, file)), { recursive: true });
+        await copyFile(join(request.isoOverlay.folder, file), join(iso, file));
+      }
+      await copyFile(part(ROOT_IMAGE), join(iso, ROOT_IMAGE));
+      await writeFile(join(iso, 'overlay'), emptySlot(`${request.version}-${request.arch}`));
+      await settle(iso, request.time);
+
+      const esp = join(folder, 'esp');
+      await makeEsp(part('boot/loader.efi'), esp, request.time, signal);
+      const out = join(folder, 'entry');
+      await mkdir(out);
+      const image = join(out, 'base.iso');
+      await makeIso(
+        { folder: iso, pmbr: part('boot/pmbr'), isoboot: part('boot/isoboot'), esp },
+        image,
+        VOLUME,
+        request.time,
+        signal,
+      );
+      await chmod(image, 0o644);
+      const facts: BaseFacts = { ...root.facts, sums: await measureBase(image, signal) };
+      return cache.put('base', request.keys.base, out, facts, [], signal);
+    });
+  } catch (error) {
+    throw writeError(folder, error);
+  } finally {
+    await removeTree(folder);
+  }
+}
+
+/** Gives every file of a tree one time and a mode that does not depend on the umask. */
+async function settle(folder: string, time: number): Promise<void> {
+  for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name);
+    await chmod(path, entry.isDirectory() ? 0o755 : 0o444);
+    await utimes(path, time, time);
+  }
+  await chmod(folder, 0o755);
+  await utimes(folder, time, time);
+}
+
+/** Passes calls on at most ten times a second. */
+function throttled<A extends readonly unknown[]>(call: (...args: A) => void): (...args: A) => void {
+  let last = 0;
+  return (...args) => {
+    const now = performance.now();
+    if (now - last < 100) return;
+    last = now;
+    call(...args);
+  };
+}

@@ -1,0 +1,66 @@
+import { sha256 } from '../host/hash.js';
+import type { PlannedStage } from './events.js';
+
+/** All that the bytes of a base image depend on. */
+export interface BaseInputs {
+  /** The id of the release (release/source.ts). */
+  readonly release: string;
+  readonly version: string;
+  readonly arch: string;
+  readonly profile: string;
+  /** Seconds since the epoch: the time of everything in the image. */
+  readonly time: number;
+  /** SHA-256 over overlays/base with its owners and modes, and over overlays/iso. */
+  readonly baseOverlay: string;
+  readonly isoOverlay: string;
+  /** Versions of the host tools, by name. */
+  readonly tools: Readonly<Record<string, string>>;
+}
+
+/** Raised when what a stage makes of the same inputs changes: older results in caches are then not used. */
+export const STAGE_VERSIONS = { rootfs: 1, ufs: 1, compress: 1, base: 1 } as const;
+
+export interface BaseKeys {
+  /** Of the compressed root file system and the boot files. */
+  readonly root: string;
+  /** Of the base image. */
+  readonly base: string;
+}
+
+/** The cache keys of a base image: the same inputs, the same keys. Pure. */
+export function baseKeys(inputs: BaseInputs): BaseKeys {
+  const { tools, isoOverlay, ...rest } = inputs;
+  const pick = (...names: string[]): Record<string, string> =>
+    Object.fromEntries(names.map((name) => [name, tools[name] ?? 'missing']));
+  const { base: baseVersion, ...rootVersions } = STAGE_VERSIONS;
+  const root = digest({ ...rest, stages: rootVersions, tools: pick('makefs', 'pigz') });
+  const base = digest({ root, isoOverlay, stage: baseVersion, tools: pick('mformat', 'xorriso') });
+  return { root, base };
+}
+
+function digest(value: unknown): string {
+  return sha256(
+    JSON.stringify(value, (_, item: unknown) =>
+      item !== null && typeof item === 'object' && !Array.isArray(item)
+        ? Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : 1)))
+        : item,
+    ),
+  ).slice(0, 32);
+}
+
+/** Which stages a build carries out, given what the cache has. Pure. */
+export function planStages(present: {
+  readonly root: boolean;
+  readonly base: boolean;
+}): readonly PlannedStage[] {
+  const root = present.root || present.base ? 'reuse' : 'run';
+  return [
+    { stage: 'overlay', action: 'run' },
+    { stage: 'release', action: root },
+    { stage: 'rootfs', action: root },
+    { stage: 'ufs', action: root },
+    { stage: 'compress', action: root },
+    { stage: 'base', action: present.base ? 'reuse' : 'run' },
+    { stage: 'stamp', action: 'run' },
+  ];
+}

@@ -1,0 +1,70 @@
+import type { Resolved } from '../config/resolve.js';
+import { SECRET_KEYS } from '../config/keys.js';
+import type { KeyName } from '../config/keys.js';
+import { sha256 } from '../host/hash.js';
+import type { OverlayEntry } from '../overlay/render.js';
+import type { BaseFacts } from './base.js';
+import type { PlannedStage, StageName } from './events.js';
+
+/** What a build record is made of. */
+export interface RecordInput {
+  readonly project: string;
+  readonly resolved: Resolved;
+  readonly image: { readonly name: string; readonly sha256: string; readonly bytes: number };
+  readonly base: BaseFacts;
+  readonly keys: { readonly root: string; readonly base: string };
+  readonly overlay: readonly OverlayEntry[];
+  readonly overlayDigests: { readonly base: string; readonly iso: string };
+  readonly tools: Readonly<Record<string, string>>;
+  readonly plan: readonly PlannedStage[];
+  readonly seconds: Readonly<Partial<Record<StageName, number>>>;
+  readonly started: Date;
+  readonly finished: Date;
+}
+
+/** Files of an overlay whose sums stay out of the record: a sum of a short secret can be searched for. */
+const SECRET_FILES = new Set(['var/db/clawdie/root.hash', 'var/db/clawdie/tailscale.key']);
+
+/** The build record as JSON: what went in, with its sums; what it was made with; what came out. It holds no secret. Pure. */
+export function buildRecord(input: RecordInput): string {
+  const { settings } = input.resolved;
+  const record = {
+    format: 'clawdie-iso build record 1',
+    project: input.project,
+    started: input.started.toISOString(),
+    finished: input.finished.toISOString(),
+    image: input.image,
+    configuration: Object.fromEntries(
+      Object.values(settings).map(({ key, value, origin }) => [
+        key,
+        { value: SECRET_KEYS.includes(key as KeyName) && value !== '' ? '(hidden)' : value, origin },
+      ]),
+    ),
+    release: input.base.release,
+    baseImage: {
+      key: input.keys.base,
+      rootKey: input.keys.root,
+      slot: input.base.sums.slot,
+      sha256BeforeSlot: input.base.sums.before,
+      sha256BehindSlot: input.base.sums.behind,
+    },
+    overlays: input.overlayDigests,
+    overlay: input.overlay.map(({ path, type, uid, gid, mode, body }) => ({
+      path: `/${path}`,
+      type,
+      uid,
+      gid,
+      mode: mode.toString(8).padStart(4, '0'),
+      ...(type === 'link' && { target: body }),
+      ...(type === 'file' && !SECRET_FILES.has(path) && { sha256: sha256(body) }),
+    })),
+    root: input.base.root,
+    tools: input.tools,
+    stages: input.plan.map(({ stage, action }) => ({
+      stage,
+      action,
+      ...(input.seconds[stage] !== undefined && { seconds: Number(input.seconds[stage].toFixed(3)) }),
+    })),
+  };
+  return `${JSON.stringify(record, null, 2)}\n`;
+}
