@@ -1,0 +1,67 @@
+# Works with GNU make and with bmake. `make help` lists the targets.
+
+CONFIG =
+OUT = dist
+CLI = node lib/build/main.js
+
+SOURCES != find build scripts -name '*.ts'
+
+all: help
+
+help: ## list the targets
+	@echo 'Targets:'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
+	@echo 'Variables:'
+	@echo '  CONFIG=build.cfg   configuration of the deployment (none: the sample image)'
+	@echo '  OUT=dist           folder for the image, its record and its checksum'
+
+iso: lib/.built ## build the image; installs what is missing
+	@set -- iso --install-tools --out '$(OUT)'; \
+	[ -z '$(CONFIG)' ] || set -- "$$@" --config '$(CONFIG)'; \
+	exec $(CLI) "$$@"
+
+plan: lib/.built ## print what `make iso` would do
+	@set -- iso --dry-run --out '$(OUT)'; \
+	[ -z '$(CONFIG)' ] || set -- "$$@" --config '$(CONFIG)'; \
+	exec $(CLI) "$$@"
+
+config: lib/.built ## print the configuration, and where each value came from
+	@set -- config; \
+	[ -z '$(CONFIG)' ] || set -- "$$@" --config '$(CONFIG)'; \
+	exec $(CLI) "$$@"
+
+doctor: lib/.built ## say which host tools are there
+	@$(CLI) doctor
+
+test: lib/.built ## run all tests; installs what they need
+	@$(CLI) doctor --install test
+	@npx --no-install vitest run
+
+lint: node_modules/.package-lock.json ## check style, types and shell scripts
+	@npx --no-install tsc -p tsconfig.check.json
+	@npx --no-install eslint .
+	@npx --no-install prettier --check --log-level warn .
+	@sh scripts/lint-shell
+
+bench: lib/.built ## measure time and memory against reference steps
+	@$(CLI) doctor --install build
+	@node lib/scripts/bench.js
+
+example: lib/.built ## write build.cfg.example anew from the schema
+	@node lib/scripts/example.js
+
+format: node_modules/.package-lock.json ## put the sources into shape
+	@npx --no-install prettier --write --log-level warn .
+
+clean: ## remove what was built here; the cache stays
+	rm -rf lib dist
+
+node_modules/.package-lock.json: package.json package-lock.json
+	npm ci --no-audit --no-fund
+	@touch node_modules/.package-lock.json
+
+lib/.built: node_modules/.package-lock.json tsconfig.json $(SOURCES)
+	@npx --no-install tsc -p tsconfig.json
+	@touch lib/.built
+
+.PHONY: all help iso plan config doctor test lint bench example format clean
