@@ -66,8 +66,9 @@ function readNetwork(input: string, longest: number, shortest: number): { value:
     };
   }
   if (network.prefix < shortest || network.prefix > longest) {
-    const want = shortest === longest ? `a /${shortest}` : `between /${shortest} and /${longest}`;
-    return { message: `must be ${want} network, not a /${network.prefix}`, fix: `choose ${want} network` };
+    const want =
+      shortest === longest ? `a /${shortest} network` : `a network from /${shortest} to /${longest}`;
+    return { message: `must be ${want}, not a /${network.prefix}`, fix: `choose ${want}` };
   }
   if (!PRIVATE4.some((outer) => contains(outer, network))) {
     return {

@@ -111,10 +111,11 @@ function wan(c: Partial<Config>, add: Add): void {
       );
     }
   }
-  if (typeof v6 === 'object' && v6.gateway.startsWith('fe80:') && c.EXT_IF === 'auto') {
+  const fixed = [v4, v6].some((value) => typeof value === 'object');
+  if (fixed && c.EXT_IF === 'auto') {
     add(
       'EXT_IF',
-      'the gateway of WAN_IPV6 is a link-local address, which needs the interface that it is on',
+      'EXT_IF is "auto", which does not say which interface the static address is to be on',
       'set EXT_IF to the name of the interface, for instance "vtnet0"',
     );
   }

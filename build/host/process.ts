@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcessByStdio } from 'node:child_process';
-import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import { $ } from 'zx';
 import { UserError } from '../error.js';
 import { shellQuote } from '../quote.js';
@@ -85,22 +86,28 @@ export interface ByteStream {
 }
 
 /**
- * Starts a command that turns a file into a stream of bytes. Not through zx, which keeps all that a command prints:
- * here that would be the whole release.
+ * Starts a command that turns an open file into a stream of bytes. Not through zx, which keeps all that a command
+ * prints: here that would be the whole release.
+ *
+ * @param stdin the open file: by its number, read from where it stands, or as a stream
  */
 export function streamFrom(
   purpose: string,
   command: readonly string[],
-  stdin: number,
+  stdin: number | Readable,
   signal?: AbortSignal,
 ): ByteStream {
   const [file = '', ...args] = command;
   const child = spawn(file, args, {
-    stdio: [stdin, 'pipe', 'pipe'],
+    stdio: [typeof stdin === 'number' ? stdin : 'pipe', 'pipe', 'pipe'],
     env: { ...process.env, ...FIXED_ENVIRONMENT },
     ...(signal && { signal }),
-  }) as unknown as ChildProcessByStdio<null, Readable, Readable>;
-  return { stdout: child.stdout, done: ended(purpose, command, child), kill: () => child.kill() };
+  }) as unknown as ChildProcessByStdio<Writable | null, Readable, Readable>;
+  // A command that ends early closes its input; its exit code tells.
+  if (typeof stdin !== 'number' && child.stdin) pipeline(stdin, child.stdin, () => undefined);
+  const done = ended(purpose, command, child);
+  done.catch(() => undefined); // whoever reads the stream may fail first
+  return { stdout: child.stdout, done, kill: () => child.kill() };
 }
 
 /**
@@ -131,7 +138,7 @@ export async function runBetween(
 function ended(
   purpose: string,
   command: readonly string[],
-  child: ChildProcessByStdio<null, Readable | null, Readable>,
+  child: ChildProcessByStdio<Writable | null, Readable | null, Readable>,
 ): Promise<void> {
   let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {

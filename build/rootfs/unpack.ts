@@ -1,5 +1,14 @@
-import { closeSync, ftruncateSync, linkSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  createReadStream,
+  ftruncateSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  writeSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { extract } from 'tar-stream';
 import type { Header } from 'tar-stream';
@@ -34,15 +43,18 @@ export interface UnpackOptions {
  */
 export async function unpack(fd: number, folder: string, options: UnpackOptions): Promise<Tree> {
   const tree = new Tree(options.where);
-  const skipped = new Set<string>();
+  /** Files whose contents were read past: a kept name may yet link to them. */
+  const skipped = new Map<string, Node>();
   /** Kept names of files whose contents came under a name that is not kept. */
   const orphans = new Map<string, string>();
 
   await readArchive(fd, options, (header, path) => {
     const type = header.type;
     const attributes = { uid: header.uid, gid: header.gid, mode: header.mode & 0o7777 };
+    const size = sparseHeader(header.pax as Pax, options.where)?.size ?? header.size;
     if (!options.keep(path)) {
-      if (type === 'file' || type === 'contiguous-file') skipped.add(path);
+      if (type === 'file' || type === 'contiguous-file')
+        skipped.set(path, { ...attributes, type: 'file', size });
       return undefined;
     }
     switch (type) {
@@ -56,18 +68,17 @@ export async function unpack(fd: number, folder: string, options: UnpackOptions)
         const target = normalPath(header.linkname, options.where);
         const first = [...orphans].find(([, source]) => source === target)?.[0];
         if (first !== undefined) tree.add(path, { type: 'hardlink', target: first });
-        else if (skipped.has(target)) {
-          tree.add(path, { ...attributes, type: 'file', size: 0 });
-          orphans.set(path, target);
-        } else tree.add(path, { type: 'hardlink', target });
+        else {
+          const contents = skipped.get(target);
+          if (contents) orphans.set(path, target);
+          tree.add(path, contents ?? { type: 'hardlink', target });
+        }
         return undefined;
       }
       case 'file':
-      case 'contiguous-file': {
-        const size = sparseHeader(header.pax as Pax, options.where)?.size ?? header.size;
+      case 'contiguous-file':
         tree.add(path, { ...attributes, type: 'file', size });
         return openNew(folder, path);
-      }
       default:
         throw new UserError(
           `${options.where} holds ${path}, a ${type}, which no release set holds. The archive is damaged or hostile and is not used.`,
@@ -76,7 +87,7 @@ export async function unpack(fd: number, folder: string, options: UnpackOptions)
     }
   });
 
-  if (orphans.size > 0) await fetchOrphans(fd, folder, tree, orphans, options);
+  if (orphans.size > 0) await fetchOrphans(fd, folder, orphans, options);
   return tree;
 }
 
@@ -84,17 +95,16 @@ export async function unpack(fd: number, folder: string, options: UnpackOptions)
 async function fetchOrphans(
   fd: number,
   folder: string,
-  tree: Tree,
   orphans: ReadonlyMap<string, string>,
   options: UnpackOptions,
 ): Promise<void> {
   const names = new Map([...orphans].map(([name, source]) => [source, name]));
-  await readArchive(fd, { where: options.where, signal: options.signal }, (header, path) => {
+  // From the start of the same open file, which has been read to its end.
+  const again = createReadStream('', { fd, start: 0, autoClose: false });
+  await readArchive(again, { where: options.where, signal: options.signal }, (header, path) => {
     const name = names.get(path);
     if (name === undefined || header.type !== 'file') return undefined;
     names.delete(path);
-    const size = sparseHeader(header.pax as Pax, options.where)?.size ?? header.size;
-    tree.replace(name, { uid: header.uid, gid: header.gid, mode: header.mode & 0o7777, type: 'file', size });
     return openNew(folder, name);
   });
 }
@@ -130,7 +140,7 @@ function openNew(folder: string, path: string): number {
  * undefined to read past it.
  */
 async function readArchive(
-  fd: number,
+  input: number | Readable,
   options: Pick<UnpackOptions, 'where' | 'signal' | 'onEntry'>,
   decide: (header: Header, path: string) => number | undefined,
 ): Promise<void> {
@@ -138,12 +148,13 @@ async function readArchive(
   const xz = streamFrom(
     `Unpacking ${where}`,
     ['xz', '-dc', '-T0', '--memlimit-mt-decompress=1GiB'],
-    fd,
+    input,
     signal,
   );
   const reader = extract();
   reader.on('entry', (header, stream, next) => {
     let file: number | undefined;
+    stream.on('error', () => undefined); // the reader fails with the same error
     try {
       const sparse = sparseHeader(header.pax as Pax, where);
       file = decide(header, normalPath(sparse?.name ?? header.name, where));
@@ -183,26 +194,23 @@ async function readArchive(
     }
   });
 
-  const reading = pipeline(xz.stdout, reader as unknown as NodeJS.WritableStream);
   try {
-    await reading;
+    await pipeline(xz.stdout, reader as unknown as NodeJS.WritableStream);
     await xz.done;
   } catch (error) {
     xz.kill();
+    const ending: unknown = await xz.done.catch((reason: unknown) => reason);
     signal.throwIfAborted();
     if (error instanceof UserError) throw error;
     // Where xz itself failed, its own words say more than the end of the stream that followed.
-    await xz.done.catch((reason: unknown) => {
-      if (reason instanceof UserError && !/ended by a signal/.test(reason.message)) throw reason;
-    });
+    if (ending instanceof UserError && !ending.message.includes('ended by a signal')) throw ending;
     const cause = writeError(where, error);
-    throw cause instanceof UserError
-      ? cause
-      : new UserError(
-          `Unpacking ${where}: the archive is damaged: ${cause.message}.`,
-          'Fetch the release sets again.',
-          { cause: error },
-        );
+    if (cause instanceof UserError) throw cause;
+    throw new UserError(
+      `Unpacking ${where}: the archive is damaged: ${cause.message}.`,
+      'Fetch the release sets again.',
+      { cause: error },
+    );
   }
 }
 

@@ -1,0 +1,129 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { exampleText } from '../../../build/config/example.js';
+import { KEY_NAMES } from '../../../build/config/keys.js';
+import { parse } from '../../../build/config/parse.js';
+import { configOf, findingsOf, HASH, PUBLIC_KEY } from '../../helpers/config.js';
+
+const refused = (values: Readonly<Record<string, string>>): string => {
+  const text = Object.entries({ SSH_AUTHORIZED_KEYS: PUBLIC_KEY, ...values })
+    .map(([key, value]) => `${key}='${value}'`)
+    .join('\n');
+  return findingsOf(text)
+    .map(({ message }) => message)
+    .join('\n');
+};
+
+describe('build.cfg.example', () => {
+  it('is what the schema says', () => {
+    expect(readFileSync('build.cfg.example', 'utf8')).toBe(exampleText());
+  });
+
+  it('holds every key, and no way to log in', () => {
+    const { entries } = parse(exampleText());
+    expect(entries.map(({ key }) => key)).toEqual([...KEY_NAMES]);
+    expect(findingsOf(exampleText()).map(({ message }) => message)).toEqual([
+      'nobody could log in to this image: there is no SSH_AUTHORIZED_KEYS and no ROOT_PASSWORD_HASH',
+    ]);
+  });
+});
+
+describe('values', () => {
+  it.each([
+    ['ASSISTANT_NAME', 'a'],
+    ['ASSISTANT_NAME', 'abcdefghijklmn'],
+    ['ASSISTANT_NAME', 'r2d2x'],
+    ['HOSTNAME', 'agent.example.org'],
+    ['TIMEZONE', 'Europe/Ljubljana'],
+    ['TIMEZONE', 'America/Argentina/Buenos_Aires'],
+    ['FREEBSD_DIST', '../sets'],
+    ['FREEBSD_DIST', 'https://example.org/sets'],
+    ['ROOT_PASSWORD_HASH', HASH],
+    ['EXT_IF', 'vtnet0'],
+    ['DNS', '9.9.9.9, 2620:fe::fe'],
+    ['JAIL_HOST_PORTS', '53/udp 53/tcp'],
+    ['PACKAGES', 'bastille node22 py311-foo gtk+3'],
+    ['TENANTS', 'natasha igor=192.168.120.0/24'],
+  ])('takes %s=%s', (key, value) => {
+    expect(() => configOf({ [key]: value })).not.toThrow();
+  });
+
+  it.each([
+    ['ASSISTANT_NAME', '', 'must be 1 to 14'],
+    ['ASSISTANT_NAME', 'abcdefghijklmno', 'must be 1 to 14'],
+    ['ASSISTANT_NAME', 'Clawdie', 'must be 1 to 14'],
+    ['ASSISTANT_NAME', 'agent7', 'must be 1 to 14'],
+    ['ASSISTANT_NAME', '$(reboot)', 'must be 1 to 14'],
+    ['ASSISTANT_NAME', 'em', 'is the name of a FreeBSD network driver'],
+    ['ASSISTANT_NAME', 'lo', 'is the name of a FreeBSD network driver'],
+    ['ASSISTANT_NAME', 'tun', 'is the name of a FreeBSD network driver'],
+    ['ASSISTANT_NAME', 'bridge', 'is the name of a FreeBSD network driver'],
+    ['ASSISTANT_NAME', 'warden', 'is a name the image itself uses'],
+    ['ASSISTANT_NAME', 'tailscale', 'is a name the image itself uses'],
+    ['ASSISTANT_NAME', 'pass', 'is a word of pf.conf(5)'],
+    ['HOSTNAME', '-a', 'must be a host name'],
+    ['TIMEZONE', '../../etc/passwd', 'must be a name of the tz database'],
+    ['TIMEZONE', 'Mars/Olympus', 'names no time zone'],
+    ['FREEBSD_DIST', 'ftp://example.org', 'must be "mirror"'],
+    ['FREEBSD_DIST', 'https://user:secret@example.org/x', 'must be "mirror"'],
+    ['FREEBSD_VERSION', 'latest', 'must be the name of a FreeBSD release'],
+    ['ARCH', 'arm64', 'must be one of "amd64"'],
+    ['ROOT_PASSWORD_HASH', '$1$abc$def', 'is of a kind that is too weak'],
+    ['ROOT_PASSWORD_HASH', 'hunter2', 'must be a password hash'],
+    ['SSH_AUTHORIZED_KEYS', 'ssh-ed25519 AAAA', 'is not one, or is cut short'],
+    ['SSH_AUTHORIZED_KEYS', '-----BEGIN OPENSSH PRIVATE KEY-----', 'holds a private key'],
+    ['EXT_IF', 'vtnet0; reboot', 'must be "auto" or the name of an interface'],
+    ['WAN_IPV4', '203.0.113.5/24', 'must be "dhcp" or "address/prefix gateway"'],
+    ['WAN_IPV4', '203.0.113.5/33 203.0.113.1', 'both of IPv4'],
+    ['WAN_IPV6', '203.0.113.5/24 203.0.113.1', 'both of IPv6'],
+    ['WAN_IPV4', '224.0.0.5/24 224.0.0.1', 'must name unicast addresses'],
+    ['DNS', '1.2.3', 'must be IP addresses'],
+    ['AGENT_NET', '192.168.100.0/25', 'must be a /24 network'],
+    ['AGENT_NET', '192.168.100.7/24', 'host bits zero'],
+    ['AGENT_NET', '8.8.8.0/24', 'must be a private network'],
+    ['JAIL_SUPERNET', '192.0.0.0/6', 'must be a network from /8 to /24'],
+    ['JAIL_HOST_PORTS', '99999/tcp', 'must be port/tcp or port/udp'],
+    ['PACKAGES', 'a;b', 'must be package names'],
+    ['PACKAGES', '--help', 'must be package names'],
+    ['TENANTS', 'natasha natasha', 'names natasha twice'],
+  ])('refuses %s=%j: %s', (key, value, message) => {
+    expect(refused({ [key]: value })).toContain(message);
+  });
+});
+
+describe('rules between keys', () => {
+  it.each([
+    [{ SSH_PASSWORD_AUTH: 'yes' }, 'no ROOT_PASSWORD_HASH that a password could match'],
+    [{ GLASSPANE: 'yes' }, 'operators reach it over the tailnet only'],
+    [{ TAILSCALE_AUTHKEY_FILE: 'key' }, 'but TAILSCALE is "off"'],
+    [{ AGENT_NET: '10.83.0.0/24' }, 'is not in JAIL_SUPERNET'],
+    [{ JAIL_SUPERNET: '192.168.100.0/24', TENANTS: 'natasha' }, 'has no free /24 left for tenant natasha'],
+    [{ TENANTS: 'natasha=192.168.100.0/24' }, 'is already taken'],
+    [{ TENANTS: 'clawdie' }, 'by the name of the assistant'],
+    [{ TENANTS: 'natasha=10.0.0.0/24' }, 'is not in JAIL_SUPERNET'],
+    [{ WAN_IPV4: '192.168.1.5/24 192.168.1.1', DNS: '9.9.9.9', EXT_IF: 'em0' }, 'overlaps JAIL_SUPERNET'],
+    [
+      { WAN_IPV4: '203.0.113.5/24 198.51.100.1', DNS: '9.9.9.9', EXT_IF: 'em0' },
+      'the gateway 198.51.100.1 is not in 203.0.113.0/24',
+    ],
+    [
+      { WAN_IPV4: '203.0.113.255/24 203.0.113.1', DNS: '9.9.9.9', EXT_IF: 'em0' },
+      'is the network or broadcast address',
+    ],
+    [{ WAN_IPV4: '203.0.113.5/24 203.0.113.1', EXT_IF: 'em0' }, 'nothing else names a name server'],
+    [{ WAN_IPV4: '203.0.113.5/24 203.0.113.1', DNS: '9.9.9.9' }, 'does not say which interface'],
+    [{ WAN_IPV6: '2001:db8::5/64 fe80::1' }, 'does not say which interface'],
+  ])('refuses %j', (values, message) => {
+    expect(refused(values)).toContain(message);
+  });
+
+  it('refuses an image that nobody can log in to, unless it is the sample', () => {
+    expect(refused({ SSH_AUTHORIZED_KEYS: '' })).toContain('nobody could log in');
+    expect(refused({ SSH_AUTHORIZED_KEYS: '', ROOT_PASSWORD_HASH: HASH })).toBe('');
+    expect(refused({ SSH_AUTHORIZED_KEYS: '', FREEBSD_DIST: 'sample' })).toBe('');
+  });
+
+  it("takes the older document's layout", () => {
+    expect(() => configOf({ JAIL_SUPERNET: '10.83.0.0/24', AGENT_NET: '10.83.0.0/24' })).not.toThrow();
+  });
+});

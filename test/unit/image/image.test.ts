@@ -1,0 +1,183 @@
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { sha256 } from '../../../build/host/hash.js';
+import { withChecksum } from '../../../build/image/checksum.js';
+import { findInRoot } from '../../../build/image/iso9660.js';
+import { emptySlot, filledSlot, SLOT_SIZE, slotRelease } from '../../../build/image/slot.js';
+import { DamagedBase, measureBase, stamp } from '../../../build/image/stamp.js';
+import { biosStub, pmbrStub, uefiStub } from '../../../build/release/sample/stub.js';
+import { never, tmp } from '../../helpers/tmp.js';
+
+describe('slot', () => {
+  it('says in its first sector what follows', () => {
+    const slot = filledSlot(Buffer.from('archive'), '15.1-RELEASE-amd64');
+    expect(slot.length).toBe(SLOT_SIZE);
+    expect(slot.toString('latin1', 0, 512).replace(/\0+$/, '')).toBe(
+      `clawdie-overlay 1\nrelease 15.1-RELEASE-amd64\nlength 7\nsha256 ${sha256('archive')}\n`,
+    );
+    expect(slot.toString('latin1', 512, 520)).toBe('archive\0');
+    expect(slotRelease(emptySlot('15.1-RELEASE-amd64'))).toBe('15.1-RELEASE-amd64');
+    expect(slotRelease(slot)).toBeUndefined();
+    expect(slotRelease(Buffer.alloc(512))).toBeUndefined();
+  });
+
+  it('takes an archive that fills it, and none that is larger', () => {
+    expect(filledSlot(Buffer.alloc(SLOT_SIZE - 512, 1), 'r').length).toBe(SLOT_SIZE);
+    expect(() => filledSlot(Buffer.alloc(SLOT_SIZE - 511), 'r')).toThrow(`the slot takes ${SLOT_SIZE - 512}`);
+  });
+});
+
+describe('CHECKSUM.SHA256', () => {
+  const sum = (digit: string): string => digit.repeat(64);
+
+  it('holds a line an image, sorted, in the format of sha256(1)', () => {
+    const text = withChecksum(
+      `SHA256 (b.iso) = ${sum('b')}\nSHA256 (a.iso) = ${sum('0')}\ngarbage\n`,
+      'a.iso',
+      sum('a'),
+      () => true,
+    );
+    expect(text).toBe(`SHA256 (a.iso) = ${sum('a')}\nSHA256 (b.iso) = ${sum('b')}\n`);
+  });
+
+  it('forgets images that are gone', () => {
+    expect(withChecksum(`SHA256 (gone.iso) = ${sum('b')}\n`, 'a.iso', sum('a'), () => false)).toBe(
+      `SHA256 (a.iso) = ${sum('a')}\n`,
+    );
+  });
+
+  it('is what sha256sum -c checks', async () => {
+    const folder = await tmp();
+    writeFileSync(join(folder, 'a.iso'), 'image');
+    writeFileSync(
+      join(folder, 'CHECKSUM.SHA256'),
+      withChecksum('', 'a.iso', sha256('image'), () => true),
+    );
+    expect(execFileSync('sha256sum', ['-c', 'CHECKSUM.SHA256'], { cwd: folder, encoding: 'utf8' })).toBe(
+      'a.iso: OK\n',
+    );
+  });
+});
+
+/** An ISO with a slot and something before it. */
+async function base(): Promise<{ folder: string; path: string }> {
+  const folder = await tmp();
+  mkdirSync(join(folder, 'iso'));
+  writeFileSync(join(folder, 'iso', 'before'), Buffer.alloc(100_000, 7));
+  writeFileSync(join(folder, 'iso', 'overlay'), emptySlot('r'));
+  const path = join(folder, 'base.iso');
+  execFileSync(
+    'xorriso',
+    [
+      '-as',
+      'mkisofs',
+      '-r',
+      '-iso-level',
+      '3',
+      '-o',
+      path,
+      '--sort-weight',
+      '-1000',
+      '/overlay',
+      join(folder, 'iso'),
+    ],
+    { stdio: 'ignore' },
+  );
+  return { folder, path };
+}
+
+async function stampTo(
+  path: string,
+  base: string,
+  slot: Buffer,
+  known: Awaited<ReturnType<typeof measureBase>>,
+): Promise<string> {
+  const output = await open(path, 'wx');
+  try {
+    return await stamp(base, known, slot, output, { signal: never });
+  } finally {
+    await output.close();
+  }
+}
+
+describe('stamp', () => {
+  it('copies the base, with the slot filled, and gives the sum of what it wrote', async () => {
+    const { folder, path } = await base();
+    const known = await measureBase(path, never);
+    const slot = filledSlot(Buffer.from('archive'), 'r');
+    const sum = await stampTo(join(folder, 'image.iso'), path, slot, known);
+    const image = readFileSync(join(folder, 'image.iso'));
+    const original = readFileSync(path);
+    expect(sum).toBe(sha256(image));
+    slot.copy(original, known.slot.offset);
+    expect(image.equals(original)).toBe(true);
+    const extracted = join(folder, 'overlay');
+    execFileSync(
+      'xorriso',
+      ['-osirrox', 'on', '-indev', join(folder, 'image.iso'), '-extract', '/overlay', extracted],
+      { stdio: 'ignore' },
+    );
+    expect(readFileSync(extracted).equals(slot)).toBe(true);
+  });
+
+  it.each([
+    [
+      'before the slot',
+      (bytes: Buffer) => {
+        bytes[40_000] = 1;
+        return bytes;
+      },
+    ],
+    [
+      'behind the slot',
+      (bytes: Buffer) => {
+        bytes[bytes.length - 1] = 1;
+        return bytes;
+      },
+    ],
+    ['in its size', (bytes: Buffer) => bytes.subarray(0, bytes.length - 2048)],
+  ])('notices a base that was damaged %s', async (_, damage) => {
+    const { folder, path } = await base();
+    const known = await measureBase(path, never);
+    writeFileSync(path, damage(readFileSync(path)));
+    await expect(
+      stampTo(join(folder, 'image.iso'), path, filledSlot(Buffer.from('x'), 'r'), known),
+    ).rejects.toThrow(DamagedBase);
+  });
+
+  it('refuses a base without an empty slot', async () => {
+    const { folder, path } = await base();
+    const known = await measureBase(path, never);
+    await stampTo(join(folder, 'image.iso'), path, filledSlot(Buffer.from('x'), 'r'), known);
+    await expect(measureBase(join(folder, 'image.iso'), never)).rejects.toThrow('has no empty overlay slot');
+  });
+});
+
+describe('findInRoot', () => {
+  it('says so if the file is no ISO, or holds no such file', async () => {
+    await expect(
+      findInRoot((_, length) => Promise.resolve(Buffer.alloc(length)), 'overlay', 'x.iso'),
+    ).rejects.toThrow('x.iso is not an ISO 9660 image');
+    const { path } = await base();
+    const bytes = readFileSync(path);
+    await expect(
+      findInRoot(
+        (offset, length) => Promise.resolve(bytes.subarray(offset, offset + length)),
+        'nothing',
+        'x.iso',
+      ),
+    ).rejects.toThrow('holds no /nothing');
+  });
+});
+
+describe('boot stubs', () => {
+  it('fit where they go', () => {
+    expect(biosStub().length).toBeLessThanOrEqual(440);
+    expect(pmbrStub().length).toBe(512);
+    expect(pmbrStub().readUInt16LE(510)).toBe(0xaa55);
+    expect(uefiStub().toString('latin1', 0, 2)).toBe('MZ');
+  });
+});

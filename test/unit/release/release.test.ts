@@ -1,0 +1,294 @@
+import { createServer } from 'node:http';
+import type { RequestListener } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { sha256 } from '../../../build/host/hash.js';
+import { download, downloadText } from '../../../build/release/download.js';
+import { parseManifest, sumsOf } from '../../../build/release/manifest.js';
+import { pinnedSums } from '../../../build/release/pins.js';
+import { resolveRelease } from '../../../build/release/source.js';
+import type { ObtainContext } from '../../../build/release/source.js';
+import { configOf } from '../../helpers/config.js';
+import { never, tmp } from '../../helpers/tmp.js';
+
+const line = (file: string, sum: string): string =>
+  [file, sum, '3', file.replace('.txz', ''), '"Base system (MANDATORY)"', 'on'].join('\t');
+const SUM = 'a'.repeat(64);
+
+/** Release sets in a folder: what they hold does not matter to who checks their sums. */
+function sets(folder: string, base = 'base', kernel = 'kernel'): { manifest: string; sum: string } {
+  mkdirSync(folder, { recursive: true });
+  const manifest = `${line('base.txz', sha256(base))}\n${line('kernel.txz', sha256(kernel))}\n`;
+  writeFileSync(join(folder, 'base.txz'), base);
+  writeFileSync(join(folder, 'kernel.txz'), kernel);
+  writeFileSync(join(folder, 'MANIFEST'), manifest);
+  return { manifest, sum: sha256(manifest) };
+}
+
+async function serve(listener: RequestListener): Promise<string> {
+  const server = createServer(listener);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+const impatient = { retries: 2, retryDelay: 1, stallAfter: 300 };
+
+function context(folder: string): ObtainContext & { readonly notes: string[] } {
+  const notes: string[] = [];
+  return {
+    folder,
+    signal: never,
+    note: (text) => notes.push(text),
+    progress: () => undefined,
+    download: impatient,
+    notes,
+  };
+}
+
+describe('MANIFEST', () => {
+  it('gives the sums of the sets', () => {
+    const manifest = parseManifest(
+      `${line('base.txz', SUM)}\n${line('kernel.txz', SUM)}\n${line('lib32.txz', SUM)}\n`,
+      'MANIFEST',
+    );
+    expect(sumsOf(manifest, 'MANIFEST')).toEqual({ 'base.txz': SUM, 'kernel.txz': SUM });
+  });
+
+  it.each([
+    ['../../etc/passwd', SUM, 'not the plain name of a file'],
+    ['base.txz', 'abc', 'no SHA-256 sum'],
+    ['base.txz', SUM.toUpperCase(), 'no SHA-256 sum'],
+  ])('refuses %s %s', (file, sum, message) => {
+    expect(() => parseManifest(line(file, sum), 'MANIFEST')).toThrow(message);
+  });
+
+  it('refuses a file that is listed twice, and a MANIFEST without a set', () => {
+    expect(() => parseManifest(`${line('base.txz', SUM)}\n${line('base.txz', SUM)}`, 'MANIFEST')).toThrow(
+      'line 2: base.txz is listed twice',
+    );
+    expect(() => sumsOf(parseManifest(line('base.txz', SUM), 'M'), 'M')).toThrow(
+      'M does not list kernel.txz',
+    );
+  });
+
+  it('is pinned for the release that build.cfg names by default', () => {
+    expect(pinnedSums('amd64', configOf().FREEBSD_VERSION)?.['base.txz']).toMatch(/^3768988b/);
+  });
+});
+
+describe('a folder of release sets', () => {
+  const config = (folder: string, sum?: string) =>
+    configOf({ FREEBSD_DIST: folder, ...(sum !== undefined && { FREEBSD_MANIFEST_SHA256: sum }) });
+
+  it('is used once every byte is checked', async () => {
+    const folder = await tmp();
+    const { sum } = sets(folder);
+    const release = await resolveRelease(config(folder, sum), '/');
+    expect(release).toMatchObject({
+      id: `manifest:${sum}`,
+      sample: false,
+      trust: 'FREEBSD_MANIFEST_SHA256',
+      from: folder,
+    });
+    const checked = await release.obtain(context(folder));
+    expect(checked.sums['base.txz']).toBe(sha256('base'));
+    expect(await checked.archives['kernel.txz'].readFile('utf8')).toBe('kernel');
+    await checked.close();
+  });
+
+  it('is refused if its MANIFEST is not the pinned one', async () => {
+    const folder = await tmp();
+    sets(folder);
+    await expect(resolveRelease(config(folder), '/')).rejects.toThrow(
+      'It is another release, or was altered',
+    );
+    await expect(resolveRelease(config(folder, SUM), '/')).rejects.toThrow(
+      `not the ${SUM} of FREEBSD_MANIFEST_SHA256`,
+    );
+  });
+
+  it('is refused if the release is not known', async () => {
+    await expect(resolveRelease(configOf({ FREEBSD_VERSION: '14.3-RELEASE' }), '/')).rejects.toThrow(
+      'are not known to this project (known: amd64/15.1-RELEASE)',
+    );
+  });
+
+  it.each([
+    [
+      'truncated',
+      (folder: string) => {
+        writeFileSync(join(folder, 'base.txz'), 'bas');
+      },
+      'is truncated or was altered, and is not used',
+    ],
+    [
+      'altered',
+      (folder: string) => {
+        writeFileSync(join(folder, 'kernel.txz'), 'kernal');
+      },
+      'is truncated or was altered, and is not used',
+    ],
+  ])('is refused if a file is %s', async (_, damage, message) => {
+    const folder = await tmp();
+    const { sum } = sets(folder);
+    const release = await resolveRelease(config(folder, sum), '/');
+    damage(folder);
+    await expect(release.obtain(context(folder))).rejects.toThrow(message);
+  });
+
+  it('is refused if a file or MANIFEST is missing', async () => {
+    const folder = await tmp();
+    await expect(resolveRelease(config(folder, SUM), '/')).rejects.toThrow('MANIFEST cannot be read');
+    const { sum } = sets(folder);
+    const release = await resolveRelease(config(folder, sum), '/');
+    const { rmSync } = await import('node:fs');
+    rmSync(join(folder, 'kernel.txz'));
+    await expect(release.obtain(context(folder))).rejects.toThrow('kernel.txz cannot be read');
+  });
+});
+
+describe('a server of release sets', () => {
+  it('is asked once; what it sent is kept, checked again, and fetched again if it was damaged', async () => {
+    const folder = await tmp();
+    const { manifest, sum } = sets(join(folder, 'origin'));
+    const asked: string[] = [];
+    const url = await serve((request, response) => {
+      asked.push(request.url ?? '');
+      response.end(
+        request.url === '/MANIFEST' ? manifest : readFileSync(join(folder, 'origin', request.url ?? '')),
+      );
+    });
+    const release = await resolveRelease(configOf({ FREEBSD_DIST: url, FREEBSD_MANIFEST_SHA256: sum }), '/');
+    const first = await release.obtain(context(join(folder, 'cache')));
+    await first.close();
+    expect(asked).toEqual(['/MANIFEST', '/base.txz', '/kernel.txz']);
+    writeFileSync(first.paths['base.txz'], 'damaged');
+    const again = context(join(folder, 'cache'));
+    const second = await release.obtain(again);
+    await second.close();
+    expect(again.notes.join()).toContain('Downloading the release sets again');
+    expect(readFileSync(second.paths['base.txz'], 'utf8')).toBe('base');
+  });
+
+  it('is not believed: other bytes than MANIFEST says are removed', async () => {
+    const folder = await tmp();
+    const { manifest, sum } = sets(join(folder, 'origin'));
+    const url = await serve((request, response) =>
+      response.end(request.url === '/MANIFEST' ? manifest : 'something else'),
+    );
+    const release = await resolveRelease(configOf({ FREEBSD_DIST: url, FREEBSD_MANIFEST_SHA256: sum }), '/');
+    await expect(release.obtain(context(join(folder, 'cache')))).rejects.toThrow(
+      'It was altered or damaged and has been removed',
+    );
+    const { readdirSync } = await import('node:fs');
+    expect(
+      readdirSync(join(folder, 'cache'), { recursive: true }).filter(
+        (name) => String(name).endsWith('txz') || String(name).endsWith('part'),
+      ),
+    ).toEqual([]);
+  });
+});
+
+describe('download', () => {
+  const body = Buffer.alloc(300_000, 'clawdie');
+  const expected = sha256(body);
+
+  it('goes on where a broken transfer stopped', async () => {
+    const ranges: (string | undefined)[] = [];
+    const url = await serve((request, response) => {
+      const { range } = request.headers;
+      ranges.push(range);
+      const from = range === undefined ? 0 : Number(/\d+/.exec(range)?.[0]);
+      response.writeHead(range === undefined ? 200 : 206, {
+        'content-length': body.length - from,
+        ...(range !== undefined && { 'content-range': `bytes ${from}-${body.length - 1}/${body.length}` }),
+      });
+      if (range === undefined)
+        response.write(body.subarray(0, 100_000), () => setTimeout(() => response.destroy(), 50));
+      else response.end(body.subarray(from));
+    });
+    const path = join(await tmp(), 'file');
+    await download(url, path, expected, impatient);
+    expect(sha256(readFileSync(path))).toBe(expected);
+    expect(ranges).toEqual([undefined, 'bytes=100000-']);
+  });
+
+  it('starts anew if what was there is of another file, or the server knows no ranges', async () => {
+    const url = await serve((request, response) => {
+      if (request.headers.range !== undefined && request.url === '/ranges') {
+        response.writeHead(206, { 'content-range': `bytes 5-${body.length - 1}/${body.length}` });
+        response.end(body.subarray(5));
+      } else response.end(body);
+    });
+    const folder = await tmp();
+    for (const name of ['ranges', 'none']) {
+      writeFileSync(join(folder, `${name}.part`), 'other');
+      await download(`${url}/${name}`, join(folder, name), expected, impatient);
+      expect(sha256(readFileSync(join(folder, name)))).toBe(expected);
+    }
+  });
+
+  it.each([
+    [
+      'answers 404',
+      (response: { writeHead(code: number): { end(): void } }) => {
+        response.writeHead(404).end();
+      },
+      'the server answered 404',
+    ],
+    [
+      'answers 503 for good',
+      (response: { writeHead(code: number): { end(): void } }) => {
+        response.writeHead(503).end();
+      },
+      'failed 3 times: the server answered 503',
+    ],
+    ['never answers', () => undefined, 'failed 3 times: the server did not answer'],
+  ])('says so if the server %s', async (_, answer, message) => {
+    const url = await serve((_request, response) => {
+      answer(response);
+    });
+    const path = join(await tmp(), 'file');
+    await expect(download(url, path, expected, impatient)).rejects.toThrow(message);
+    expect(existsSync(path)).toBe(false);
+  });
+
+  it('does not wait for a server that stops sending', async () => {
+    const url = await serve((_, response) => void response.write('x'));
+    await expect(download(url, join(await tmp(), 'file'), expected, impatient)).rejects.toThrow(
+      'the server stopped sending',
+    );
+  });
+
+  it('says so if nobody is there', async () => {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    await new Promise((resolve) => server.close(resolve));
+    await expect(
+      download(`http://127.0.0.1:${port}`, join(await tmp(), 'file'), expected, impatient),
+    ).rejects.toThrow('ECONNREFUSED');
+  });
+
+  it('stops when it is told to, and keeps what it has', async () => {
+    const url = await serve((_, response) => void response.write(body.subarray(0, 1000)));
+    const stop = new AbortController();
+    const path = join(await tmp(), 'file');
+    const running = download(url, path, expected, { ...impatient, stallAfter: 60_000, signal: stop.signal });
+    setTimeout(() => stop.abort(new Error('enough')), 100);
+    await expect(running).rejects.toThrow('enough');
+    expect(existsSync(path)).toBe(false);
+    expect(readFileSync(`${path}.part`).length).toBe(1000);
+  });
+
+  it('takes no MANIFEST without end', async () => {
+    const url = await serve((_, response) => response.end(Buffer.alloc(2 << 20)));
+    await expect(downloadText(url, undefined, impatient)).rejects.toThrow('larger than 1 MiB');
+  });
+});
