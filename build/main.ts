@@ -15,7 +15,9 @@ import type { Monitor } from './pipeline/events.js';
 const { env } = process;
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
 const colour = process.stdout.isTTY && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb';
-const interactive = process.stdout.isTTY && (env['CI'] ?? '') === '' && env['TERM'] !== 'dumb';
+// A terminal that tells no width cannot hold tasks that are drawn over.
+const interactive =
+  process.stdout.isTTY && process.stdout.columns >= 20 && (env['CI'] ?? '') === '' && env['TERM'] !== 'dumb';
 
 // A reader that has seen enough (`| head`) is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

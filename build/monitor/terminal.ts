@@ -11,6 +11,12 @@ interface Row {
   /** Set once listr2 has come to the row. */
   task?: ListrTaskWrapper<unknown, never, never>;
   began?: number;
+  /** Set once the stage is done. */
+  seconds?: number;
+}
+
+function settleTitle(row: Row, stage: StageName): void {
+  if (row.task && row.seconds !== undefined) row.task.title = `${STAGES[stage]} (${duration(row.seconds)})`;
 }
 
 /**
@@ -44,8 +50,11 @@ export function terminalMonitor(print: (line: string) => void, columns: () => nu
       title: STAGES[stage],
       skip: () => (action === 'reuse' ? `${STAGES[stage]} (from the cache)` : false),
       task: (_: unknown, task: unknown): Promise<void> => {
-        const { finished } = Object.assign(row(stage), { task });
-        return finished;
+        const shownRow = Object.assign(row(stage), { task });
+        // A short stage may be over before listr2 comes to it.
+        return shownRow.finished.then(() => {
+          settleTitle(shownRow, stage);
+        });
       },
     }));
     shown = new Listr(tasks, {
@@ -90,9 +99,9 @@ export function terminalMonitor(print: (line: string) => void, columns: () => nu
           break;
         }
         case 'done': {
-          const { task, settle } = row(event.stage);
-          if (task) task.title = `${STAGES[event.stage]} (${duration(event.seconds)})`;
-          settle.resolve();
+          const done = Object.assign(row(event.stage), { seconds: event.seconds });
+          settleTitle(done, event.stage);
+          done.settle.resolve();
           break;
         }
         case 'failed':

@@ -58,7 +58,6 @@ describe('parse', () => {
   it('reads back whatever sh would, for any text in single quotes', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme' }), (text) => {
-         
         fc.pre(!/[\u0000-\u0008\u000b-\u001f\u007f]/.test(text) && !text.includes('\r\n'));
         fc.pre(!text.includes("'")); // '\'' is concatenation, which the file does not have
         expect(value(`KEY='${text}'`)).toBe(text);

@@ -1,0 +1,526 @@
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { filledSlot, emptySlot, SLOT_SIZE } from '../../build/image/slot.js';
+import { packOverlay } from '../../build/overlay/pack.js';
+import { FakeRoot } from '../helpers/shell.js';
+
+const scripts = readdirSync('overlays', { recursive: true, withFileTypes: true })
+  .filter((entry) => entry.isFile())
+  .map((entry) => join(entry.parentPath, entry.name))
+  .filter((path) => readFileSync(path, 'utf8').startsWith('#!/bin/sh'));
+
+describe('every script', () => {
+  it.each(scripts)('%s passes sh -n and shellcheck', (path) => {
+    execFileSync('sh', ['-n', path]);
+    execFileSync('shellcheck', ['-s', 'sh', path], { encoding: 'utf8' });
+  });
+});
+
+const MODULES = 'overlays/firstboot/usr/local/libexec/clawdie';
+
+describe('clawdie-init', () => {
+  const INIT = 'overlays/base/sbin/clawdie-init';
+  const RELEASE = '15.1-RELEASE-amd64';
+  let fake: FakeRoot;
+
+  const archive = (): Promise<Buffer> =>
+    packOverlay(
+      [
+        { path: '', type: 'dir', uid: 0, gid: 0, mode: 0o755, body: '' },
+        { path: 'etc', type: 'dir', uid: 0, gid: 0, mode: 0o755, body: '' },
+        { path: 'etc/rc.conf', type: 'file', uid: 0, gid: 0, mode: 0o640, body: 'hostname="agent"\n' },
+      ],
+      0,
+    );
+
+  beforeEach(async () => {
+    fake = (await FakeRoot.make())
+      .stub('mount')
+      .stub('kenv')
+      .stub('pw')
+      // FreeBSD's sha256 -q, on top of what this machine has.
+      .stub('sha256', `sha256sum "$2" | cut -d ' ' -f 1`)
+      .file('etc/clawdie/release', `${RELEASE}\n`)
+      .file('dev/md1', Buffer.concat([Buffer.from('a root file system'), Buffer.alloc(4096)]));
+  });
+
+  it('applies the overlay, whichever disk it is on, and locks root', async () => {
+    fake.file('dev/md0', filledSlot(await archive(), RELEASE));
+    const result = fake.run(INIT);
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    expect(result.stdout).toMatch(/^clawdie-init: overlay [0-9a-f]{64} applied\.\n$/);
+    expect(fake.read('etc/rc.conf')).toBe('hostname="agent"\n');
+    expect(statSync(join(fake.root, 'etc/rc.conf')).mode & 0o777).toBe(0o640);
+    expect(result.calls.map((call) => call.replaceAll(fake.root, ''))).toEqual([
+      'mount -u -w /',
+      'sha256 -q /var/run/overlay.tar',
+      'pw usermod -n root -h -',
+      'kenv -u init_script',
+    ]);
+    expect(fake.read('etc/clawdie/applied')).toMatch(/^[0-9a-f]{64}\n$/);
+    expect(fake.has('var/run/overlay.tar')).toBe(false);
+  });
+
+  const stays = (message: string): void => {
+    const result = fake.run(INIT);
+    expect(result.code).toBe(1);
+    expect(result.stdout).toContain(`clawdie-init: ${message}`);
+    expect(result.stdout).toContain('this instance stays closed');
+    expect(fake.has('etc/clawdie/applied')).toBe(false);
+    expect(fake.has('var/run/overlay.tar')).toBe(false);
+    expect(result.calls.some((call) => call.startsWith('kenv'))).toBe(false);
+  };
+
+  it('stays closed if the slot is empty', () => {
+    fake.file('dev/md0', emptySlot(RELEASE));
+    stays('the overlay slot is empty');
+    expect(fake.has('etc/rc.conf')).toBe(false);
+  });
+
+  it('stays closed if there is no overlay, or its first sector is damaged', async () => {
+    stays('there is no overlay');
+    const slot = filledSlot(await archive(), RELEASE);
+    slot.write('x', 0);
+    fake.file('dev/md0', slot);
+    stays('there is no overlay');
+  });
+
+  it('stays closed if a byte of the overlay is not what it was', async () => {
+    const slot = filledSlot(await archive(), RELEASE);
+    for (const position of [512, 700, 512 + 1500]) {
+      const damaged = Buffer.from(slot);
+      damaged.writeUInt8(damaged.readUInt8(position) ^ 1, position);
+      fake.file('dev/md0', damaged);
+      stays('the overlay is damaged: its SHA-256 is');
+      expect(fake.has('etc/rc.conf')).toBe(false);
+    }
+  });
+
+  it('stays closed if the overlay is of another release, or there are two', async () => {
+    fake.file('dev/md0', filledSlot(await archive(), '14.3-RELEASE-amd64'));
+    stays('the overlay is for release "14.3-RELEASE-amd64", this is 15.1-RELEASE-amd64');
+    const slot = filledSlot(await archive(), RELEASE);
+    fake.file('dev/md0', slot).file('dev/md2', slot);
+    stays('there is more than one overlay');
+  });
+
+  it('stays closed if the header claims too much', async () => {
+    for (const [from, to, message] of [
+      [/length \d+/, 'length 99999999999', "the overlay's length is damaged"],
+      [/length \d+/, 'length -1', "the overlay's length is damaged"],
+      [/length \d+/, `length ${SLOT_SIZE * 2}`, 'the overlay is damaged'],
+      [/sha256 \w+/, 'sha256 abc', "the overlay's checksum is damaged"],
+      [/sha256 \w+/, 'sha256 $(reboot)', "the overlay's checksum is damaged"],
+    ] as const) {
+      const slot = filledSlot(await archive(), RELEASE);
+      const head = slot.toString('latin1', 0, 512).replace(/\0+$/, '').replace(from, to);
+      const changed = Buffer.concat([Buffer.from(head.padEnd(512, '\0'), 'latin1'), slot.subarray(512)]);
+      fake.file('dev/md0', changed);
+      stays(message);
+    }
+  });
+
+  it.each([
+    ['mount', 'the root file system cannot be made writable'],
+    ['tar', 'the overlay cannot be unpacked'],
+    ['pw', 'the root account cannot be locked'],
+    ['sha256', 'the overlay cannot be summed up'],
+  ])('stays closed if %s fails', async (command, message) => {
+    fake.file('dev/md0', filledSlot(await archive(), RELEASE)).stub(command, 'exit 1');
+    stays(message);
+  });
+});
+
+describe('clawdie_lockdown', () => {
+  const SCRIPT = 'overlays/base/etc/rc.d/clawdie_lockdown';
+  let fake: FakeRoot;
+
+  beforeEach(async () => {
+    fake = (await FakeRoot.make())
+      .withRcSubr()
+      .stub('kldstat')
+      .stub('kldload')
+      .stub('sysctl', 'echo 1')
+      .stub('pfctl', `case "$*" in "-s info") echo "Status: Enabled for 0 days" ;; *) exit 0 ;; esac`)
+      .file('etc/clawdie/applied', 'sum\n')
+      .file('etc/pf.conf', '')
+      .file('etc/pf-fallback.conf', '');
+  });
+  const calls = (result: { readonly calls: readonly string[] }): string[] =>
+    result.calls.map((call) => call.replaceAll(fake.root, ''));
+
+  it('loads the rules, then enables pf', () => {
+    const result = fake.run(SCRIPT, ['start']);
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    expect(result.stdout.replaceAll(fake.root, '')).toBe(
+      'Firewall up before the network, rules from /etc/pf.conf.\n',
+    );
+    expect(calls(result)).toEqual([
+      'kldstat -q -m pf',
+      'pfctl -q -f /etc/pf.conf',
+      'pfctl -q -e',
+      'pfctl -s info',
+    ]);
+  });
+
+  it('loads the fallback if the rules do not load', () => {
+    fake.stub('pfctl', `case "$*" in *pf.conf) exit 1 ;; "-s info") echo "Status: Enabled" ;; esac`);
+    const result = fake.run(SCRIPT, ['start']);
+    expect(result.code).toBe(0);
+    expect(calls(result)).toContain('pfctl -q -f /etc/pf-fallback.conf');
+    expect(result.stderr).toContain('pf.conf does not load');
+  });
+
+  it('drops everything if nothing loads, by the default of the kernel or by a rule', () => {
+    fake.stub(
+      'pfctl',
+      `case "$*" in *.conf) exit 1 ;; "-s info") echo "Status: Enabled" ;; "-q -f -") cat >> '${join(fake.root, 'loaded')}' ;; esac`,
+    );
+    expect(fake.run(SCRIPT, ['start'])).toMatchObject({ code: 0 });
+    expect(fake.has('loaded')).toBe(false);
+    fake.stub('sysctl', 'echo 0');
+    expect(fake.run(SCRIPT, ['start'])).toMatchObject({ code: 0 });
+    expect(fake.read('loaded')).toBe('block drop all\n');
+  });
+
+  it.each([
+    ['no overlay was applied', (root: FakeRoot) => root.file('etc/clawdie/applied', '')],
+    [
+      'pf is not in the kernel and cannot be loaded',
+      (root: FakeRoot) => root.stub('kldstat', 'exit 1').stub('kldload', 'exit 1'),
+    ],
+    [
+      'pf cannot be enabled',
+      (root: FakeRoot) => root.stub('pfctl', '[ "$*" != "-s info" ] || echo "Status: Disabled"'),
+    ],
+    ['no rule can be loaded', (root: FakeRoot) => root.stub('sysctl', 'echo 0').stub('pfctl', 'exit 1')],
+  ])('stops the boot if %s', (message, change) => {
+    change(fake);
+    const result = fake.run(SCRIPT, ['start']);
+    expect(result.code).toBe(1);
+    expect(result.stdout).toBe('STOP BOOT true\n');
+    expect(result.stderr).toContain(message);
+  });
+});
+
+describe('clawdie_egress', () => {
+  const SCRIPT = 'overlays/firstboot/etc/rc.d/clawdie_egress';
+  const route = (v4: string, v6: string): string =>
+    `case "$*" in *-inet6*) i='${v6}' ;; *) i='${v4}' ;; esac; [ -n "$i" ] || exit 1; printf '   route to: default\\n  interface: %s\\n      flags: <UP>\\n' "$i"`;
+  let fake: FakeRoot;
+
+  beforeEach(async () => {
+    fake = (await FakeRoot.make())
+      .withRcSubr()
+      .stub('sleep')
+      .stub('route', route('vtnet0', 'vtnet0'))
+      .file('etc/clawdie/clawdie.conf', 'EXT_IF=auto\nWAN_IPV6=slaac\n');
+    group('');
+  });
+  const group = (members: string): void => {
+    fake
+      .file('group', members)
+      .stub('ifconfig', `case "$*" in "-g egress") cat '${join(fake.root, 'group')}' ;; esac`);
+  };
+  const changes = (result: { readonly calls: readonly string[] }): string[] =>
+    result.calls.filter((call) => call.startsWith('ifconfig') && !call.includes('-g egress'));
+
+  it('puts the interface of the default route into the group', () => {
+    const result = fake.run(SCRIPT, ['start']);
+    expect(result).toMatchObject({ code: 0, stdout: 'Facing the internet: vtnet0.\n' });
+    expect(changes(result)).toEqual(['ifconfig vtnet0 group egress']);
+  });
+
+  it('takes both where IPv4 and IPv6 leave by different ones', () => {
+    fake.stub('route', route('em0', 'gif0'));
+    expect(changes(fake.run(SCRIPT, ['start']))).toEqual([
+      'ifconfig em0 group egress',
+      'ifconfig gif0 group egress',
+    ]);
+  });
+
+  it('changes nothing the second time', () => {
+    group('vtnet0\n');
+    expect(changes(fake.run(SCRIPT, ['start']))).toEqual([]);
+  });
+
+  it('takes out what no longer faces the internet', () => {
+    group('em0\n');
+    expect(changes(fake.run(SCRIPT, ['start']))).toEqual([
+      'ifconfig em0 -group egress',
+      'ifconfig vtnet0 group egress',
+    ]);
+  });
+
+  it('takes the interface that build.cfg names, and asks no routing table', () => {
+    fake.file('etc/clawdie/clawdie.conf', 'EXT_IF=igb1\n');
+    const result = fake.run(SCRIPT, ['start']);
+    expect(changes(result)).toEqual(['ifconfig igb1 group egress']);
+    expect(result.calls.some((call) => call.startsWith('route'))).toBe(false);
+  });
+
+  it('waits for a default route, bounded, and then says what to do', () => {
+    fake.stub('route', 'exit 1');
+    const result = fake.run(SCRIPT, ['start']);
+    expect(result.code).toBe(1);
+    expect(result.calls.filter((call) => call === 'sleep 1')).toHaveLength(15);
+    expect(result.stderr).toContain('no default route: nothing faces the internet');
+    expect(changes(result)).toEqual([]);
+  });
+});
+
+describe('pf_reload', () => {
+  const SCRIPT = 'overlays/firstboot/usr/local/etc/rc.d/pf_reload';
+  let fake: FakeRoot;
+
+  beforeEach(async () => {
+    fake = (await FakeRoot.make())
+      .withRcSubr()
+      .stub('sleep')
+      .stub('ifconfig')
+      .stub('pfctl')
+      .file('etc/pf.conf', '');
+    fake.file('usr/local/bin/tailscaled', '#!/bin/sh\n', 0o755);
+  });
+  const enabled = { tailscaled_enable: 'YES' };
+
+  it('checks the rules, then loads them', () => {
+    const result = fake.run(SCRIPT, ['start'], enabled);
+    expect(result).toMatchObject({ code: 0, stdout: 'Firewall rules loaded again.\n' });
+    expect(result.calls.map((call) => call.replaceAll(fake.root, ''))).toEqual([
+      'ifconfig tailscale0',
+      'pfctl -q -n -f /etc/pf.conf',
+      'pfctl -q -f /etc/pf.conf',
+    ]);
+  });
+
+  it('waits for tailscale0, bounded', () => {
+    fake.stub('ifconfig', 'exit 1');
+    const result = fake.run(SCRIPT, ['start'], enabled);
+    expect(result.calls.filter((call) => call === 'sleep 1')).toHaveLength(20);
+    expect(result.calls.at(-1)).toMatch(/^pfctl -q -f/);
+  });
+
+  it('leaves the rules in force if the new ones do not load', () => {
+    fake.stub('pfctl', 'case "$*" in *-n*) exit 1 ;; esac');
+    const result = fake.run(SCRIPT, ['start'], enabled);
+    expect(result.code).toBe(1);
+    expect(result.calls.filter((call) => call.startsWith('pfctl'))).toHaveLength(1);
+  });
+
+  it('does nothing without Tailscale', () => {
+    expect(fake.run(SCRIPT, ['start'])).toMatchObject({ code: 0, calls: [], stdout: '', stderr: '' });
+  });
+});
+
+describe('clawdie_firstboot', () => {
+  const SCRIPT = 'overlays/firstboot/etc/rc.d/clawdie_firstboot';
+
+  it('runs every module in order, goes on after one that fails, and says which', async () => {
+    const fake = (await FakeRoot.make()).withRcSubr().file('var/log/x', '');
+    for (const name of ['users', 'console', 'env', 'pf', 'jail', 'tailscale', 'packages']) {
+      fake.file(
+        `usr/local/libexec/clawdie/shell-${name}.sh`,
+        `echo "${name} ran"; ${name === 'jail' ? 'exit 1' : 'exit 0'}\n`,
+      );
+    }
+    const result = fake.run(SCRIPT, ['start']);
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain('first boot: jail failed; see');
+    expect(
+      fake
+        .read('var/log/clawdie-firstboot.log')
+        .split('\n')
+        .filter((line) => line.endsWith(' ran')),
+    ).toEqual(
+      ['users', 'console', 'env', 'pf', 'jail', 'tailscale', 'packages'].map((name) => `${name} ran`),
+    );
+    expect(statSync(join(fake.root, 'var/log/clawdie-firstboot.log')).mode & 0o777).toBe(0o600);
+  });
+
+  it('has every module that it names', () => {
+    const named = /modules:="([^"]*)"/.exec(readFileSync(SCRIPT, 'utf8'))?.[1]?.split(' ') ?? [];
+    expect(named.map((name) => `shell-${name}.sh`).sort()).toEqual(
+      readdirSync(MODULES)
+        .filter((name) => name.startsWith('shell-'))
+        .sort(),
+    );
+  });
+});
+
+describe('modules of the first boot', () => {
+  let fake: FakeRoot;
+  const CONFIG = {
+    ASSISTANT_NAME: 'natasha',
+    AGENT_NET: '192.168.100.0/24',
+    JAIL_SUPERNET: '192.168.0.0/16',
+    LOOPBACK: 'natasha0',
+    JAIL_NETWORK: 'plain',
+    TENANTS: "'natasha:warden0:192.168.100.0/24:192.168.100.1 igor:warden1:192.168.101.0/24:192.168.101.1'",
+    EXT_IF: 'auto',
+    WAN_IPV6: 'slaac',
+    TAILSCALE: 'off',
+    CONSOLE: 'both',
+    PACKAGES: "''",
+    TIMEZONE: 'UTC',
+  };
+  const configure = (values: Readonly<Record<string, string>> = {}): void => {
+    fake.file(
+      'etc/clawdie/clawdie.conf',
+      Object.entries({ ...CONFIG, ...values })
+        .map(([key, value]) => `${key}=${value}\n`)
+        .join(''),
+    );
+  };
+  const run = (name: string) => fake.run(join(MODULES, `shell-${name}.sh`));
+
+  beforeEach(async () => {
+    fake = await FakeRoot.make();
+    configure();
+  });
+
+  it('env: writes what the runtime looks up; the bridge is warden0 whatever the assistant is called', () => {
+    expect(run('env')).toMatchObject({
+      code: 0,
+      stdout: 'shell-env.sh: wrote /etc/clawdie/warden.env\n',
+      stderr: '',
+    });
+    expect(fake.read('etc/clawdie/warden.env')).toBe(
+      [
+        '# Written by shell-env.sh from /etc/clawdie/clawdie.conf.',
+        "WARDEN_NAME='natasha'",
+        "WARDEN_BRIDGE='warden0'",
+        "WARDEN_NET='192.168.100.0/24'",
+        "WARDEN_GATEWAY='192.168.100.1'",
+        "WARDEN1_NAME='igor'",
+        "WARDEN1_BRIDGE='warden1'",
+        "WARDEN1_NET='192.168.101.0/24'",
+        "WARDEN1_GATEWAY='192.168.101.1'",
+        'WARDEN_TENANTS=2',
+        "WARDEN_LOOPBACK='natasha0'",
+        "ASSISTANT_NAME='natasha'",
+        '',
+      ].join('\n'),
+    );
+    expect(run('env')).toMatchObject({ code: 0, stdout: '' });
+  });
+
+  it('users: sets the hash through a file descriptor, once, and forgets it', () => {
+    fake
+      .stub('pw', `cat > '${join(fake.root, 'got')}'`)
+      .file('var/db/clawdie/root.hash', '$6$salt$hash\n', 0o600);
+    expect(run('users')).toMatchObject({ code: 0, calls: ['pw usermod -n root -H 0'] });
+    expect(fake.read('got')).toBe('$6$salt$hash\n');
+    expect(fake.has('var/db/clawdie/root.hash')).toBe(false);
+    expect(run('users')).toMatchObject({ code: 0, calls: [] });
+  });
+
+  it('users: keeps the hash if it cannot be set', () => {
+    fake.stub('pw', 'exit 1').file('var/db/clawdie/root.hash', 'hash\n');
+    expect(run('users').code).not.toBe(0);
+    expect(fake.has('var/db/clawdie/root.hash')).toBe(true);
+  });
+
+  it.each([
+    ['serial', 'on', 'off'],
+    ['video', 'off', 'on'],
+    ['both', 'on', 'on'],
+  ])('console: %s', (mode, serial, video) => {
+    configure({ CONSOLE: mode });
+    fake.file(
+      'etc/ttys',
+      '# comment\nconsole none\t\t\t\tunknown\toff secure\nttyv0\t"/usr/libexec/getty Pc"\t\txterm\tonifexists secure\nttyv1\t"/usr/libexec/getty Pc"\t\txterm\tonifexists secure\nttyu0\t"/usr/libexec/getty 3wire"\tvt100\tonifconsole secure\nttyu1\t"/usr/libexec/getty 3wire"\tvt100\tonifconsole secure\n',
+    );
+    expect(run('console').code).toBe(0);
+    expect(fake.read('etc/ttys')).toBe(
+      `# comment\nconsole none\t\t\t\tunknown\toff secure\nttyv0\t"/usr/libexec/getty Pc"\t\txterm\t${video} secure\nttyv1\t"/usr/libexec/getty Pc"\t\txterm\toff secure\nttyu0\t"/usr/libexec/getty 3wire"\tvt100\t${serial} secure\nttyu1\t"/usr/libexec/getty 3wire"\tvt100\tonifconsole secure\n`,
+    );
+    expect(run('console')).toMatchObject({ code: 0, stdout: '' });
+  });
+
+  it('pf: checks the rules, loads them, and sees that pf is on', () => {
+    fake
+      .stub('route', 'echo "  interface: vtnet0"')
+      .stub('pfctl', '[ "$*" != "-s info" ] || echo "Status: Enabled for 1"')
+      .file('etc/pf.conf', '');
+    const result = run('pf');
+    expect(result).toMatchObject({
+      code: 0,
+      stdout: 'shell-pf.sh: the internet is at vtnet0\nshell-pf.sh: pf is enabled\n',
+    });
+    expect(result.calls.map((call) => call.replaceAll(fake.root, ''))).toEqual([
+      'route -n get default',
+      'pfctl -q -n -f /etc/pf.conf',
+      'pfctl -q -f /etc/pf.conf',
+      'pfctl -s info',
+      'pfctl -s info',
+    ]);
+  });
+
+  it('pf: leaves the rules in force if pf.conf does not load', () => {
+    fake.stub('route', 'exit 1').stub('pfctl', 'case "$*" in *-n*) exit 1 ;; esac');
+    const result = run('pf');
+    expect(result.code).toBe(1);
+    expect(result.calls.filter((call) => call.startsWith('pfctl'))).toHaveLength(1);
+  });
+
+  it('jail: makes folders and devfs rules, once', () => {
+    expect(run('jail')).toMatchObject({ code: 0, stdout: 'shell-jail.sh: wrote /etc/devfs.rules\n' });
+    const rules = fake.read('etc/devfs.rules');
+    expect(rules).toMatch(/^\[bastille_vnet=13\]\nadd include \$devfsrules_hide_all\n/);
+    expect(run('jail')).toMatchObject({ code: 0, stdout: '' });
+    expect(fake.read('etc/devfs.rules')).toBe(rules);
+    expect(statSync(join(fake.root, 'usr/local/bastille')).mode & 0o777).toBe(0o750);
+  });
+
+  it('tailscale: off does nothing; otherwise the key is read from its file, never from the command line', () => {
+    expect(run('tailscale')).toMatchObject({ code: 0, calls: [] });
+    configure({ TAILSCALE: 'subnet' });
+    expect(run('tailscale')).toMatchObject({
+      code: 0,
+      stdout: 'shell-tailscale.sh: tailscale is not installed; put it into PACKAGES\n',
+    });
+    fake
+      .stub('tailscale')
+      .stub('service')
+      .stub('hostname', 'echo agent')
+      .file('var/db/clawdie/tailscale.key', 'tskey-auth-secret\n', 0o600);
+    const result = run('tailscale');
+    expect(result.code).toBe(0);
+    expect(result.calls.at(-1)?.replaceAll(fake.root, '')).toBe(
+      'tailscale up --timeout=60s --authkey=file:/var/db/clawdie/tailscale.key --hostname=agent --advertise-routes=192.168.100.0/24',
+    );
+    expect(result.calls.join('\n') + result.stdout).not.toContain('tskey');
+    expect(fake.has('var/db/clawdie/tailscale.key')).toBe(false);
+  });
+
+  it('tailscale: keeps the key if it could not join', () => {
+    configure({ TAILSCALE: 'host' });
+    fake
+      .stub('tailscale', 'exit 1')
+      .stub('service')
+      .stub('hostname', 'echo agent')
+      .file('var/db/clawdie/tailscale.key', 'key\n');
+    expect(run('tailscale').code).not.toBe(0);
+    expect(fake.has('var/db/clawdie/tailscale.key')).toBe(true);
+  });
+
+  it('packages: installs what is missing, bounded in time', () => {
+    configure({ PACKAGES: "'bastille node22'" });
+    fake
+      .stub('pkg', 'case "$*" in *"-e bastille") exit 0 ;; *"-e "*) exit 1 ;; esac')
+      .stub('timeout', 'shift; "$@"');
+    const result = run('packages');
+    expect(result.code).toBe(0);
+    expect(result.calls).toEqual([
+      'pkg -N info -e bastille',
+      'pkg -N info -e node22',
+      'timeout 900 pkg install -y node22',
+      'pkg install -y node22',
+    ]);
+    configure();
+    expect(run('packages')).toMatchObject({ code: 0, calls: [] });
+  });
+});

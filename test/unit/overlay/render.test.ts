@@ -1,0 +1,330 @@
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { packOverlay } from '../../../build/overlay/pack.js';
+import { holdsSecret, renderOverlay } from '../../../build/overlay/render.js';
+import type { OverlayEntry, RenderInput } from '../../../build/overlay/render.js';
+import { makeView } from '../../../build/overlay/view.js';
+import { parseMtree } from '../../../build/rootfs/mtree.js';
+import { KEY_NAMES } from '../../../build/config/keys.js';
+import type { Config } from '../../../build/config/keys.js';
+import { configOf, HASH, PUBLIC_KEY } from '../../helpers/config.js';
+import { tmp } from '../../helpers/tmp.js';
+
+const FOLDER = 'overlays/firstboot';
+const templates = readdirSync(FOLDER, { recursive: true, withFileTypes: true })
+  .filter((entry) => entry.isFile())
+  .map((entry) => join(entry.parentPath, entry.name))
+  .map((path) => ({ path: path.slice(FOLDER.length + 1), text: readFileSync(path, 'utf8') }));
+const spec = parseMtree(readFileSync(`${FOLDER}.mtree`, 'utf8'), 'firstboot.mtree');
+const input = (config: Config, authKey?: string): RenderInput => ({
+  config,
+  templates,
+  spec,
+  ...(authKey !== undefined && { authKey }),
+});
+const render = (values: Readonly<Record<string, string>> = {}): readonly OverlayEntry[] =>
+  renderOverlay(input(configOf(values)));
+const text = (entries: readonly OverlayEntry[], path: string): string =>
+  entries.find((entry) => entry.path === path)?.body ?? `no ${path}`;
+
+describe('an overlay', () => {
+  it('names bridges warden0, warden1, …, whatever the assistant is called', () => {
+    const rc = text(render({ ASSISTANT_NAME: 'natasha', TENANTS: 'igor' }), 'etc/rc.conf');
+    expect(rc).toContain('ifconfig_bridge0_name=warden0\n');
+    expect(rc).toContain("ifconfig_warden0='inet 192.168.100.1/24 group wardens up'\n");
+    expect(rc).toContain('ifconfig_bridge1_name=warden1\n');
+    expect(rc).toContain('ifconfig_lo1_name=natasha0\n');
+    expect(rc).toContain("cloned_interfaces='lo1 bridge0 bridge1'\n");
+    expect(rc).not.toContain('natasha0_name');
+  });
+
+  it('enables forwarding, the firewall before netif, and its fallback', () => {
+    const rc = text(render(), 'etc/rc.conf');
+    for (const line of [
+      'gateway_enable="YES"',
+      'clawdie_lockdown_enable="YES"',
+      'pf_enable="YES"',
+      'pf_fallback_rules_enable="YES"',
+      'pf_fallback_rules_file="/etc/pf-fallback.conf"',
+      'pf_reload_enable="YES"',
+    ])
+      expect(rc).toContain(`${line}\n`);
+  });
+
+  it('asks for addresses on any card by default, but never on those of jails', () => {
+    const entries = render();
+    expect(text(entries, 'etc/rc.conf')).toContain("ifconfig_DEFAULT='SYNCDHCP accept_rtadv'\n");
+    expect(text(entries, 'etc/rc.conf.d/pccard_ether')).toContain('ifconfig_DEFAULT="NOAUTO"');
+    expect(text(entries, 'etc/rc.conf')).toContain('ifconfig_warden0_ipv6="inet6 ifdisabled"\n');
+  });
+
+  it('has the static addresses of build.cfg', () => {
+    const rc = text(
+      render({
+        EXT_IF: 'vtnet0',
+        WAN_IPV4: '203.0.113.5/24 203.0.113.1',
+        WAN_IPV6: '2001:DB8::5/64 fe80::1',
+        DNS: '9.9.9.9',
+      }),
+      'etc/rc.conf',
+    );
+    for (const line of [
+      "ifconfig_vtnet0='inet 203.0.113.5/24'",
+      "ifconfig_vtnet0_ipv6='inet6 2001:db8::5/64'",
+      'defaultrouter=203.0.113.1',
+      'ipv6_defaultrouter=fe80::1%vtnet0',
+    ])
+      expect(rc).toContain(`${line}\n`);
+    expect(rc).not.toContain('ifconfig_DEFAULT');
+  });
+
+  it('installs resolv.conf only where build.cfg names servers', () => {
+    expect(render().some(({ path }) => path === 'etc/resolv.conf')).toBe(false);
+    expect(text(render({ DNS: '9.9.9.9 2620:fe::fe' }), 'etc/resolv.conf')).toBe(
+      'nameserver 9.9.9.9\nnameserver 2620:fe::fe\n',
+    );
+  });
+
+  it('has keys, hash and auth key readable by root alone, and only where there are any', () => {
+    const plain = render();
+    expect(plain.find(({ path }) => path === 'root/.ssh/authorized_keys')).toMatchObject({
+      mode: 0o600,
+      uid: 0,
+      body: `${PUBLIC_KEY}\n`,
+    });
+    expect(plain.some(({ path }) => /root\.hash|tailscale\.key/.test(path))).toBe(false);
+    expect(holdsSecret(configOf())).toBe(false);
+    const config = configOf({ ROOT_PASSWORD_HASH: HASH, TAILSCALE: 'host', TAILSCALE_AUTHKEY_FILE: 'key' });
+    expect(holdsSecret(config)).toBe(true);
+    const secret = renderOverlay(input(config, 'tskey-auth-x'));
+    expect(secret.find(({ path }) => path === 'var/db/clawdie/root.hash')).toMatchObject({
+      mode: 0o600,
+      body: `${HASH}\n`,
+    });
+    expect(secret.find(({ path }) => path === 'var/db/clawdie/tailscale.key')).toMatchObject({
+      mode: 0o600,
+      body: 'tskey-auth-x\n',
+    });
+    for (const { path, body, mode } of secret)
+      if (body.includes('tskey') || body.includes('saltsalt')) expect([path, mode]).toEqual([path, 0o600]);
+  });
+
+  it('lets passwords in over SSH only where build.cfg says so', () => {
+    expect(text(render(), 'etc/rc.conf')).toContain(
+      'PasswordAuthentication=no -o KbdInteractiveAuthentication=no -o PermitRootLogin=prohibit-password',
+    );
+    expect(text(render({ SSH_PASSWORD_AUTH: 'yes', ROOT_PASSWORD_HASH: HASH }), 'etc/rc.conf')).toContain(
+      'PasswordAuthentication=yes',
+    );
+  });
+
+  it('gives jails the time zone, loopback and gateway of the deployment', () => {
+    const bastille = text(
+      render({ ASSISTANT_NAME: 'natasha', TIMEZONE: 'Europe/Ljubljana' }),
+      'usr/local/etc/bastille/bastille.conf',
+    );
+    for (const line of [
+      'bastille_network_loopback=natasha0',
+      'bastille_network_pf_table=natasha_jails',
+      'bastille_network_gateway=192.168.100.1',
+      'bastille_tzdata=Europe/Ljubljana',
+    ])
+      expect(bastille).toContain(`${line}\n`);
+  });
+});
+
+describe('pf.conf', () => {
+  const lines = (values: Readonly<Record<string, string>> = {}): string[] =>
+    text(render(values), 'etc/pf.conf').split('\n');
+
+  it('has the rules in the order that pf wants: translation before filtering, the block of <bruteforce> before any pass from outside', () => {
+    const all = lines();
+    const first = (pattern: RegExp): number => all.findIndex((line) => pattern.test(line));
+    expect(first(/^table/)).toBeLessThan(first(/^set /));
+    expect(first(/^set /)).toBeLessThan(first(/^scrub/));
+    expect(first(/^scrub/)).toBeLessThan(first(/^no nat/));
+    expect(first(/^no nat/)).toBeLessThan(first(/^nat on/));
+    expect(first(/^nat on/)).toBeLessThan(first(/^block drop all/));
+    expect(first(/^block drop in quick from <bruteforce>/)).toBeLessThan(
+      first(/^pass in on \$ext_if proto tcp/),
+    );
+  });
+
+  it('names no interface of the internet side, and no bare interface as an address', () => {
+    for (const line of lines()) {
+      expect(line).not.toMatch(/vtnet0|em0|igb0/);
+      expect(line).not.toMatch(/(?:from|to) (?:egress|\$ext_if)\b/);
+    }
+  });
+
+  it('limits SSH as documented', () => {
+    expect(lines().join('\n')).toContain(
+      'port 22 flags S/SA keep state \\\n    (max-src-conn 5, max-src-conn-rate 3/60, overload <bruteforce> flush global)',
+    );
+  });
+
+  it.each([
+    ['HTTP', 80],
+    ['HTTPS', 443],
+  ])('opens %s unless it is switched off', (key, port) => {
+    const rule = `pass in on $ext_if proto tcp to ($ext_if) port ${port} flags S/SA keep state`;
+    expect(lines()).toContain(rule);
+    expect(lines({ [key]: 'no' })).not.toContain(rule);
+  });
+
+  it('never passes VNC from the internet, and answers ping only where build.cfg says so', () => {
+    for (const line of lines({ GLASSPANE: 'yes', TAILSCALE: 'host' }))
+      expect(line).not.toMatch(/^pass.*5900/);
+    expect(lines().some((line) => line.includes('echoreq'))).toBe(false);
+    expect(lines({ ICMP_ECHO: 'yes' }).filter((line) => line.includes('echoreq'))).toHaveLength(2);
+  });
+
+  it('has the markers that Bastille looks for, its anchors, and the Tailscale block, commented out', () => {
+    const all = lines({ TAILSCALE: 'host' });
+    for (const line of [
+      '## Bastille firewall configuration',
+      'ext_if = "egress"',
+      'rdr-anchor "rdr/*"',
+      'anchor "bastille/*"',
+      'table <clawdie_jails> persist',
+      '#tailscale_if="tailscale0"',
+    ])
+      expect(all).toContain(line);
+    expect(all.some((line) => /^[^#].*tailscale_if/.test(line))).toBe(false);
+  });
+
+  it('covers every tenant', () => {
+    const all = lines({ TENANTS: 'igor boris=192.168.7.0/24' });
+    for (const [bridge, net] of [
+      ['warden0', '192.168.100.0/24'],
+      ['warden1', '192.168.101.0/24'],
+      ['warden2', '192.168.7.0/24'],
+    ]) {
+      expect(all).toContain(`block drop in quick on ${bridge ?? ''} inet from ! ${net ?? ''} to any`);
+    }
+    expect(all).toContain('table <jail_gateways> const { 192.168.100.1, 192.168.101.1, 192.168.7.1 }');
+  });
+});
+
+describe('every rendered file', () => {
+  const configs = fc.record({
+    ASSISTANT_NAME: fc
+      .stringMatching(/^[a-z]([a-z0-9]{0,12}[a-z])?$/)
+      .filter((name) => ['ok', 'clawdie', 'natasha'].includes(name) || name.length > 8),
+    HTTP: fc.constantFrom('yes', 'no'),
+    ICMP_ECHO: fc.constantFrom('yes', 'no'),
+    CONSOLE: fc.constantFrom('serial', 'video', 'both'),
+    TAILSCALE: fc.constantFrom('off', 'host', 'subnet', 'jail'),
+    WAN_IPV6: fc.constantFrom('slaac', 'off'),
+    EXT_IF: fc.constantFrom('auto', 'vtnet0', 'igb15'),
+    DNS: fc.constantFrom('', '9.9.9.9', '2620:fe::fe 1.1.1.1'),
+    JAIL_HOST_PORTS: fc.constantFrom('', '53/udp 53/tcp'),
+    TENANTS: fc.constantFrom('', 'igorxx', 'igorxx borisxx=192.168.0.0/24'),
+    PACKAGES: fc.constantFrom('', 'bastille', 'a b c'),
+  });
+
+  it('holds no unrendered text, and shell files are read by sh as they were meant', async () => {
+    const folder = await tmp();
+    fc.assert(
+      fc.property(configs, (values) => {
+        const config = configOf(values);
+        for (const { path, type, body } of renderOverlay(input(config))) {
+          if (type !== 'file') continue;
+          expect(body).not.toMatch(/\{\{|\}\}|undefined|\[object/);
+          if (!/^etc\/(rc\.conf|clawdie\/clawdie\.conf)$|bastille\.conf$/.test(path)) continue;
+          writeFileSync(join(folder, 'file'), body);
+          execFileSync('sh', ['-n', join(folder, 'file')]);
+        }
+        const view = makeView(config);
+        writeFileSync(join(folder, 'conf'), text(renderOverlay(input(config)), 'etc/clawdie/clawdie.conf'));
+        const seen = execFileSync(
+          'sh',
+          [
+            '-c',
+            `. '${join(folder, 'conf')}'; printf '%s\\n' "$ASSISTANT_NAME" "$TENANTS" "$PACKAGES" "$EXT_IF"`,
+          ],
+          { encoding: 'utf8' },
+        );
+        expect(seen).toBe(`${view.assistant}\n${view.tenantList}\n${view.packages}\n${view.extIf}\n`);
+      }),
+      { numRuns: 25 },
+    );
+  });
+
+  it('is safe whatever a value holds: refused, or read by sh as plain text', async () => {
+    const folder = await tmp();
+    const hostile = [
+      '$(touch X)',
+      '`touch X`',
+      "'; touch X; '",
+      '"; touch X; "',
+      'a\ntouch X',
+      '&& touch X',
+      '| touch X',
+      '> X',
+      '-x',
+      '*',
+      '{{assistant}}',
+      '${IFS}touch${IFS}X',
+    ];
+    for (const key of KEY_NAMES) {
+      for (const value of [...hostile, `${PUBLIC_KEY} $(touch X)`]) {
+        let entries: readonly OverlayEntry[];
+        try {
+          entries = render({ TAILSCALE: 'host', [key]: value });
+        } catch {
+          continue; // refused
+        }
+        for (const path of [
+          'etc/rc.conf',
+          'etc/clawdie/clawdie.conf',
+          'usr/local/etc/bastille/bastille.conf',
+        ]) {
+          writeFileSync(join(folder, 'conf'), text(entries, path));
+          execFileSync('sh', ['-eu', join(folder, 'conf')], { cwd: folder });
+        }
+        expect([key, value, readdirSync(folder)]).toEqual([key, value, ['conf']]);
+      }
+    }
+  });
+
+  it('is packed to the same bytes every time, with its owner and mode', async () => {
+    const entries = render();
+    const one = await packOverlay(entries, 1_700_000_000);
+    expect(one.equals(await packOverlay(entries, 1_700_000_000))).toBe(true);
+    const folder = await tmp();
+    writeFileSync(join(folder, 'overlay.tar'), one);
+    const listing = execFileSync('tar', ['--numeric-owner', '-tvf', join(folder, 'overlay.tar')], {
+      encoding: 'utf8',
+      env: { ...process.env, TZ: 'UTC' },
+    });
+    expect(listing).toMatch(/^-rw------- 0\/0 +\d+ 2023-11-14 22:13 \.\/etc\/pf\.conf$/m);
+    expect(listing).toMatch(/^-r-xr-xr-x 0\/0 +\d+ 2023-11-14 22:13 \.\/etc\/rc\.d\/clawdie_egress$/m);
+    expect(listing).toMatch(
+      /^lrwxrwxrwx 0\/0 +\d+ 2023-11-14 22:13 \.\/etc\/localtime -> \/usr\/share\/zoneinfo\/UTC$/m,
+    );
+  });
+
+  it('is refused if the specification does not list it, or lists what is not there', () => {
+    expect(() =>
+      renderOverlay({ ...input(configOf()), templates: [...templates, { path: 'etc/new', text: '' }] }),
+    ).toThrow('overlays/firstboot holds etc/new, which overlays/firstboot.mtree does not list');
+    expect(() =>
+      renderOverlay({
+        ...input(configOf()),
+        templates: templates.filter(({ path }) => path !== 'etc/sysctl.conf'),
+      }),
+    ).toThrow('lists ./etc/sysctl.conf, which is not there');
+    expect(() =>
+      renderOverlay({
+        ...input(configOf()),
+        templates: templates.map((template) =>
+          template.path === 'etc/rc.conf.hbs' ? { ...template, text: '{{nothing}}' } : template,
+        ),
+      }),
+    ).toThrow('Rendering overlays/firstboot/etc/rc.conf.hbs: "nothing" not defined');
+  });
+});
