@@ -1,9 +1,21 @@
-import { chmod, copyFile, mkdir, open, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  copyFile,
+  link,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  stat,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { UserError } from '../error.js';
 import { removeTree, writeError } from '../host/files.js';
 import { runBetween } from '../host/process.js';
+import { scratchFolder } from '../host/scratch.js';
 import { makeEsp } from '../image/esp.js';
 import { makeIso } from '../image/iso.js';
 import { emptySlot } from '../image/slot.js';
@@ -114,6 +126,7 @@ const ROOT_IMAGE = 'mfsroot.gz';
 async function makeRoot(request: BaseRequest, work: Work): Promise<CacheEntry<RootFacts>> {
   const { cache, signal, emit } = work;
   const folder = await cache.workFolder();
+  const scratch = await scratchFolder(folder);
   let release: CheckedRelease | undefined;
   try {
     release = await stage(work, 'release', () =>
@@ -154,7 +167,7 @@ async function makeRoot(request: BaseRequest, work: Work): Promise<CacheEntry<Ro
         profile: request.profile,
         overlay: request.baseOverlay,
         release: `${request.version}-${request.arch}`,
-        work: folder,
+        work: scratch,
         signal,
         onEntry: () => {
           tell(++done);
@@ -167,7 +180,7 @@ async function makeRoot(request: BaseRequest, work: Work): Promise<CacheEntry<Ro
     await mkdir(out);
     const imageBytes = (await stat(image)).size;
     await stage(work, 'compress', async () => {
-      await compress(image, join(out, ROOT_IMAGE), '-6', signal, (done) => {
+      await compress(image, join(out, ROOT_IMAGE), signal, (done) => {
         emit({
           type: 'progress',
           stage: 'compress',
@@ -193,7 +206,7 @@ async function makeRoot(request: BaseRequest, work: Work): Promise<CacheEntry<Ro
     throw writeError(folder, error);
   } finally {
     await release?.close();
-    await removeTree(folder);
+    await Promise.all([removeTree(folder), removeTree(scratch)]);
   }
 }
 
@@ -211,11 +224,10 @@ async function countEntries(release: CheckedRelease): Promise<number | undefined
   return Number.isSafeInteger(total) && total > 0 ? total : undefined;
 }
 
-/** Compresses a file with pigz, which leaves name and time out and splits the same way whatever the number of cores. */
+/** Compresses a file with pigz, without name and time; its output does not depend on the number of threads. */
 async function compress(
   source: string,
   target: string,
-  level: string,
   signal: AbortSignal,
   onProgress?: (done: number) => void,
 ): Promise<void> {
@@ -236,7 +248,7 @@ async function compress(
       });
     await runBetween(
       'Compressing',
-      ['pigz', level, '-n', '-T', '-p', String(Math.max(2, availableParallelism())), '-c'],
+      ['pigz', '-6', '-n', '-T', '-p', String(availableParallelism()), '-c'],
       { stdin: input.fd, stdout: output.fd },
       { signal, ...(tick && { onTick: tick }) },
     );
@@ -277,7 +289,7 @@ async function collectBoot(rootfs: Rootfs, out: string, signal: AbortSignal): Pr
   const kernel = rootfs.boot.fileAt('boot/kernel/kernel');
   if (kernel === undefined)
     throw new UserError('kernel.txz holds no boot/kernel/kernel.', 'Check FREEBSD_DIST.');
-  await compress(join(rootfs.folder, kernel), join(out, flat('boot/kernel/kernel.gz')), '-9', signal);
+  await compress(join(rootfs.folder, kernel), join(out, flat('boot/kernel/kernel.gz')), signal);
 }
 
 function count(tree: Tree): Omit<RootFacts['root'], 'imageBytes' | 'compressedBytes' | 'pruned'> {
@@ -323,7 +335,8 @@ async function makeBase(
         await mkdir(dirname(join(iso, file)), { recursive: true });
         await copyFile(join(request.isoOverlay.folder, file), join(iso, file));
       }
-      await copyFile(part(ROOT_IMAGE), join(iso, ROOT_IMAGE));
+      // The same file under two names: it is only read, and is the larger part of the image.
+      await link(part(ROOT_IMAGE), join(iso, ROOT_IMAGE));
       await writeFile(join(iso, 'overlay'), emptySlot(`${request.version}-${request.arch}`));
       await settle(iso, request.time);
 

@@ -6,6 +6,7 @@ import { makePrivateFolder, removeTree, writeError } from '../host/files.js';
 import { sha256File } from '../host/hash.js';
 import { acquire } from '../host/lock.js';
 import type { Lock } from '../host/lock.js';
+import { sweepScratch } from '../host/scratch.js';
 
 /** Where the cache is: CLAWDIE_CACHE, or clawdie-iso in the user's cache folder (XDG Base Directory Specification). */
 export function cacheFolder(environment: NodeJS.ProcessEnv): string {
@@ -49,6 +50,7 @@ export class Cache {
         const pid = Number(/^(\d+)-/.exec(name)?.[1]);
         if (pid !== process.pid && !running(pid)) await removeTree(join(this.folder, 'work', name));
       }
+      await sweepScratch(running);
     } catch (error) {
       throw writeError(this.folder, error);
     }

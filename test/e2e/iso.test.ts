@@ -380,9 +380,11 @@ describe('an interrupted build', () => {
   it('by kill -9 leaves no half image, and the next one clears up', async () => {
     const folder = await tmp();
     const PATH = slow(folder, 'pigz');
+    let killed: number | undefined;
     const result = await cli(sampleArgs(folder), {
       env: { PATH },
       started: (child) => {
+        killed = child.pid;
         const timer = setInterval(() => {
           if (!existsSync(join(folder, 'reached'))) return;
           clearInterval(timer);
@@ -399,6 +401,8 @@ describe('an interrupted build', () => {
       `${NAME}.json`,
     ]);
     expect(readdirSync(join(folder, 'cache', 'work'))).toEqual([]);
+    const shared = existsSync('/dev/shm') ? readdirSync('/dev/shm') : [];
+    expect(shared.filter((name) => name.startsWith(`clawdie-iso-${String(killed)}-`))).toEqual([]);
   });
 });
 
