@@ -6,6 +6,7 @@ import { showConfig } from './commands/config.js';
 import { PROJECT } from './commands/configuration.js';
 import { doctor } from './commands/doctor.js';
 import { iso } from './commands/iso.js';
+import { askPacket, explain } from './commands/rules.js';
 import { InputError, messageOf, UserError } from './error.js';
 import { ensureTools } from './host/tools.js';
 import { jsonMonitor, plainMonitor } from './monitor/plain.js';
@@ -115,6 +116,44 @@ program
   .addOption(setOption)
   .option('--json', 'as JSON', false)
   .action((options: { config?: string; set: string[]; json: boolean }) => showConfig(options, env, print));
+
+const tailscaleOption = new Option('--tailscale', 'with the Tailscale block in force').default(false);
+const fallbackOption = new Option('--fallback', 'with pf-fallback.conf in force').default(false);
+interface RuleOptions {
+  config?: string;
+  set: string[];
+  tailscale: boolean;
+  fallback: boolean;
+}
+
+program
+  .command('explain')
+  .description('print the firewall policy of a deployment: who reaches what, and why')
+  .addOption(configOption)
+  .addOption(setOption)
+  .addOption(tailscaleOption)
+  .addOption(fallbackOption)
+  .option('--json', 'as JSON', false)
+  .action((options: RuleOptions & { json: boolean }) =>
+    explain(options, env, print, process.stdout.columns > 0 ? process.stdout.columns : 100),
+  );
+
+program
+  .command('packet')
+  .description('say what happens to a packet, and which line of the rules decides')
+  .requiredOption('--from <party>', 'internet, host, jail, plain-jail, tailnet, or an address')
+  .requiredOption(
+    '--to <party:service>',
+    'the same, with a service: host:22/tcp, [2001:db8::1]:echoreq/icmp6',
+  )
+  .addOption(configOption)
+  .addOption(setOption)
+  .addOption(tailscaleOption)
+  .addOption(fallbackOption)
+  .addHelpText('after', '\nExit codes: 0 it passes, 1 it is blocked, 2 wrong input.')
+  .action(async (options: RuleOptions & { from: string; to: string }) => {
+    if (!(await askPacket(options, env, print))) process.exitCode = EXIT.failed;
+  });
 
 program
   .command('doctor')

@@ -124,6 +124,23 @@ function expandKeyFiles(
 }
 
 /**
+ * The rules that PF_RULES_FILE names.
+ *
+ * @throws InputError if the file cannot be read.
+ */
+export async function readOperatorRules(config: Config, folder: string): Promise<string | undefined> {
+  const file = config.PF_RULES_FILE;
+  if (file === undefined) return undefined;
+  const path = isAbsolute(file) ? file : join(folder, file);
+  return readFile(path, 'utf8').catch((error: unknown) => {
+    throw new InputError(
+      `PF_RULES_FILE: ${path} cannot be read: ${messageOf(error)}.`,
+      'Check the path; relative ones begin at the folder of the configuration.',
+    );
+  });
+}
+
+/**
  * The auth key that TAILSCALE_AUTHKEY_FILE names.
  *
  * @throws InputError if the file cannot be read, or is not one line of printable characters. Never shows the key.

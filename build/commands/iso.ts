@@ -1,10 +1,11 @@
-import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { join, resolve as resolvePath } from 'node:path';
 import { writeError, writeFileAtomic } from '../host/files.js';
 import { buildVersions, ensureTools, missing } from '../host/tools.js';
 import { InputError } from '../error.js';
 import { holdsSecret } from '../overlay/render.js';
-import type { RenderInput, Template } from '../overlay/render.js';
+import { makeView } from '../overlay/view.js';
+import { proveImage } from '../policy/image.js';
 import type { BaseRequest } from '../pipeline/base.js';
 import { Cache, cacheFolder } from '../pipeline/cache.js';
 import { lockOutput, makeImage, makeOverlay, writeChecksum } from '../pipeline/deploy.js';
@@ -15,9 +16,9 @@ import { baseKeys, planStages } from '../pipeline/plan.js';
 import { buildRecord } from '../pipeline/record.js';
 import { resolveRelease } from '../release/source.js';
 import type { Release } from '../release/source.js';
-import { parseMtree } from '../rootfs/mtree.js';
 import { readFileSet } from '../rootfs/rootfs.js';
 import { loadConfig, PROJECT, readAuthKey } from './configuration.js';
+import { renderInput, ruleFiles } from './rules.js';
 import type { ConfigOptions, LoadedConfig } from './configuration.js';
 
 export interface IsoOptions extends ConfigOptions {
@@ -86,9 +87,18 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
       const { request, tools } = await baseRequest(loaded, release, time);
       const plan = await planFor(request, cache);
       emit({ type: 'plan', stages: plan });
-      const overlay = await stage(work, 'overlay', async () =>
-        makeOverlay(await renderInput(loaded, authKey), `${request.version}-${request.arch}`, time),
-      );
+      const { overlay, policy } = await stage(work, 'overlay', async () => {
+        const made = await makeOverlay(
+          await renderInput(loaded, authKey),
+          `${request.version}-${request.arch}`,
+          time,
+        );
+        const proof = proveImage(ruleFiles(made.entries), makeView(config), config.POLICY_EXCEPTIONS);
+        return { overlay: made, policy: proof };
+      });
+      for (const { row, example } of policy.exceptions) {
+        emit({ type: 'warning', text: `POLICY_EXCEPTIONS: the row ${row} does not hold: ${example}.` });
+      }
       const stamped = await makeImage(request, overlay, out, `${name}.iso`, holdsSecret(config), work);
       const record = join(out, `${name}.json`);
       await writeFileAtomic(
@@ -100,6 +110,7 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
           base: stamped.base.facts,
           keys: request.keys,
           overlay: overlay.entries,
+          policy,
           overlayDigests: { base: request.baseOverlay.digest, iso: request.isoOverlay.digest },
           tools,
           plan,
@@ -163,26 +174,6 @@ async function baseRequest(
   return { request: { ...common, release, baseOverlay, isoOverlay, keys }, tools };
 }
 
-async function renderInput(loaded: LoadedConfig, authKey: string | undefined): Promise<RenderInput> {
-  const folder = join(PROJECT, 'overlays', 'firstboot');
-  const specPath = join(PROJECT, 'overlays', 'firstboot.mtree');
-  const listed = (await readdir(folder, { recursive: true, withFileTypes: true })).filter((entry) =>
-    entry.isFile(),
-  );
-  const templates = await Promise.all(
-    listed.map(async (entry): Promise<Template> => {
-      const path = join(entry.parentPath, entry.name);
-      return { path: path.slice(folder.length + 1), text: await readFile(path, 'utf8') };
-    }),
-  );
-  return {
-    config: loaded.config,
-    ...(authKey !== undefined && { authKey }),
-    templates,
-    spec: parseMtree(await readFile(specPath, 'utf8'), specPath),
-  };
-}
-
 async function planFor(request: BaseRequest, cache: Cache): Promise<readonly PlannedStage[]> {
   return planStages({
     root: await cache.has('root', request.keys.root),
@@ -206,14 +197,20 @@ async function dryRun(
     () => false,
   );
   // Rendering touches nothing, and tells now what would fail later.
-  await makeOverlay(
+  const overlay = await makeOverlay(
     await renderInput(loaded, await readAuthKey(loaded.config, loaded.folder)),
     `${request.version}-${request.arch}`,
     time,
   );
+  const { packets } = proveImage(
+    ruleFiles(overlay.entries),
+    makeView(loaded.config),
+    loaded.config.POLICY_EXCEPTIONS,
+  );
   context.print(`release  ${release.from} (${release.trust})`);
   context.print(`cache    ${cache.folder}`);
   context.print(`image    ${image}${present ? ' (is replaced)' : ''}`);
+  context.print(`policy   proved with ${packets} packets`);
   if (lacking.length > 0) context.print(`tools    missing: ${lacking.join(', ')}`);
   for (const { stage: name, action } of plan) {
     context.print(`${action === 'run' ? 'run   ' : 'reuse '}   ${STAGES[name]}`);

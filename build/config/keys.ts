@@ -352,6 +352,36 @@ export const KEYS = {
   HTTPS: key('Network', 'yes', yesNo, 'Whether the internet reaches port 443 (agent UI).'),
   ICMP_ECHO: key('Network', 'no', yesNo, 'Whether the host answers ping from the internet.'),
 
+  PF_RULES_FILE: key(
+    'Network',
+    '',
+    path,
+    'File with filter rules of your own for pf.conf (relative to this file); they come after the rules of the image.',
+    'They are proved with them: what opens something that the policy closes is refused.',
+  ),
+  POLICY_EXCEPTIONS: key(
+    'Network',
+    '',
+    list<string>(
+      (item) =>
+        /^[a-z][a-z0-9-]*$/.test(item)
+          ? { value: item }
+          : { message: 'must be names of policy rows', fix: 'see `clawdie-iso explain`' },
+      20,
+    ),
+    'Rows of the policy that your rules may break, by the names that `clawdie-iso explain` shows. The build record says so.',
+  ),
+  BRUTEFORCE_EXPIRE: key(
+    'Network',
+    '86400',
+    text<number>((input) =>
+      /^[1-9][0-9]{1,7}$/.test(input)
+        ? { value: Number(input) }
+        : { message: 'must be a number of seconds, 10 or more', fix: 'write "86400" for a day' },
+    ),
+    'Seconds after which a host that tried SSH too often may try again.',
+  ),
+
   AGENT_NET: key(
     'Jails',
     '192.168.100.0/24',

@@ -27,6 +27,8 @@ export interface RenderInput {
   readonly config: Config;
   /** The auth key for Tailscale, where the deployment brings one. */
   readonly authKey?: string;
+  /** The operator's own filter rules, where the deployment brings some. */
+  readonly operatorRules?: string;
   readonly templates: readonly Template[];
   /** Owners and modes: overlays/firstboot.mtree. */
   readonly spec: ReadonlyMap<string, SpecEntry>;
@@ -39,11 +41,15 @@ engine.registerHelper('sh', (value: unknown) => {
 });
 engine.registerHelper('yesNo', (value: unknown) => (value === true ? '"YES"' : '"NO"'));
 
+/** Where the operator's own filter rules are on the instance. */
+export const OPERATOR_RULES = 'etc/pf.conf.d/operator.conf';
+
 /** Files that stand in no template: made of the configuration, for those deployments that have them. */
 function generated(input: RenderInput): ReadonlyMap<string, string> {
   const { config, authKey } = input;
   const files = new Map<string, string>([
     ['firstboot', ''],
+    [OPERATOR_RULES, input.operatorRules ?? '# Filter rules of your own; /etc/pf.conf includes them.\n'],
     ['etc/localtime', `/usr/share/zoneinfo/${config.TIMEZONE}`],
     ['var/db/zoneinfo', `${config.TIMEZONE}\n`],
   ]);

@@ -1,4 +1,4 @@
-import type { Config } from '../config/keys.js';
+import type { Config, TenantEntry } from '../config/keys.js';
 import { formatNetwork4 } from '../config/net.js';
 import { assignTenants } from '../config/tenants.js';
 import type { Tenant } from '../config/tenants.js';
@@ -21,13 +21,15 @@ export interface View {
   readonly wan6: string;
   readonly nameservers: readonly string[];
   readonly tenants: readonly (Tenant & { readonly ifconfig: string })[];
+  /** Bridges that pf.conf has rules for: those of the tenants, and of some that are yet to come. */
+  readonly bridges: readonly Tenant[];
   readonly tenantList: string;
   readonly cloned: string;
   readonly loopback: string;
   readonly jailTable: string;
   readonly agentNet: string;
   readonly gateway: string;
-  /** Gateways of all tenants, as pf.conf lists them. */
+  /** Gateways of all bridges, as pf.conf lists them. */
   readonly gateways: string;
   readonly supernet: string;
   readonly jailNetwork: string;
@@ -43,6 +45,25 @@ export interface View {
   readonly sshdFlags: string;
 }
 
+/** Bridges that pf.conf has rules for from the start, where the pool has nets for them. */
+const BRIDGES = 8;
+
+/** The bridges of the tenants, and of those that are yet to come. */
+function allBridges(config: Config, tenants: readonly Tenant[]): readonly Tenant[] {
+  let bridges = tenants;
+  const spare: TenantEntry[] = [];
+  while (bridges.length < BRIDGES) {
+    spare.push({ name: `spare${spare.length}` });
+    const more = assignTenants(config.ASSISTANT_NAME, config.AGENT_NET, config.JAIL_SUPERNET, [
+      ...config.TENANTS,
+      ...spare,
+    ]);
+    if ('message' in more) return bridges;
+    bridges = more;
+  }
+  return bridges;
+}
+
 /** What the templates see of a configuration. Pure. */
 export function makeView(config: Config): View {
   const tenants = assignTenants(
@@ -52,6 +73,7 @@ export function makeView(config: Config): View {
     config.TENANTS,
   );
   if ('message' in tenants) throw new Error(tenants.message); // crossCheck() has refused it
+  const bridges = allBridges(config, tenants);
   const [own] = tenants;
   if (!own) throw new Error('there is always one tenant');
   const { WAN_IPV4: wan4, WAN_IPV6: wan6, EXT_IF: extIf } = config;
@@ -82,6 +104,7 @@ export function makeView(config: Config): View {
     wan6: typeof wan6 === 'object' ? 'static' : wan6,
     nameservers: config.DNS,
     tenants: tenants.map((tenant) => ({ ...tenant, ifconfig: `inet ${tenant.gateway}/24 group wardens up` })),
+    bridges,
     tenantList: tenants
       .map(({ name, bridge, net, gateway }) => [name, bridge, net, gateway].join(':'))
       .join(' '),
@@ -90,7 +113,7 @@ export function makeView(config: Config): View {
     jailTable: `${config.ASSISTANT_NAME}_jails`,
     agentNet: own.net,
     gateway: own.gateway,
-    gateways: tenants.map(({ gateway }) => gateway).join(', '),
+    gateways: bridges.map(({ gateway }) => gateway).join(', '),
     supernet: formatNetwork4(config.JAIL_SUPERNET),
     jailNetwork: config.JAIL_NETWORK,
     hostPorts: config.JAIL_HOST_PORTS.map((item) => {

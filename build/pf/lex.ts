@@ -22,7 +22,8 @@ export class PfError extends Error {
 }
 
 const isDigit = (c: string): boolean => c >= '0' && c <= '9';
-const isSpace = (c: string): boolean => c === ' ' || c === '\t' || c === '\n' || c === '\r' || c === '\f' || c === '\v';
+const isSpace = (c: string): boolean =>
+  c === ' ' || c === '\t' || c === '\n' || c === '\r' || c === '\f' || c === '\v';
 const isWordStart = (c: string): boolean => /[A-Za-z0-9:_]/.test(c);
 const inWord = (c: string): boolean => c > ' ' && c < '\u007f' && !'(){}<>!=/#,'.includes(c);
 const endsNumber = (c: string): boolean => c === '' || isSpace(c) || '),/}='.includes(c);
@@ -81,7 +82,8 @@ export class Lexer {
       }
       this.unget(following);
       if (digits !== '-' && endsNumber(following)) {
-        if (!Number.isSafeInteger(Number(digits))) throw new PfError(place, `${digits} is too large a number`);
+        if (!Number.isSafeInteger(Number(digits)))
+          throw new PfError(place, `${digits} is too large a number`);
         return { type: 'number', text: digits, place };
       }
       for (const digit of Array.from(digits.slice(1)).reverse()) this.unget(digit);
@@ -119,7 +121,11 @@ export class Lexer {
   }
 
   private place(): Place {
-    return { file: this.file, line: this.line, column: Math.max(1, this.at - this.lineStart - this.pushed.length) };
+    return {
+      file: this.file,
+      line: this.line,
+      column: Math.max(1, this.at - this.lineStart - this.pushed.length),
+    };
   }
 
   /** The next character; a backslash at the end of a line joins the next one to it. */

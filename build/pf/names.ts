@@ -3,10 +3,15 @@
  * /etc/protocols, /etc/services (the services that rule sets commonly name).
  */
 const table = (text: string): ReadonlyMap<string, number> =>
-  new Map(text.trim().split(/\s+/).map((pair) => {
-    const [name = '', number = ''] = pair.split('=');
-    return [name, Number(number)];
-  }));
+  new Map(
+    text
+      .trim()
+      .split(/\s+/)
+      .map((pair) => {
+        const [name = '', number = ''] = pair.split('=');
+        return [name, Number(number)];
+      }),
+  );
 
 export const ICMP_TYPES = table(
   'echoreq=8 echorep=0 unreach=3 squench=4 redir=5 althost=6 routeradv=9 routersol=10 timex=11 paramprob=12 timereq=13 timerep=14 ' +
@@ -19,7 +24,9 @@ export const ICMP6_TYPES = table(
 
 const CODES: Readonly<Record<'inet' | 'inet6', Readonly<Record<number, ReadonlyMap<string, number>>>>> = {
   inet: {
-    3: table('net-unr=0 host-unr=1 proto-unr=2 port-unr=3 needfrag=4 srcfail=5 net-unk=6 host-unk=7 isolate=8 net-prohib=9 host-prohib=10 net-tos=11 host-tos=12 filter-prohib=13 host-preced=14 cutoff-preced=15'),
+    3: table(
+      'net-unr=0 host-unr=1 proto-unr=2 port-unr=3 needfrag=4 srcfail=5 net-unk=6 host-unk=7 isolate=8 net-prohib=9 host-prohib=10 net-tos=11 host-tos=12 filter-prohib=13 host-preced=14 cutoff-preced=15',
+    ),
     5: table('redir-net=0 redir-host=1 redir-tos-net=2 redir-tos-host=3'),
     9: table('normal-adv=0 common-adv=16'),
     11: table('transit=0 reassemb=1'),
@@ -54,11 +61,15 @@ export const SERVICES = table(
 
 /** Timeouts of `set timeout` and of state options. Only names with a dot may be state options. */
 export const TIMEOUTS: ReadonlySet<string> = new Set(
-  ('tcp.first tcp.opening tcp.established tcp.closing tcp.finwait tcp.closed tcp.tsdiff sctp.first sctp.opening sctp.established sctp.closing sctp.closed ' +
-    'udp.first udp.single udp.multiple icmp.first icmp.error other.first other.single other.multiple frag interval adaptive.start adaptive.end src.track').split(' '),
+  (
+    'tcp.first tcp.opening tcp.established tcp.closing tcp.finwait tcp.closed tcp.tsdiff sctp.first sctp.opening sctp.established sctp.closing sctp.closed ' +
+    'udp.first udp.single udp.multiple icmp.first icmp.error other.first other.single other.multiple frag interval adaptive.start adaptive.end src.track'
+  ).split(' '),
 );
 
-export const LIMITS: ReadonlySet<string> = new Set('states frags src-nodes tables table-entries anchors eth-anchors'.split(' '));
+export const LIMITS: ReadonlySet<string> = new Set(
+  'states frags src-nodes tables table-entries anchors eth-anchors'.split(' '),
+);
 
 /** TCP flags in the order in which pfctl writes them. */
 export const TCP_FLAGS = 'FSRPAUEW';
@@ -84,10 +95,12 @@ export function icmpCodeName(af: 'inet' | 'inet6', type: number, code: number): 
 
 /** Words of the grammar (the keyword table of pfctl's parse.y): unquoted, they are never names. */
 export const KEYWORDS: ReadonlySet<string> = new Set(
-  ('af-to all allow-opts altq anchor antispoof any bandwidth binat binat-anchor binat-to bitmask block block-policy bridge-to buckets cbq code codelq debug divert-reply divert-to dnpipe dnqueue drop dup-to ' +
+  (
+    'af-to all allow-opts altq anchor antispoof any bandwidth binat binat-anchor binat-to bitmask block block-policy bridge-to buckets cbq code codelq debug divert-reply divert-to dnpipe dnqueue drop dup-to ' +
     'endpoint-independent ether fail-policy fairq fastroute file fingerprints flags floating flush for fragment from global group hfsc hogs hostid icmp-type icmp6-type if-bound in include inet inet6 interval keep ' +
     'keepcounters l3 label limit linkshare load log loginterface map-e-portset match matches max max-mss max-pkt-rate max-pkt-size max-src-conn max-src-conn-rate max-src-nodes max-src-states min-ttl modulate nat ' +
     'nat-anchor nat-to no no-df no-route no-sync on optimization os out overload pass pflow port prefer-ipv6-nexthop prio priority priq probability proto qlimit queue quick random random-id rdr rdr-anchor rdr-to realtime reassemble received-on ' +
     'reply-to require-order return return-icmp return-icmp6 return-rst ridentifier round-robin route route-to rtable rule ruleset-optimization scrub set set-tos skip sloppy source-hash source-track state state-defaults ' +
-    'state-policy static-port sticky-address syncookies synproxy table tag tagged target tbrsize timeout to tos ttl upperlimit urpf-failed user').split(' '),
+    'state-policy static-port sticky-address syncookies synproxy table tag tagged target tbrsize timeout to tos ttl upperlimit urpf-failed user'
+  ).split(' '),
 );

@@ -13,9 +13,19 @@ export type Address =
   | { readonly kind: 'net'; readonly af: Af; readonly base: bigint; readonly prefix: number }
   | { readonly kind: 'range'; readonly af: Af; readonly low: bigint; readonly high: bigint }
   /** `(name:modifier)`: the addresses that the interface or group has when a packet comes. */
-  | { readonly kind: 'dynamic'; readonly name: string; readonly modifiers: readonly string[]; readonly prefix?: number }
+  | {
+      readonly kind: 'dynamic';
+      readonly name: string;
+      readonly modifiers: readonly string[];
+      readonly prefix?: number;
+    }
   /** A bare interface name (or `self`): the addresses that it has when the rules are loaded. */
-  | { readonly kind: 'interface'; readonly name: string; readonly modifiers: readonly string[]; readonly prefix?: number }
+  | {
+      readonly kind: 'interface';
+      readonly name: string;
+      readonly modifiers: readonly string[];
+      readonly prefix?: number;
+    }
   /** A host name: looked up when the rules are loaded. */
   | { readonly kind: 'hostname'; readonly name: string; readonly prefix?: number }
   | { readonly kind: 'table'; readonly name: string }
@@ -127,8 +137,21 @@ export interface ScrubOptions {
 }
 
 export type Action =
-  | 'pass' | 'block' | 'match' | 'scrub' | 'no scrub' | 'nat' | 'no nat' | 'rdr' | 'no rdr' | 'binat' | 'no binat'
-  | 'anchor' | 'nat-anchor' | 'rdr-anchor' | 'binat-anchor';
+  | 'pass'
+  | 'block'
+  | 'match'
+  | 'scrub'
+  | 'no scrub'
+  | 'nat'
+  | 'no nat'
+  | 'rdr'
+  | 'no rdr'
+  | 'binat'
+  | 'no binat'
+  | 'anchor'
+  | 'nat-anchor'
+  | 'rdr-anchor'
+  | 'binat-anchor';
 
 export interface BlockPolicy {
   readonly kind: 'drop' | 'return' | 'return-rst' | 'return-icmp';

@@ -3,6 +3,7 @@ import { SECRET_KEYS } from '../config/keys.js';
 import type { KeyName } from '../config/keys.js';
 import { sha256 } from '../host/hash.js';
 import type { OverlayEntry } from '../overlay/render.js';
+import type { ImageProof } from '../policy/image.js';
 import type { BaseFacts } from './base.js';
 import type { PlannedStage, StageName } from './events.js';
 
@@ -14,6 +15,7 @@ export interface RecordInput {
   readonly base: BaseFacts;
   readonly keys: { readonly root: string; readonly base: string };
   readonly overlay: readonly OverlayEntry[];
+  readonly policy: ImageProof;
   readonly overlayDigests: { readonly base: string; readonly iso: string };
   readonly tools: Readonly<Record<string, string>>;
   readonly plan: readonly PlannedStage[];
@@ -58,6 +60,7 @@ export function buildRecord(input: RecordInput): string {
       ...(type === 'link' && { target: body }),
       ...(type === 'file' && !SECRET_FILES.has(path) && { sha256: sha256(body) }),
     })),
+    policy: input.policy,
     root: input.base.root,
     tools: input.tools,
     stages: input.plan.map(({ stage, action }) => ({

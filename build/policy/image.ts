@@ -1,0 +1,128 @@
+import { UserError } from '../error.js';
+import type { View } from '../overlay/view.js';
+import { parsePf } from '../pf/parse.js';
+import type { PfFlaw, Ruleset } from '../pf/types.js';
+import { lint } from './lint.js';
+import { prove } from './prove.js';
+import { policyRows } from './rows.js';
+import type { Situation } from './world.js';
+
+/** The rule files of an image, as they are on the instance. */
+export interface RuleFiles {
+  readonly pf: string;
+  readonly fallback: string;
+  readonly operator: string;
+}
+
+/** The proof of one image, for its build record. */
+export interface ImageProof {
+  /** Packets that were tried. */
+  readonly packets: number;
+  /** How many packets each row was tried with, over all situations. */
+  readonly rows: Readonly<Record<string, number>>;
+  /** Rows that POLICY_EXCEPTIONS lets the operator's rules break, and how. */
+  readonly exceptions: readonly { readonly row: string; readonly example: string }[];
+}
+
+const TAILSCALE_BLOCK = /(^# >>> tailscale[^\n]*\n)([\s\S]*?)(^# <<< tailscale)/m;
+
+/** pf.conf with its Tailscale block in force, as `clawdie-tailscale enable` makes it. */
+export function withTailscale(pf: string): string {
+  return pf.replace(
+    TAILSCALE_BLOCK,
+    (_, begin: string, block: string, end: string) => begin + block.replace(/^#/gm, '') + end,
+  );
+}
+
+/** A rule file read, with what it includes. */
+export function readRules(
+  files: RuleFiles,
+  which: 'pf' | 'fallback',
+  tailscale: boolean,
+): { readonly ruleset: Ruleset; readonly flaws: readonly PfFlaw[] } {
+  const text = which === 'fallback' ? files.fallback : tailscale ? withTailscale(files.pf) : files.pf;
+  const name = which === 'fallback' ? '/etc/pf-fallback.conf' : '/etc/pf.conf';
+  return parsePf(text, name, (path) =>
+    path === '/etc/pf.conf.d/operator.conf' ? files.operator : undefined,
+  );
+}
+
+/** Every situation that the rules of an image have to hold in. */
+export function situations(
+  view: View,
+): readonly { readonly which: 'pf' | 'fallback'; readonly name: string; readonly situation: Situation }[] {
+  const common = { view, egressKnown: true };
+  return [
+    { which: 'pf', name: 'Tailscale off', situation: { ...common, tailscaleActive: false, fallback: false } },
+    {
+      which: 'pf',
+      name: 'Tailscale active',
+      situation: { ...common, tailscaleActive: true, fallback: false },
+    },
+    {
+      which: 'pf',
+      name: 'before it is known what faces the internet',
+      situation: { ...common, tailscaleActive: false, fallback: false, egressKnown: false },
+    },
+    { which: 'fallback', name: 'fallback', situation: { ...common, tailscaleActive: false, fallback: true } },
+    {
+      which: 'fallback',
+      name: 'fallback, Tailscale active',
+      situation: { ...common, tailscaleActive: true, fallback: true },
+    },
+    {
+      which: 'fallback',
+      name: 'fallback, before it is known what faces the internet',
+      situation: { ...common, tailscaleActive: false, fallback: true, egressKnown: false },
+    },
+  ];
+}
+
+/**
+ * Proves that the rules of an image do what the policy says: in every situation, with packets at the boundaries of
+ * every rule.
+ *
+ * @param exceptions rows that the operator's own rules may break
+ * @throws UserError that names each row, the packet, the rule that let it through and its line.
+ */
+export function proveImage(files: RuleFiles, view: View, exceptions: readonly string[]): ImageProof {
+  const problems: string[] = [];
+  const excepted = new Map<string, string>();
+  const rows = new Map<string, number>();
+  const known = new Set<string>();
+  let packets = 0;
+  for (const { which, name, situation } of situations(view)) {
+    const { ruleset, flaws } = readRules(files, which, situation.tailscaleActive);
+    for (const row of policyRows(situation)) known.add(row.id);
+    for (const { place, message } of [...flaws, ...lint(ruleset)]) {
+      const line = `${place.file}:${place.line}:${place.column}: ${message}.`;
+      if (!problems.includes(line)) problems.push(line);
+    }
+    if (flaws.length > 0) continue; // what does not load proves nothing
+    const proof = prove(ruleset, situation);
+    packets += proof.packets;
+    for (const [row, count] of proof.rows) rows.set(row, (rows.get(row) ?? 0) + count);
+    for (const { row, rule, message } of proof.violations) {
+      // Only the operator's own rules are excepted: those of the image hold whatever is excepted.
+      if (exceptions.includes(row.id) && rule?.place.file.endsWith('/operator.conf') === true)
+        excepted.set(row.id, message);
+      else problems.push(`${row.id} (${name}): ${message}`);
+    }
+  }
+  const unknown = exceptions.filter((name) => !known.has(name));
+  if (unknown.length > 0)
+    problems.push(`POLICY_EXCEPTIONS names ${unknown.join(', ')}, which is no row of the policy.`);
+  if (problems.length > 0) {
+    const shown = problems.slice(0, 12).map((problem) => `  ${problem}`);
+    const more = problems.length > shown.length ? [`  … and ${problems.length - shown.length} more`] : [];
+    throw new UserError(
+      `The firewall of this image does not do what the policy says:\n${[...shown, ...more].join('\n')}`,
+      'Mend the rules of PF_RULES_FILE, or name the row in POLICY_EXCEPTIONS; `clawdie-iso explain` shows the policy.',
+    );
+  }
+  return {
+    packets,
+    rows: Object.fromEntries(rows),
+    exceptions: [...excepted].map(([row, example]) => ({ row, example })),
+  };
+}

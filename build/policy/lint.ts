@@ -1,0 +1,126 @@
+import { bounds } from '../pf/address.js';
+import { compare } from '../pf/evaluate.js';
+import { printAddress, printRule } from '../pf/print.js';
+import type { Comparison, Host, PfFlaw, Rule, Ruleset } from '../pf/types.js';
+
+/**
+ * What is wrong with a rule set whatever packets come: addresses that are looked up when the rules are loaded, which
+ * is before there is a network, and rules that no packet reaches.
+ */
+export function lint(ruleset: Ruleset): readonly PfFlaw[] {
+  const flaws: PfFlaw[] = [];
+  const seen = new Set<string>();
+  const add = (flaw: PfFlaw): void => {
+    const key = `${flaw.place.file}:${flaw.place.line} ${flaw.message}`;
+    if (!seen.has(key)) flaws.push(flaw);
+    seen.add(key);
+  };
+  const checkHost = (host: Host): void => {
+    const { address, place } = host;
+    if (address.kind === 'interface') {
+      add({
+        place,
+        message: `"${printAddress(host)}" is a bare interface name used as an address: it is looked up once, when the rules are loaded, and the rules do not load if it is not there. Write it in parentheses`,
+      });
+    }
+    if (address.kind === 'hostname')
+      add({
+        place,
+        message: `"${address.name}" is a host name: it is looked up when the rules are loaded, before there is a network. Write its address`,
+      });
+  };
+  const visit = (rules: readonly Rule[]): void => {
+    for (const [index, rule] of rules.entries()) {
+      for (const host of [
+        rule.from,
+        rule.to,
+        ...(rule.pool?.hosts ?? []),
+        ...(rule.options.natTo?.hosts ?? []),
+        ...(rule.options.rdrTo?.hosts ?? []),
+      ])
+        checkHost(host);
+      const cover = rules.slice(0, index).find((earlier) => hides(earlier, rule));
+      if (cover)
+        add({
+          place: rule.place,
+          message: `this rule can never match: line ${cover.place.line} decides first: ${printRule(cover)}`,
+        });
+      visit(rule.inner ?? []);
+    }
+  };
+  visit(ruleset.rules);
+  for (const table of ruleset.tables) table.hosts.forEach(checkHost);
+  return flaws;
+}
+
+const FILTER = new Set(['pass', 'block']);
+const TRANSLATION = new Set(['nat', 'no nat', 'rdr', 'no rdr', 'binat', 'no binat']);
+
+/** Whether every packet that a rule is about is decided by an earlier one. */
+function hides(earlier: Rule, rule: Rule): boolean {
+  const filter =
+    FILTER.has(earlier.action) && earlier.quick && (FILTER.has(rule.action) || rule.action === 'match');
+  const family = (action: string): string => action.replace('no ', '');
+  const translation =
+    TRANSLATION.has(earlier.action) &&
+    TRANSLATION.has(rule.action) &&
+    family(earlier.action) === family(rule.action);
+  if (!filter && !translation) return false;
+  const { options } = earlier;
+  const conditional =
+    earlier.os !== undefined ||
+    earlier.user !== undefined ||
+    earlier.group !== undefined ||
+    options.probability !== undefined ||
+    options.tos !== undefined ||
+    options.prio !== undefined ||
+    options.tagged !== undefined ||
+    options.receivedOn !== undefined ||
+    options.maxPktRate !== undefined ||
+    options.maxPktSize !== undefined ||
+    options.fragment === true ||
+    earlier.icmp !== undefined;
+  if (conditional) return false;
+  // A rule that matches the first packet of a connection alone leaves the others to those behind it.
+  if (
+    options.flags &&
+    options.flags.of !== 0 &&
+    (rule.options.flags?.of ?? 0) === 0 &&
+    (rule.proto ?? 6) === 6
+  )
+    return false;
+  if (earlier.direction !== undefined && earlier.direction !== rule.direction) return false;
+  if (earlier.af !== undefined && earlier.af !== rule.af) return false;
+  if (earlier.proto !== undefined && earlier.proto !== rule.proto) return false;
+  if (
+    earlier.interface &&
+    (earlier.interface.not || rule.interface?.name !== earlier.interface.name || rule.interface.not)
+  )
+    return false;
+  return (
+    covers(earlier.from, rule.from) &&
+    covers(earlier.to, rule.to) &&
+    coversPort(earlier.fromPort, rule.fromPort) &&
+    coversPort(earlier.toPort, rule.toPort)
+  );
+}
+
+function covers(wide: Host, narrow: Host): boolean {
+  if (wide.address.kind === 'any' && !wide.not) return true;
+  if (wide.not !== narrow.not || wide.not)
+    return wide.not === narrow.not && printAddress(wide) === printAddress(narrow);
+  if (wide.address.kind === 'net' && narrow.address.kind === 'net' && wide.address.af === narrow.address.af) {
+    const [low, high] = bounds(wide.address.af, wide.address.base, wide.address.prefix);
+    const [from, to] = bounds(narrow.address.af, narrow.address.base, narrow.address.prefix);
+    return from >= low && to <= high;
+  }
+  return wide.address.kind === narrow.address.kind && printAddress(wide) === printAddress(narrow);
+}
+
+function coversPort(wide: Comparison | undefined, narrow: Comparison | undefined): boolean {
+  if (!wide) return true;
+  if (!narrow) return false;
+  if (narrow.op === '=') return compare(wide, narrow.low);
+  if (narrow.op === ':' && wide.op === ':') return narrow.low >= wide.low && narrow.high <= wide.high;
+  return wide.op === narrow.op && wide.low === narrow.low && wide.high === narrow.high;
+}

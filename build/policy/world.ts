@@ -1,0 +1,82 @@
+import { parseIp } from '../pf/address.js';
+import type { Ip, World, WorldInterface } from '../pf/evaluate.js';
+import type { View } from '../overlay/view.js';
+
+/** What the policy has to know of a deployment, and in which situation it is looked at. */
+export interface Situation {
+  readonly view: View;
+  /** Whether the Tailscale block of pf.conf is in force, and tailscale0 there. */
+  readonly tailscaleActive: boolean;
+  /** Whether pf-fallback.conf is in force. */
+  readonly fallback: boolean;
+  /** Whether clawdie_egress has found out what faces the internet; before, nothing but neighbour discovery passes. */
+  readonly egressKnown: boolean;
+}
+
+/** Addresses that stand for the parties of the policy. Those of the internet are of documentation networks (RFC 5737, RFC 3849). */
+export const PARTIES = {
+  host4: '203.0.113.10/24',
+  host6: '2001:db8:0:1::10/64',
+  hostLocal6: 'fe80::10/64',
+  stranger4: '198.51.100.20',
+  stranger6: '2001:db8:ffff::20',
+  offender4: '198.51.100.66',
+  offender6: '2001:db8:ffff::66',
+  tailnetHost4: '100.100.100.10/32',
+  tailnetHost6: 'fd7a:115c:a1e0::10/128',
+  tailnetPeer4: '100.100.100.20',
+  tailnetPeer6: 'fd7a:115c:a1e0::20',
+} as const;
+
+export const TAILSCALE = 'tailscale0';
+
+/** The interface that faces the internet: the one that build.cfg names, or a name that stands for any. */
+export function externalName(view: View): string {
+  return view.external ?? 'vtnet0';
+}
+
+/** An address of a tenant's net that a jail has, by its last octet. */
+export function jailAddress(net: string, last: number): string {
+  return net.replace(/\.0\/24$/, `.${last}`);
+}
+
+/** The host as the rules meet it. */
+export function makeWorld(situation: Situation): World {
+  const { view, tailscaleActive, egressKnown } = situation;
+  const interfaces: WorldInterface[] = [
+    {
+      name: externalName(view),
+      groups: egressKnown ? ['egress'] : [],
+      addresses: [PARTIES.host4, PARTIES.host6, PARTIES.hostLocal6],
+    },
+    { name: 'lo0', groups: ['lo'], addresses: ['127.0.0.1/8', '::1/128', 'fe80::1/64'] },
+    {
+      name: view.loopback,
+      groups: ['lo'],
+      addresses: view.tenants.map(({ net }) => `${jailAddress(net, 200)}/32`),
+    },
+    ...view.bridges.map(({ bridge, gateway }) => ({
+      name: bridge,
+      groups: ['bridge', 'wardens'],
+      addresses: [`${gateway}/24`],
+    })),
+    ...(tailscaleActive
+      ? [{ name: TAILSCALE, groups: ['tun'], addresses: [PARTIES.tailnetHost4, PARTIES.tailnetHost6] }]
+      : []),
+  ];
+  return {
+    interfaces,
+    tables: {
+      bruteforce: [PARTIES.offender4, PARTIES.offender6],
+      [view.jailTable]: view.tenants.map(({ net }) => jailAddress(net, 200)),
+    },
+    defaultDrop: true,
+  };
+}
+
+/** An address as the evaluator has it. */
+export function ip(text: string): Ip {
+  const parsed = parseIp(text.replace(/\/.*$/, ''));
+  if (!parsed) throw new Error(`no address: ${text}`);
+  return parsed.af === 'inet' ? Number(parsed.value) : parsed.value;
+}
