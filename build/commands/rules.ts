@@ -148,7 +148,7 @@ export async function askPacket(
 function packetsOf(from: string, to: string, situation: Situation): readonly Packet[] {
   const { view } = situation;
   const external = externalName(view);
-  const [target = '', service = ''] = splitTarget(to);
+  const [target, service] = splitTarget(to);
   const six = target.includes(':') || from.includes(':');
   const pick = (four: string, other: string): string => (six ? other : four);
   const jail = jailAddress(view.agentNet, 20);

@@ -1,4 +1,5 @@
-import { PROTOCOLS } from './names.js';
+import { printAddress } from './print.js';
+import { PROTOCOL_NAMES, PROTOCOLS } from './names.js';
 import type { Af, Comparison, Host, IcmpSpec, InterfaceSpec, PfFlaw, Rule, RuleSpec } from './types.js';
 
 const TCP = PROTOCOLS.get('tcp');
@@ -27,12 +28,26 @@ export function expandRule(spec: RuleSpec): {
 } {
   const rules: Rule[] = [];
   const flaws: PfFlaw[] = [];
-  const { interfaces, protos, from, fromPorts, os, to, toPorts, users, groups, icmp, inner, ...rest } = spec;
+  const {
+    af: declaredAf,
+    interfaces,
+    protos,
+    from,
+    fromPorts,
+    os,
+    to,
+    toPorts,
+    users,
+    groups,
+    icmp,
+    inner,
+    ...rest
+  } = spec;
   const any: Host = { address: { kind: 'any' }, not: false, place: spec.place };
   const nested = inner?.map((rule) => expandRule(rule));
   for (const result of nested ?? []) flaws.push(...result.flaws);
   const innerRules = nested?.flatMap((result) => result.rules);
-  const declared = spec.af ?? spec.options.afTo?.af;
+  const declared = declaredAf ?? spec.options.afTo?.af;
 
   for (const device of orNone<InterfaceSpec>(interfaces))
     for (const proto of orNone<number>(protos))
@@ -45,18 +60,19 @@ export function expandRule(spec: RuleSpec): {
                   for (const user of orNone<Comparison>(users))
                     for (const group of orNone<Comparison>(groups)) {
                       const families = new Set(
-                        [spec.af, familyOf(source), spec.options.afTo ? undefined : familyOf(target)].filter(
-                          (af) => af !== undefined,
-                        ),
+                        [
+                          declaredAf,
+                          familyOf(source),
+                          spec.options.afTo ? undefined : familyOf(target),
+                        ].filter((af) => af !== undefined),
                       );
                       if (families.size > 1) continue;
-                      const af = [...families][0] ?? poolFamily(spec) ?? type?.family;
+                      const af = [...families][0] ?? poolFamily(spec);
                       const tcpOnly = proto === undefined || proto === TCP;
                       const { flags, ...options } = rest.options;
-                      const { af: _, ...common } = rest;
                       const keep = options.keep;
                       const rule: Rule = {
-                        ...common,
+                        ...rest,
                         ...(af && { af }),
                         options: {
                           ...options,
@@ -79,7 +95,7 @@ export function expandRule(spec: RuleSpec): {
                         ...(innerRules && { inner: innerRules }),
                       };
                       const problem = inconsistency(rule, declared ?? af);
-                      if (problem === undefined) rules.push(rule);
+                      if (problem === undefined) rules.push(...binat(withTexts(rule)));
                       else flaws.push({ place: spec.place, message: problem });
                     }
   if (rules.length === 0 && flaws.length === 0)
@@ -87,9 +103,72 @@ export function expandRule(spec: RuleSpec): {
   return { rules, flaws };
 }
 
+/** The rules with those in their anchors. */
+export function allRules(rules: readonly Rule[]): Rule[] {
+  return rules.flatMap((rule) => [rule, ...allRules(rule.inner ?? [])]);
+}
+
 /** A translation rule without a family of its own has that of the address it translates to. */
 function poolFamily(spec: RuleSpec): Af | undefined {
   return familyOf(spec.pool?.hosts[0]);
+}
+
+/**
+ * The text of a label or tag for one of the rules: pfctl puts the rule's own values where a name with $ stands
+ * (expand_label() of parse.y). The names are those that reach pfctl: a macro of the file is replaced earlier.
+ */
+function expandText(text: string, rule: Rule): string {
+  if (!text.includes('$')) return text;
+  const address = ({ address: it, not }: Host): string =>
+    (not ? '! ' : '') +
+    (rule.af || it.kind !== 'net' ? printAddress({ address: it, not: false, place: rule.place }) : 'any');
+  const port = (comparison: Comparison | undefined): string => {
+    if (!comparison) return '';
+    const { op, low, high } = comparison;
+    if (op === '=') return String(low);
+    return op === '<>' || op === '><' || op === ':' ? `${low}${op}${high}` : `${op}${low}`;
+  };
+  const values: readonly (readonly [string, string])[] = [
+    ['$if', rule.interface?.name ?? 'any'],
+    ['$srcaddr', address(rule.from)],
+    ['$dstaddr', address(rule.to)],
+    ['$srcport', port(rule.fromPort)],
+    ['$dstport', port(rule.toPort)],
+    ['$proto', rule.proto === undefined ? 'ip' : (PROTOCOL_NAMES.get(rule.proto) ?? String(rule.proto))],
+  ];
+  return values.reduce((result, [name, value]) => result.replaceAll(name, value), text);
+}
+
+function withTexts(rule: Rule): Rule {
+  const { labels, tag, tagged } = rule.options;
+  const expand = (text: string): string => expandText(text, rule);
+  return {
+    ...rule,
+    options: {
+      ...rule.options,
+      labels: labels.map(expand),
+      ...(tag !== undefined && { tag: expand(tag) }),
+      ...(tagged && { tagged: { ...tagged, name: expand(tagged.name) } }),
+    },
+  };
+}
+
+/** `binat-to` is two rules to the kernel: addresses change on the way out, and back on the way in. */
+function binat(rule: Rule): readonly Rule[] {
+  const { binatTo, ...options } = rule.options;
+  const target = binatTo?.hosts[0];
+  if (!binatTo || !target) return [rule];
+  const { from } = rule;
+  return [
+    { ...rule, direction: 'out', options: { ...options, natTo: { ...binatTo, staticPort: true } } },
+    {
+      ...rule,
+      direction: 'in',
+      from: { address: { kind: 'any' }, not: false, place: rule.place },
+      to: target,
+      options: { ...options, rdrTo: { ...binatTo, hosts: [from] } },
+    },
+  ];
 }
 
 function inconsistency(rule: Rule, af: Af | undefined): string | undefined {
@@ -103,7 +182,7 @@ function inconsistency(rule: Rule, af: Af | undefined): string | undefined {
     if (af === undefined) return 'an ICMP type needs an address family: inet or inet6';
   }
   if ((proto === ICMP && af === 'inet6') || (proto === ICMP6 && af === 'inet'))
-    return `the protocol does not go with ${af ?? ''}`;
+    return `the protocol does not go with ${af}`;
   if (options.allowOpts === true && rule.action !== 'pass') return '"allow-opts" is for pass rules alone';
   if (options.fragment === true && (rule.fromPort || rule.toPort || rule.icmp))
     return 'fragments have no ports and ICMP types';
@@ -134,6 +213,12 @@ function inconsistency(rule: Rule, af: Af | undefined): string | undefined {
   }
   if (rule.route && !rule.direction) return 'a rule that routes needs a direction';
   if (rule.route && rule.action === 'match') return 'match rules do not route';
+  if (rule.route && rule.action === 'block') return 'block rules do not route';
+  if (rule.route && af !== undefined && !options.afTo && rule.route.pool.preferIpv6Nexthop !== true) {
+    const families = rule.route.pool.hosts.map(familyOf);
+    if (families.every((family) => family !== undefined && family !== af))
+      return `no address to route to is of the family ${af}`;
+  }
   if (options.divertTo !== undefined && rule.action === 'match') return 'match rules do not divert';
   if (
     (rule.action === 'rdr' || rule.action === 'no rdr') &&

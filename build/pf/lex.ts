@@ -39,6 +39,7 @@ export class Lexer {
   /** The text of a macro that is being read. */
   private macro: string | undefined;
   private macroAt = 0;
+  private previousStart = 0;
   private readonly pushed: string[] = [];
 
   constructor(
@@ -49,11 +50,17 @@ export class Lexer {
 
   /** @throws PfError at a macro that is not defined, a quote that is not closed, or a number out of range. */
   next(): Token {
+    let before = this.place();
     let c = this.get();
-    while (c === ' ' || c === '\t' || c === '\r') c = this.get();
-    const place = this.place();
+    while (' \t\r\f'.includes(c) && c !== '') {
+      before = this.place();
+      c = this.get();
+    }
+    // Reading a newline has gone on to the next line already, and the end is no character.
+    const place = c === '\n' || c === '' ? { ...before, column: before.column + 1 } : this.place();
     if (c === '#') {
       while (c !== '\n' && c !== '') c = this.getRaw();
+      if (c === '\n') return { type: 'newline', text: c, place };
     }
     if (c === '$' && this.macro === undefined) {
       let name = '';
@@ -98,7 +105,7 @@ export class Lexer {
       this.unget(c);
       return { type: KEYWORDS.has(word) ? 'keyword' : 'name', text: word, place };
     }
-    if (c === '\n') return { type: 'newline', text: '\n', place };
+    if (c === '\n') return { type: 'newline', text: c, place };
     if (c === '') return { type: 'end', text: '', place };
     return { type: 'symbol', text: c, place };
   }
@@ -149,6 +156,7 @@ export class Lexer {
     const c = this.text.charAt(this.at++);
     if (c === '\n') {
       this.line++;
+      this.previousStart = this.lineStart;
       this.lineStart = this.at;
     }
     return c;
@@ -158,6 +166,12 @@ export class Lexer {
     if (c === '') return;
     if (this.macro !== undefined && this.macroAt > 0) {
       this.macroAt--;
+      return;
+    }
+    if (c === '\n') {
+      this.at--;
+      this.line--;
+      this.lineStart = this.previousStart;
       return;
     }
     this.pushed.push(c);

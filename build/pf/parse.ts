@@ -1,4 +1,4 @@
-import { parseIp, WIDTH } from './address.js';
+import { bounds, parseIp, WIDTH } from './address.js';
 import { expandRule } from './expand.js';
 import { Lexer, PfError } from './lex.js';
 import type { Token } from './lex.js';
@@ -94,7 +94,6 @@ class Parser {
 
   run(text: string, file: string): ParseResult {
     this.readText(text, file);
-    this.checkTables();
     return { ruleset: this.out, flaws: this.flaws };
   }
 
@@ -519,26 +518,6 @@ class Parser {
     return name;
   }
 
-  /** Tables that only overload a rule are made by it; reading from one that nobody defines is a mistake. */
-  private checkTables(): void {
-    const defined = new Set(this.out.tables.map(({ name }) => name));
-    const visit = (rules: Ruleset['rules']): void => {
-      for (const rule of rules) {
-        for (const host of [rule.from, rule.to]) {
-          if (host.address.kind === 'table' && !defined.has(host.address.name)) {
-            this.flaws.push({
-              place: host.place,
-              message: `the table <${host.address.name}> is not defined`,
-            });
-            defined.add(host.address.name);
-          }
-        }
-        visit(rule.inner ?? []);
-      }
-    };
-    visit(this.out.rules);
-  }
-
   // ---- Rules
 
   private rules(): RuleSpec[] {
@@ -825,7 +804,8 @@ class Parser {
     const width = WIDTH[ip.af];
     if (prefix !== undefined && prefix > width)
       this.fail(`the prefix length ${prefix} is longer than an address`, place);
-    return { kind: 'net', af: ip.af, base: ip.value, prefix: prefix ?? width };
+    const [base] = bounds(ip.af, ip.value, prefix ?? width);
+    return { kind: 'net', af: ip.af, base, prefix: prefix ?? width };
   }
 
   private operator(): Operator | undefined {
@@ -920,8 +900,9 @@ class Parser {
       if (options[name] !== undefined) this.fail(`"${name}" is given twice`);
     };
     for (;;) {
-      if (this.take('user')) lists.users.push(...this.listOf(() => this.identity('user')));
-      else if (this.take('group')) lists.groups.push(...this.listOf(() => this.identity('group')));
+      // pfctl puts a second list before the first.
+      if (this.take('user')) lists.users.unshift(...this.listOf(() => this.identity('user')));
+      else if (this.take('group')) lists.groups.unshift(...this.listOf(() => this.identity('group')));
       else if (this.is('flags')) {
         once('flags');
         this.advance();
@@ -1012,7 +993,7 @@ class Parser {
   }
 
   private divert(): number {
-    if (this.isName() && parseIp(this.token.text)) {
+    if (this.isName() && (parseIp(this.token.text) || this.token.text === 'localhost')) {
       this.advance();
       this.need('port');
     }
@@ -1026,9 +1007,9 @@ class Parser {
     const { text, place } = this.token;
     const match = /^(\d+(?:\.\d+)?)(%?)$/.exec(text);
     if ((this.token.type !== 'number' && !this.isName()) || !match)
-      this.fail(`${this.describe()} is no probability`);
+      return this.fail(`${this.describe()} is no probability`);
     this.advance();
-    const value = Number(match?.[1]) * (match?.[2] === '%' ? 0.01 : 1);
+    const value = Number(match[1]) * (match[2] === '%' ? 0.01 : 1);
     if (value < 0 || value > 1) this.fail('a probability is from 0% to 100%', place);
     return value;
   }
@@ -1095,7 +1076,7 @@ class Parser {
     const timeouts: Record<string, number> = {};
     const set = <K extends keyof StateOptions>(name: K, value: StateOptions[K]): void => {
       if (state[name] !== undefined) this.fail(`the state option "${name}" is given twice`);
-      state[name] = value as (typeof state)[K];
+      state[name] = value;
     };
     const positive = (what: string): number => this.number(what, 1, 0xffffffff);
     while (!atEnd()) {
@@ -1179,7 +1160,8 @@ class Parser {
       }
       if (this.atEnd()) this.fail('the { of the anchor is never closed', place);
       inner.push(...this.rules());
-      if (this.token.type !== 'newline') this.fail(`${this.describe()} has no place here`);
+      if (this.atEnd()) this.fail('the { of the anchor is never closed', place);
+      if (!this.atLineEnd()) this.fail(`${this.describe()} has no place here`);
     }
   }
 
@@ -1280,7 +1262,7 @@ class Parser {
     if (this.takeSymbol('->')) pool = this.pool(kind === 'nat');
     if (no && pool) this.fail('a translation rule with "no" takes no "->"', place);
     if (!no && !pool) this.fail('a translation rule needs "-> address"', place);
-    if (kind === 'binat' && (fromTo.from.length !== 1 || fromTo.to.length > 1))
+    if (kind === 'binat' && (fromTo.from.length > 1 || fromTo.to.length > 1))
       this.fail('binat takes one address', place);
     if (kind === 'binat' && pool && pool.hosts.length !== 1) this.fail('binat takes one address', place);
     return {
@@ -1367,7 +1349,19 @@ class Parser {
     }
     const options = this.poolOptions(nat);
     if (port && options.staticPort === true) this.fail('"static-port" cannot be with a port');
+    if (options.mape && (port || options.staticPort === true))
+      this.fail('"map-e-portset" cannot be with a port or "static-port"');
+    this.checkPool(hosts, options.type);
     return { hosts, interfaces: hosts.map(() => undefined), ...(port && { port }), ...options };
+  }
+
+  /** Only some pool types take addresses that come and go (apply_redirspec() of parse.y). */
+  private checkPool(hosts: readonly Host[], type: Pool['type']): void {
+    if (type !== 'bitmask') return;
+    for (const { address, place } of hosts) {
+      if (address.kind === 'table' || address.kind === 'dynamic')
+        this.fail(`the pool type ${type} does not take ${KINDS[address.kind] ?? ''}`, place);
+    }
   }
 
   private poolOptions(nat: boolean): Omit<Pool, 'hosts' | 'interfaces'> {
@@ -1391,6 +1385,7 @@ class Parser {
       } else if (this.is('endpoint-independent')) {
         if (!nat) this.fail('"endpoint-independent" is for nat rules alone');
         this.advance();
+        options.endpointIndependent = true;
       } else if (this.is('map-e-portset')) {
         if (!nat) this.fail('"map-e-portset" is for nat rules alone');
         this.advance();
@@ -1551,7 +1546,9 @@ class Parser {
         words.push(side, this.listOf(() => this.mac()).join(' '));
       }
     }
-    if (this.take('l3')) {
+    if (!this.is('l3')) words.push(...(anchor ? [] : ['l3', 'all']));
+    else {
+      this.advance();
       words.push('l3');
       const { from, to } = this.fromTo();
       for (const { address, place: at } of [...from, ...to])

@@ -46,7 +46,14 @@ function printPeer(host: Host, port: Comparison | undefined): string {
   return `${host.not ? '! ' : ''}${printAddress(host)}${port ? ` port${printComparison(port, portName)}` : ''}`;
 }
 
-function printPool(pool: Pool, action: 'nat' | 'rdr' | 'binat' | 'route'): string {
+/** `low:*` is as many ports as the rule is about (print_pool()). */
+function printPoolPort(port: NonNullable<Pool['port']>, matched: Comparison | undefined): string {
+  const { low, high } = port;
+  if (high !== '*') return high === low ? String(low) : `${low}:${high}`;
+  return matched?.op === ':' ? `${low}:${low + matched.high - matched.low}` : `${low}:*`;
+}
+
+function printPool(pool: Pool, action: 'nat' | 'rdr' | 'binat' | 'route', matched?: Comparison): string {
   const items = pool.hosts.map((host, index) => {
     const device = pool.interfaces[index];
     return device === undefined ? printAddress(host) : `(${device} ${printAddress(host)})`;
@@ -60,14 +67,14 @@ function printPool(pool: Pool, action: 'nat' | 'rdr' | 'binat' | 'route'): strin
   const words = [items.length > 1 ? `{ ${items.join(', ')} }` : items.join('')];
   const { port } = pool;
   if (port && !(action === 'nat' && port.low === PROXY_PORTS.low && port.high === PROXY_PORTS.high)) {
-    words.push(
-      `port ${port.low}${port.high === port.low || port.high === '*' ? (port.high === '*' ? ':*' : '') : `:${port.high}`}`,
-    );
+    words.push(`port ${printPoolPort(port, matched)}`);
   }
   if (pool.type !== undefined || roundRobin)
     words.push(`${pool.type ?? 'round-robin'}${pool.key === undefined ? '' : ` ${pool.key}`}`);
   if (pool.sticky === true) words.push('sticky-address');
   if (pool.staticPort === true) words.push('static-port');
+  if (pool.endpointIndependent === true) words.push('endpoint-independent');
+  if (pool.preferIpv6Nexthop === true) words.push('prefer-ipv6-nexthop');
   if (pool.mape) words.push(`map-e-portset ${pool.mape.join('/')}`);
   return words.join(' ');
 }
@@ -165,7 +172,7 @@ export function printRule(rule: Rule): string {
   if (rule.route) words.push(rule.route.kind, printPool(rule.route.pool, 'route'));
   if (rule.af) words.push(rule.af);
   if (rule.proto !== undefined) words.push('proto', PROTOCOL_NAMES.get(rule.proto) ?? String(rule.proto));
-  const any = (host: Host): boolean => host.address.kind === 'any' && !host.not;
+  const any = (host: Host): boolean => printPeer(host, undefined) === 'any';
   if (any(rule.from) && any(rule.to) && !rule.fromPort && !rule.toPort && rule.os === undefined)
     words.push('all');
   else {
@@ -225,7 +232,7 @@ export function printRule(rule: Rule): string {
   if (scrub?.reassembleTcp === true) words.push('reassemble tcp');
   if (action === 'scrub')
     words.push(scrub?.fragmentReassemble === false ? 'fragment no reassemble' : 'fragment reassemble');
-  for (const label of options.labels) words.push(`label "${label}"`);
+  for (const label of options.labels) if (label !== '') words.push(`label "${label}"`);
   if (options.ridentifier !== undefined) words.push(`ridentifier ${options.ridentifier}`);
   if (options.dnpipe)
     words.push(
@@ -243,13 +250,12 @@ export function printRule(rule: Rule): string {
   if (options.divertTo !== undefined) words.push(`divert-to ${options.divertTo}`);
   if (options.natTo) words.push('nat-to', printPool(options.natTo, 'nat'));
   if (options.rdrTo) words.push('rdr-to', printPool(options.rdrTo, 'rdr'));
-  if (options.binatTo) words.push('binat-to', printPool(options.binatTo, 'binat'));
   if (options.afTo)
     words.push(
       `af-to ${options.afTo.af} from ${printPool(options.afTo.from, 'nat')}${options.afTo.to ? ` to ${printPool(options.afTo.to, 'nat')}` : ''}`,
     );
   if (rule.pool && (action === 'nat' || action === 'rdr' || action === 'binat'))
-    words.push('->', printPool(rule.pool, action));
+    words.push('->', printPool(rule.pool, action, rule.toPort));
   return words.join(' ');
 }
 

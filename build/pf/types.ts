@@ -92,6 +92,7 @@ export interface Pool {
   readonly key?: string;
   readonly sticky?: boolean;
   readonly staticPort?: boolean;
+  readonly endpointIndependent?: boolean;
   readonly preferIpv6Nexthop?: boolean;
   readonly mape?: readonly [number, number, number];
 }

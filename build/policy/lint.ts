@@ -1,4 +1,5 @@
 import { bounds } from '../pf/address.js';
+import { allRules } from '../pf/expand.js';
 import { compare } from '../pf/evaluate.js';
 import { printAddress, printRule } from '../pf/print.js';
 import type { Comparison, Host, PfFlaw, Rule, Ruleset } from '../pf/types.js';
@@ -49,6 +50,13 @@ export function lint(ruleset: Ruleset): readonly PfFlaw[] {
     }
   };
   visit(ruleset.rules);
+  const defined = new Set(ruleset.tables.map(({ name }) => name));
+  for (const rule of allRules(ruleset.rules)) {
+    for (const { address, place } of [rule.from, rule.to]) {
+      if (address.kind === 'table' && !defined.has(address.name))
+        add({ place, message: `the table <${address.name}> is not defined: the rule would never match` });
+    }
+  }
   for (const table of ruleset.tables) table.hosts.forEach(checkHost);
   return flaws;
 }

@@ -1,5 +1,6 @@
 import { formatIp } from '../pf/address.js';
 import { addressBoundaries, concerns, Evaluator } from '../pf/evaluate.js';
+import { allRules } from '../pf/expand.js';
 import type { Ip, Packet, Verdict } from '../pf/evaluate.js';
 import { PROTOCOL_NAMES, icmpTypeName } from '../pf/names.js';
 import { printRule } from '../pf/print.js';
@@ -41,10 +42,6 @@ const icmp = (af: Af, type: number, code = 0): Service => ({
   code,
 });
 const other = (proto: number): Service => ({ proto, port: 0, type: 0, code: 0 });
-
-function allRules(rules: readonly Rule[]): Rule[] {
-  return rules.flatMap((rule) => [rule, ...allRules(rule.inner ?? [])]);
-}
 
 /** The values around every bound of a comparison. */
 function around(comparison: Comparison | undefined, least: number, most: number): number[] {
