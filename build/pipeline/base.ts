@@ -21,6 +21,8 @@ import { makeIso } from '../image/iso.js';
 import { emptySlot } from '../image/slot.js';
 import { measureBase } from '../image/stamp.js';
 import type { BaseSums } from '../image/stamp.js';
+import { parseHeader } from '../rc/headers.js';
+import type { RcScript } from '../rc/headers.js';
 import type { CheckedRelease, Release } from '../release/source.js';
 import type { Profile } from '../rootfs/prune.js';
 import { copyFromTree, makeRootfs } from '../rootfs/rootfs.js';
@@ -68,6 +70,8 @@ export interface RootFacts {
     /** Files that run with another's rights: `mode uid:gid path`. */
     readonly setuid: readonly string[];
     readonly kernelModules: readonly string[];
+    /** Headers of the rc.d scripts, for their order. */
+    readonly rc: readonly RcScript[];
     /** Files of the release that were left out, by reason. */
     readonly pruned: Readonly<Record<string, number>>;
   };
@@ -196,6 +200,7 @@ async function makeRoot(request: BaseRequest, work: Work): Promise<CacheEntry<Ro
       release: { id: request.release.id, from: request.release.from, trust: request.release.trust, sums },
       root: {
         ...count(rootfs.tree),
+        rc: await readHeaders(rootfs),
         imageBytes,
         compressedBytes: (await stat(join(out, ROOT_IMAGE))).size,
         pruned: rootfs.pruned,
@@ -292,7 +297,7 @@ async function collectBoot(rootfs: Rootfs, out: string, signal: AbortSignal): Pr
   await compress(join(rootfs.folder, kernel), join(out, flat('boot/kernel/kernel.gz')), signal);
 }
 
-function count(tree: Tree): Omit<RootFacts['root'], 'imageBytes' | 'compressedBytes' | 'pruned'> {
+function count(tree: Tree): Omit<RootFacts['root'], 'imageBytes' | 'compressedBytes' | 'pruned' | 'rc'> {
   const entries = tree.entries();
   const files = entries.flatMap(([path, node]) => (node.type === 'file' ? [{ path, node }] : []));
   return {
@@ -307,6 +312,19 @@ function count(tree: Tree): Omit<RootFacts['root'], 'imageBytes' | 'compressedBy
       .filter(({ path }) => /^boot\/kernel\/.*\.ko$/.test(path))
       .map(({ path }) => path.slice('boot/kernel/'.length)),
   };
+}
+
+async function readHeaders(rootfs: Rootfs): Promise<readonly RcScript[]> {
+  const paths = ['etc/rc.d', 'usr/local/etc/rc.d'].flatMap((folder) => rootfs.tree.filesBelow(folder));
+  const headers = await Promise.all(
+    paths.map(async (path) => {
+      const file = rootfs.tree.fileAt(path);
+      return file === undefined
+        ? undefined
+        : parseHeader(path, await readFile(join(rootfs.folder, file), 'latin1'));
+    }),
+  );
+  return headers.filter((header) => header !== undefined);
 }
 
 /** Volume label of the ISO. */

@@ -9,6 +9,10 @@ import { DamagedBase, stamp } from '../image/stamp.js';
 import { packOverlay } from '../overlay/pack.js';
 import { renderOverlay } from '../overlay/render.js';
 import type { OverlayEntry, RenderInput } from '../overlay/render.js';
+import { checkOrder } from '../rc/check.js';
+import { parseHeader } from '../rc/headers.js';
+import type { RcScript } from '../rc/headers.js';
+import { UserError } from '../error.js';
 import { obtainBase, stage } from './base.js';
 import type { BaseFacts, BaseRequest, Work } from './base.js';
 import type { CacheEntry } from './cache.js';
@@ -49,6 +53,7 @@ export async function makeImage(
 ): Promise<Stamped> {
   for (let again = false; ; again = true) {
     const base = await obtainBase(request, work);
+    checkRcOrder(base.facts.root.rc, overlay.entries);
     try {
       const image = join(folder, name);
       const sha256 = await stage(work, 'stamp', () => writeImage(base, overlay, image, secret, work));
@@ -59,6 +64,22 @@ export async function makeImage(
       await work.cache.remove('base', request.keys.base);
     }
   }
+}
+
+/** Refuses an image whose scripts rc(8) could run in an order that leaves a door open. */
+function checkRcOrder(base: readonly RcScript[], entries: readonly OverlayEntry[]): void {
+  const scripts = new Map(base.map((script) => [script.path, script]));
+  for (const entry of entries) {
+    if (entry.type !== 'file' || !/^(?:usr\/local\/)?etc\/rc\.d\/[^/]+$/.test(entry.path)) continue;
+    const header = parseHeader(entry.path, entry.body);
+    if (header) scripts.set(entry.path, header);
+  }
+  const problems = checkOrder([...scripts.values()]);
+  if (problems.length > 0)
+    throw new UserError(
+      `The rc.d scripts of the image are not in an order that is safe:\n  ${problems.join('\n  ')}`,
+      'A release whose rc.d scripts differ from those of FreeBSD 15 cannot be used.',
+    );
 }
 
 async function writeImage(

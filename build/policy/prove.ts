@@ -159,11 +159,21 @@ function conversations(situation: Situation): Conversation[] {
   };
   if (!egressKnown) return [incoming];
   const [first, second] = view.bridges;
-  const inside = (bridge: (typeof view.bridges)[number], another: string): Conversation => ({
-    interface: bridge.bridge,
-    direction: 'in',
-    from: [jailAddress(bridge.net, 20), another, host6],
-    to: [stranger4, bridge.gateway, host4, another, '169.254.169.254', stranger6],
+  // Bridges of tenants that are yet to come have their rules already, and so have to hold as those of today's.
+  const inside = view.bridges.map((bridge, index): Conversation => {
+    const another = jailAddress((index === 0 ? second : first)?.net ?? view.agentNet, 20);
+    const common = { interface: bridge.bridge, direction: 'in' as const };
+    return index < view.tenants.length
+      ? {
+          ...common,
+          from: [jailAddress(bridge.net, 20), another, host6],
+          to: [stranger4, bridge.gateway, host4, another, '169.254.169.254', stranger6],
+        }
+      : {
+          ...common,
+          from: [jailAddress(bridge.net, 20), another],
+          to: [stranger4, bridge.gateway, another],
+        };
   });
   return [
     incoming,
@@ -173,19 +183,13 @@ function conversations(situation: Situation): Conversation[] {
       from: [host4, host6, jail],
       to: [stranger4, stranger6, '169.254.169.254'],
     },
-    ...view.tenants.map((tenant) =>
-      inside(
-        tenant,
-        jailAddress((tenant.bridge === first?.bridge ? second : first)?.net ?? view.agentNet, 20),
-      ),
-    ),
-    {
-      interface: view.bridges.at(-1)?.bridge ?? 'warden0',
-      direction: 'in',
-      from: [jailAddress(view.bridges.at(-1)?.net ?? view.agentNet, 20)],
-      to: [stranger4, jail],
-    },
-    { interface: 'warden0', direction: 'out', from: [view.gateway], to: [jailAddress(view.agentNet, 20)] },
+    ...inside,
+    ...view.bridges.map(({ bridge, gateway, net }): Conversation => ({
+      interface: bridge,
+      direction: 'out',
+      from: [gateway],
+      to: [jailAddress(net, 20)],
+    })),
     {
       interface: 'lo0',
       direction: 'in',

@@ -7,10 +7,11 @@ import { pack } from 'tar-stream';
 import type { Header } from 'tar-stream';
 import { exists, partialName, removeTree, writeError } from '../../host/files.js';
 import { runBetween } from '../../host/process.js';
+import { rcScripts } from './rcd.js';
 import { biosStub, pmbrStub, SAMPLE_MESSAGE, uefiStub } from './stub.js';
 
 /** Changes with every change of what the sample holds. */
-export const SAMPLE_ID = 'sample-1';
+export const SAMPLE_ID = 'sample-2';
 
 type Entry = Partial<Header> & { readonly name: string; readonly body?: string | Buffer };
 
@@ -70,7 +71,7 @@ function base(): readonly Entry[] {
     file('etc/group', 'wheel:*:0:root\nsshd:*:22:\n'),
     file('etc/master.passwd', 'root::0:0::0:0:Charlie &:/root:/bin/sh\n', 0o600),
     dir('etc/rc.d'),
-    file('etc/rc.d/netif', '#!/bin/sh\n# PROVIDE: netif\n# REQUIRE: FILESYSTEMS\n', 0o555),
+    ...rcScripts().map(({ name, text }) => file(`etc/rc.d/${name}`, text, 0o555)),
     dir('etc/ssh'),
     symlink('etc/os-release', '../var/run/os-release'),
     dir('media'),

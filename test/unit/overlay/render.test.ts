@@ -4,35 +4,20 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { packOverlay } from '../../../build/overlay/pack.js';
-import { holdsSecret, renderOverlay } from '../../../build/overlay/render.js';
-import type { OverlayEntry, RenderInput } from '../../../build/overlay/render.js';
+import { holdsSecret } from '../../../build/overlay/render.js';
+import type { OverlayEntry } from '../../../build/overlay/render.js';
 import { makeView } from '../../../build/overlay/view.js';
-import { parseMtree } from '../../../build/rootfs/mtree.js';
 import { KEY_NAMES } from '../../../build/config/keys.js';
 import type { Config } from '../../../build/config/keys.js';
+import { bodyOf, overlayOf, templates } from '../../helpers/deployment.js';
 import { configOf, HASH, PUBLIC_KEY } from '../../helpers/config.js';
 import { tmp } from '../../helpers/tmp.js';
 
-const FOLDER = 'overlays/firstboot';
-const templates = readdirSync(FOLDER, { recursive: true, withFileTypes: true })
-  .filter((entry) => entry.isFile())
-  .map((entry) => join(entry.parentPath, entry.name))
-  .map((path) => ({ path: path.slice(FOLDER.length + 1), text: readFileSync(path, 'utf8') }));
-const spec = parseMtree(readFileSync(`${FOLDER}.mtree`, 'utf8'), 'firstboot.mtree');
-const input = (config: Config, authKey?: string): RenderInput => ({
-  config,
-  templates,
-  spec,
-  ...(authKey !== undefined && { authKey }),
-});
 const render = (values: Readonly<Record<string, string>> = {}): readonly OverlayEntry[] =>
-  renderOverlay(input(configOf(values)));
-const text = (entries: readonly OverlayEntry[], path: string): string =>
-  entries.find((entry) => entry.path === path)?.body ?? `no ${path}`;
-
+  overlayOf(configOf(values));
 describe('an overlay', () => {
   it('names bridges warden0, warden1, …, whatever the assistant is called', () => {
-    const rc = text(render({ ASSISTANT_NAME: 'natasha', TENANTS: 'igor' }), 'etc/rc.conf');
+    const rc = bodyOf(render({ ASSISTANT_NAME: 'natasha', TENANTS: 'igor' }), 'etc/rc.conf');
     expect(rc).toContain('ifconfig_bridge0_name=warden0\n');
     expect(rc).toContain("ifconfig_warden0='inet 192.168.100.1/24 group wardens up'\n");
     expect(rc).toContain('ifconfig_bridge1_name=warden1\n');
@@ -42,7 +27,7 @@ describe('an overlay', () => {
   });
 
   it('enables forwarding, the firewall before netif, and its fallback', () => {
-    const rc = text(render(), 'etc/rc.conf');
+    const rc = bodyOf(render(), 'etc/rc.conf');
     for (const line of [
       'gateway_enable="YES"',
       'clawdie_lockdown_enable="YES"',
@@ -56,13 +41,13 @@ describe('an overlay', () => {
 
   it('asks for addresses on any card by default, but never on those of jails', () => {
     const entries = render();
-    expect(text(entries, 'etc/rc.conf')).toContain("ifconfig_DEFAULT='SYNCDHCP accept_rtadv'\n");
-    expect(text(entries, 'etc/rc.conf.d/pccard_ether')).toContain('ifconfig_DEFAULT="NOAUTO"');
-    expect(text(entries, 'etc/rc.conf')).toContain('ifconfig_warden0_ipv6="inet6 ifdisabled"\n');
+    expect(bodyOf(entries, 'etc/rc.conf')).toContain("ifconfig_DEFAULT='SYNCDHCP accept_rtadv'\n");
+    expect(bodyOf(entries, 'etc/rc.conf.d/pccard_ether')).toContain('ifconfig_DEFAULT="NOAUTO"');
+    expect(bodyOf(entries, 'etc/rc.conf')).toContain('ifconfig_warden0_ipv6="inet6 ifdisabled"\n');
   });
 
   it('has the static addresses of build.cfg', () => {
-    const rc = text(
+    const rc = bodyOf(
       render({
         EXT_IF: 'vtnet0',
         WAN_IPV4: '203.0.113.5/24 203.0.113.1',
@@ -83,7 +68,7 @@ describe('an overlay', () => {
 
   it('installs resolv.conf only where build.cfg names servers', () => {
     expect(render().some(({ path }) => path === 'etc/resolv.conf')).toBe(false);
-    expect(text(render({ DNS: '9.9.9.9 2620:fe::fe' }), 'etc/resolv.conf')).toBe(
+    expect(bodyOf(render({ DNS: '9.9.9.9 2620:fe::fe' }), 'etc/resolv.conf')).toBe(
       'nameserver 9.9.9.9\nnameserver 2620:fe::fe\n',
     );
   });
@@ -99,7 +84,7 @@ describe('an overlay', () => {
     expect(holdsSecret(configOf())).toBe(false);
     const config = configOf({ ROOT_PASSWORD_HASH: HASH, TAILSCALE: 'host', TAILSCALE_AUTHKEY_FILE: 'key' });
     expect(holdsSecret(config)).toBe(true);
-    const secret = renderOverlay(input(config, 'tskey-auth-x'));
+    const secret = overlayOf(config, { authKey: 'tskey-auth-x' });
     expect(secret.find(({ path }) => path === 'var/db/clawdie/root.hash')).toMatchObject({
       mode: 0o600,
       body: `${HASH}\n`,
@@ -113,16 +98,16 @@ describe('an overlay', () => {
   });
 
   it('lets passwords in over SSH only where build.cfg says so', () => {
-    expect(text(render(), 'etc/rc.conf')).toContain(
+    expect(bodyOf(render(), 'etc/rc.conf')).toContain(
       'PasswordAuthentication=no -o KbdInteractiveAuthentication=no -o PermitRootLogin=prohibit-password',
     );
-    expect(text(render({ SSH_PASSWORD_AUTH: 'yes', ROOT_PASSWORD_HASH: HASH }), 'etc/rc.conf')).toContain(
+    expect(bodyOf(render({ SSH_PASSWORD_AUTH: 'yes', ROOT_PASSWORD_HASH: HASH }), 'etc/rc.conf')).toContain(
       'PasswordAuthentication=yes',
     );
   });
 
   it('gives jails the time zone, loopback and gateway of the deployment', () => {
-    const bastille = text(
+    const bastille = bodyOf(
       render({ ASSISTANT_NAME: 'natasha', TIMEZONE: 'Europe/Ljubljana' }),
       'usr/local/etc/bastille/bastille.conf',
     );
@@ -138,7 +123,7 @@ describe('an overlay', () => {
 
 describe('pf.conf', () => {
   const lines = (values: Readonly<Record<string, string>> = {}): string[] =>
-    text(render(values), 'etc/pf.conf').split('\n');
+    bodyOf(render(values), 'etc/pf.conf').split('\n');
 
   it('has the rules in the order that pf wants: translation before filtering, the block of <bruteforce> before any pass from outside', () => {
     const all = lines();
@@ -236,7 +221,7 @@ describe('every rendered file', () => {
     fc.assert(
       fc.property(configs, (values) => {
         const config = configOf(values);
-        for (const { path, type, body } of renderOverlay(input(config))) {
+        for (const { path, type, body } of overlayOf(config)) {
           if (type !== 'file') continue;
           expect(body).not.toMatch(/\{\{|\}\}|undefined|\[object/);
           if (!/^etc\/(rc\.conf|clawdie\/clawdie\.conf)$|bastille\.conf$/.test(path)) continue;
@@ -244,7 +229,7 @@ describe('every rendered file', () => {
           execFileSync('sh', ['-n', join(folder, 'file')]);
         }
         const view = makeView(config);
-        writeFileSync(join(folder, 'conf'), text(renderOverlay(input(config)), 'etc/clawdie/clawdie.conf'));
+        writeFileSync(join(folder, 'conf'), bodyOf(overlayOf(config), 'etc/clawdie/clawdie.conf'));
         const seen = execFileSync(
           'sh',
           [
@@ -288,7 +273,7 @@ describe('every rendered file', () => {
           'etc/clawdie/clawdie.conf',
           'usr/local/etc/bastille/bastille.conf',
         ]) {
-          writeFileSync(join(folder, 'conf'), text(entries, path));
+          writeFileSync(join(folder, 'conf'), bodyOf(entries, path));
           execFileSync('sh', ['-eu', join(folder, 'conf')], { cwd: folder });
         }
         expect([key, value, readdirSync(folder)]).toEqual([key, value, ['conf']]);
@@ -314,18 +299,16 @@ describe('every rendered file', () => {
   });
 
   it('is refused if the specification does not list it, or lists what is not there', () => {
+    expect(() => overlayOf(configOf(), { templates: [...templates, { path: 'etc/new', text: '' }] })).toThrow(
+      'overlays/firstboot holds etc/new, which overlays/firstboot.mtree does not list',
+    );
     expect(() =>
-      renderOverlay({ ...input(configOf()), templates: [...templates, { path: 'etc/new', text: '' }] }),
-    ).toThrow('overlays/firstboot holds etc/new, which overlays/firstboot.mtree does not list');
-    expect(() =>
-      renderOverlay({
-        ...input(configOf()),
+      overlayOf(configOf(), {
         templates: templates.filter(({ path }) => path !== 'etc/sysctl.conf'),
       }),
     ).toThrow('lists ./etc/sysctl.conf, which is not there');
     expect(() =>
-      renderOverlay({
-        ...input(configOf()),
+      overlayOf(configOf(), {
         templates: templates.map((template) =>
           template.path === 'etc/rc.conf.hbs' ? { ...template, text: '{{nothing}}' } : template,
         ),

@@ -1,0 +1,44 @@
+import { RcOrder } from './order.js';
+import type { RcScript } from './headers.js';
+
+/** What has to run before what, and why. */
+const RULES: readonly (readonly [first: string, second: string, why: string])[] = [
+  ['clawdie_lockdown', 'netif', 'an interface would be up before the firewall drops everything'],
+  ['clawdie_lockdown', 'routing', 'there would be routes before the firewall drops everything'],
+  ['routing', 'clawdie_egress', 'what faces the internet is found by the default route'],
+  ['clawdie_egress', 'pf', "pf's rules would be loaded before it is known what faces the internet"],
+  ['pf', 'sshd', 'sshd would answer before the rules are loaded'],
+  ['clawdie_firstboot', 'LOGIN', 'services would start before the instance is set up'],
+  ['clawdie_firstboot', 'sshd', 'sshd would answer before its keys and users are set up'],
+];
+
+/** Held where the image has the second at all: packages bring it. */
+const OPTIONAL: readonly (readonly [first: string, second: string, why: string])[] = [
+  ['tailscaled', 'pf_reload', 'tailscale0 would come after the rules that need it'],
+];
+
+/**
+ * What is wrong with the order of an image's rc.d scripts; nothing if it holds. Each line is a sentence.
+ *
+ * @param scripts every script with a header that is in the image, those of the deployment included
+ */
+export function checkOrder(scripts: readonly RcScript[]): readonly string[] {
+  const order = new RcOrder(scripts);
+  const problems: string[] = [];
+  for (const [first, second, why] of [...RULES, ...OPTIONAL]) {
+    const absent = [first, second].filter((name) => order.providers(name).length === 0);
+    const optional = OPTIONAL.some(([name, other]) => name === first && other === second);
+    if (absent.length > 0) {
+      if (!optional) problems.push(`No rc.d script of the image provides ${absent.join(' and ')}.`);
+    } else if (!order.precedes(first, second)) {
+      const [path] = order.providers(first);
+      problems.push(
+        `Nothing makes ${first} (${path?.path ?? ''}) run before ${second}: ${why}. Its REQUIRE and BEFORE lines have to say so.`,
+      );
+    }
+  }
+  const cycle = order.cycle();
+  if (cycle)
+    problems.push(`These rc.d scripts wait for each other: ${cycle.map(({ path }) => path).join(', ')}.`);
+  return problems;
+}

@@ -1,0 +1,181 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { makeView } from '../../../build/overlay/view.js';
+import { Evaluator } from '../../../build/pf/evaluate.js';
+import type { Packet } from '../../../build/pf/evaluate.js';
+import type { Ruleset } from '../../../build/pf/types.js';
+import { readRules } from '../../../build/policy/image.js';
+import { lint } from '../../../build/policy/lint.js';
+import { check, prove, rowsByCrossing } from '../../../build/policy/prove.js';
+import { policyRows } from '../../../build/policy/rows.js';
+import { ip, makeWorld, PARTIES } from '../../../build/policy/world.js';
+import { configOf } from '../../helpers/config.js';
+import { bodyOf, overlayOf } from '../../helpers/deployment.js';
+
+const config = configOf({ TENANTS: 'igor' });
+const entries = overlayOf(config);
+const view = makeView(config);
+const situation = { view, tailscaleActive: false, fallback: false, egressKnown: true };
+const original = bodyOf(entries, 'etc/pf.conf');
+const fallback = bodyOf(entries, 'etc/pf-fallback.conf');
+
+const read = (pf: string): ReturnType<typeof readRules> =>
+  readRules({ pf, fallback, operator: '' }, 'pf', false);
+
+/** Statements of the file: lines, with those that a backslash joins. */
+function statements(text: string): readonly string[] {
+  return text.match(/(?:[^\n]*\\\n)*[^\n]*\n/g) ?? [];
+}
+
+interface Mutant {
+  readonly what: string;
+  readonly text: string;
+}
+
+/** Each rule dropped, put behind the next one, and loosened in each way that fits it. */
+function mutants(text: string): readonly Mutant[] {
+  const lines = statements(text);
+  const isRule = (line: string | undefined): line is string =>
+    line !== undefined && /^(?:pass|block|match|nat|no nat|rdr|antispoof|scrub)\b/.test(line);
+  const loosenings: readonly (readonly [RegExp, string])[] = [
+    [/^block drop/, 'pass'],
+    [/^block return/, 'pass'],
+    [/ quick/, ''],
+    [/ from (?!any)(?:! )?(?:<[^>]*>|\([^)]*\)|\{[^}]*\}|\S+)/, ' from any'],
+    [/ to (?!any)(?:! )?(?:<[^>]*>|\([^)]*\)|\{[^}]*\}|\S+)/, ' to any'],
+    [/ from ! /, ' from '],
+    [/ to ! /, ' to '],
+    [/ port (?:\{[^}]*\}|\S+)/, ''],
+    [/ on (?:! )?(?:\{[^}]*\}|\S+)/, ''],
+    [/ (?:in|out)(?= )/, ''],
+    [/ (?:icmp|icmp6)-type (?:\{[^}]*\}|\S+)(?: code \S+)?/, ''],
+    [/max-src-conn 5/, 'max-src-conn 50'],
+    [/, overload <bruteforce> flush global/, ''],
+  ];
+  return lines.flatMap((line, index) => {
+    if (!isRule(line)) return [];
+    const put = (...replacement: readonly string[]): string =>
+      [...lines.slice(0, index), ...replacement, ...lines.slice(index + 1)].join('');
+    const next = lines.findIndex((other, at) => at > index && isRule(other));
+    const name = line.trim().replace(/\s*\\\n\s*/g, ' ');
+    return [
+      { what: `without: ${name}`, text: put() },
+      ...(next < 0
+        ? []
+        : [
+            {
+              what: `behind the next: ${name}`,
+              text: lines
+                .map((each, at) => (at === index ? lines[next] : at === next ? line : each))
+                .join(''),
+            },
+          ]),
+      ...loosenings.flatMap(([pattern, by]) =>
+        pattern.test(line)
+          ? [{ what: `${String(pattern)} → "${by}": ${name}`, text: put(line.replace(pattern, by)) }]
+          : [],
+      ),
+    ];
+  });
+}
+
+/** Packets drawn at random, not those that the proof chooses. */
+const packets = ((): readonly Packet[] => {
+  const four = [
+    ...[PARTIES.host4, PARTIES.stranger4, PARTIES.offender4],
+    ...[
+      '127.0.0.1',
+      '169.254.169.254',
+      '10.9.8.7',
+      '192.168.77.1',
+      '100.64.1.1',
+      '8.8.8.8',
+      '255.255.255.255',
+      '224.0.0.1',
+    ],
+    ...view.bridges
+      .slice(0, 3)
+      .flatMap(({ net }) => [1, 20, 21, 200, 255].map((last) => net.replace(/0\/24$/, String(last)))),
+  ].map((text) => ip(text));
+  const six = [
+    PARTIES.host6,
+    PARTIES.hostLocal6,
+    PARTIES.stranger6,
+    PARTIES.offender6,
+    'fe80::99',
+    'ff02::1',
+    'ff02::1:ff00:10',
+    'fd00::1',
+    '::1',
+  ].map((text) => ip(text));
+  const port = fc.oneof(
+    fc.constantFrom(22, 53, 67, 68, 80, 123, 443, 546, 547, 5900, 41641),
+    fc.integer({ min: 0, max: 65535 }),
+  );
+  const devices = makeWorld(situation).interfaces.map(({ name }) => name);
+  return fc.sample(
+    fc.boolean().chain((v6) => {
+      const address = fc.constantFrom(...(v6 ? six : four));
+      return fc.record<Packet>({
+        interface: fc.constantFrom(...devices),
+        direction: fc.constantFrom('in', 'out'),
+        af: fc.constant(v6 ? 'inet6' : 'inet'),
+        proto: fc.constantFrom(6, 17, v6 ? 58 : 1, 47),
+        src: address,
+        dst: address,
+        srcPort: fc.oneof(fc.constantFrom(53, 67, 68, 546, 547), fc.integer({ min: 1024, max: 65535 })),
+        dstPort: port,
+        icmpType: v6
+          ? fc.constantFrom(1, 2, 3, 128, 129, 133, 134, 135, 136)
+          : fc.constantFrom(0, 3, 8, 11, 13),
+        icmpCode: fc.constantFrom(0, 1, 3, 4),
+      });
+    }),
+    { numRuns: 40_000, seed: 15 },
+  );
+})();
+
+const rowsAt = rowsByCrossing(policyRows(situation));
+const concerned = packets.flatMap((packet) => {
+  const row = rowsAt(packet).find(({ applies }) => applies(packet));
+  return row ? [{ packet, row }] : [];
+});
+
+/** Whether one of the random packets meets something that its row does not allow. */
+function breaks(ruleset: Ruleset): boolean {
+  const evaluator = new Evaluator(ruleset, makeWorld(situation));
+  return concerned.some(({ packet, row }) => check(evaluator, row, packet, situation) !== undefined);
+}
+
+describe('the proof', () => {
+  it('lets the rules of the project through, and random packets agree', () => {
+    const { ruleset, flaws } = read(original);
+    expect(flaws).toEqual([]);
+    expect(lint(ruleset)).toEqual([]);
+    expect(prove(ruleset, situation).violations).toEqual([]);
+    expect(concerned.length).toBeGreaterThan(5000);
+    expect(breaks(ruleset)).toBe(false);
+  });
+
+  it('refuses every mutant that changes what a packet of the table meets', { timeout: 600_000 }, () => {
+    let changed = 0;
+    let unchanged = 0;
+    const missed: string[] = [];
+    let refusedOnly = 0;
+    for (const { what, text } of mutants(original)) {
+      const { ruleset, flaws } = read(text);
+      const refused = flaws.length > 0 || prove(ruleset, situation, true).violations.length > 0;
+      if (flaws.length === 0 && breaks(ruleset)) {
+        changed++;
+        if (!refused) missed.push(what);
+      } else if (refused) refusedOnly++;
+      else unchanged++;
+    }
+    console.log(
+      `mutants: ${changed - missed.length} of ${changed} that change what a random packet meets are refused; ` +
+        `${refusedOnly} more are refused, ${unchanged} change nothing that the table is about`,
+    );
+    expect(missed).toEqual([]);
+    expect(changed).toBeGreaterThan(50);
+  });
+});
