@@ -75,7 +75,9 @@ export interface Rootfs {
  */
 export async function makeRootfs(input: RootfsInput): Promise<Rootfs> {
   const folder = join(input.work, 'root');
-  await mkdir(folder);
+  // The sets are unpacked side by side, and makefs takes the files of a folder in the order in which they were made
+  // (only FreeBSD's sorts them): the folders that both sets write to have to be there first.
+  await mkdir(join(folder, 'boot', 'kernel'), { recursive: true });
   const pruned: Record<string, number> = {};
   const keep = (path: string): boolean => {
     const why = pruneReason(input.profile, path);
