@@ -27,6 +27,8 @@ export interface View {
   readonly cloned: string;
   readonly loopback: string;
   readonly jailTable: string;
+  /** Seconds after which an address leaves <bruteforce>. */
+  readonly bruteforceExpire: number;
   readonly agentNet: string;
   readonly gateway: string;
   /** Gateways of all bridges, as pf.conf lists them. */
@@ -111,6 +113,7 @@ export function makeView(config: Config): View {
     cloned: ['lo1', ...tenants.map((_, index) => `bridge${index}`)].join(' '),
     loopback,
     jailTable: `${config.ASSISTANT_NAME}_jails`,
+    bruteforceExpire: config.BRUTEFORCE_EXPIRE,
     agentNet: own.net,
     gateway: own.gateway,
     gateways: bridges.map(({ gateway }) => gateway).join(', '),

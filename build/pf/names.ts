@@ -56,7 +56,7 @@ export const SERVICES = table(
   'echo=7 discard=9 daytime=13 chargen=19 ftp-data=20 ftp=21 ssh=22 telnet=23 smtp=25 time=37 whois=43 tacacs=49 domain=53 bootps=67 bootpc=68 tftp=69 gopher=70 finger=79 http=80 www=80 kerberos=88 pop3=110 sunrpc=111 auth=113 ident=113 ' +
     'nntp=119 ntp=123 netbios-ns=137 netbios-dgm=138 netbios-ssn=139 imap=143 snmp=161 snmptrap=162 bgp=179 irc=194 ldap=389 https=443 microsoft-ds=445 isakmp=500 syslog=514 printer=515 ' +
     'router=520 dhcpv6-client=546 dhcpv6-server=547 rtsp=554 submission=587 ipp=631 ldaps=636 domain-s=853 rsync=873 imaps=993 pop3s=995 socks=1080 openvpn=1194 ms-sql-s=1433 l2tp=1701 radius=1812 nfsd=2049 ' +
-    'nfs=2049 ctm=2068 mysql=3306 rdp=3389 sip=5060 xmpp-client=5222 postgresql=5432 x11=6000 http-alt=8080',
+    'nfs=2049 ctm=2068 mysql=3306 rdp=3389 sip=5060 xmpp-client=5222 postgresql=5432 vnc-server=5900 x11=6000 http-alt=8080',
 );
 
 /** Timeouts of `set timeout` and of state options. Only names with a dot may be state options. */

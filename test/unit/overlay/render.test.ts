@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -8,7 +8,6 @@ import { holdsSecret } from '../../../build/overlay/render.js';
 import type { OverlayEntry } from '../../../build/overlay/render.js';
 import { makeView } from '../../../build/overlay/view.js';
 import { KEY_NAMES } from '../../../build/config/keys.js';
-import type { Config } from '../../../build/config/keys.js';
 import { bodyOf, overlayOf, templates } from '../../helpers/deployment.js';
 import { configOf, HASH, PUBLIC_KEY } from '../../helpers/config.js';
 import { tmp } from '../../helpers/tmp.js';
@@ -24,6 +23,11 @@ describe('an overlay', () => {
     expect(rc).toContain('ifconfig_lo1_name=natasha0\n');
     expect(rc).toContain("cloned_interfaces='lo1 bridge0 bridge1'\n");
     expect(rc).not.toContain('natasha0_name');
+  });
+
+  it('forgets hosts in <bruteforce> after the configured time', () => {
+    const crontab = bodyOf(render({ BRUTEFORCE_EXPIRE: '3600' }), 'etc/cron.d/clawdie');
+    expect(crontab).toMatch(/^\*\/5(?:\t\*){4}\troot\tpfctl -q -t bruteforce -T expire 3600 /m);
   });
 
   it('enables forwarding, the firewall before netif, and its fallback', () => {
