@@ -18,6 +18,7 @@ import { parseArgs } from 'node:util';
 import { pack } from 'tar-stream';
 import { PROJECT } from '../build/commands/configuration.js';
 import { sha256, sha256File } from '../build/host/hash.js';
+import { rcScripts } from '../build/release/sample/rcd.js';
 import { biosStub, pmbrStub, uefiStub } from '../build/release/sample/stub.js';
 
 /*
@@ -142,6 +143,7 @@ async function makeRelease(folder: string): Promise<string> {
       ['boot/loader', biosStub()],
       ['boot/loader.efi', uefiStub()],
       ['boot/pmbr', pmbrStub()],
+      ...rcScripts().map(({ name, text }) => [`etc/rc.d/${name}`, Buffer.from(text)] as const),
     ];
     const next = random(7);
     const kernel = content(next, [Buffer.alloc(64, 1), Buffer.alloc(48, 2)], 30_000_000);
@@ -207,7 +209,7 @@ function median(values: readonly number[]): number {
   return sorted[Math.floor(sorted.length / 2)] ?? 0;
 }
 
-const release = join(options.folder, 'release');
+const release = join(options.folder, 'release-2');
 const sum = await makeRelease(release);
 const work = mkdtempSync(join(options.folder, 'run-'));
 try {

@@ -693,7 +693,9 @@ describe('the command line', () => {
   });
 
   it('has a complete --help, and refuses what it does not know', async () => {
-    expect((await cli(['--help'])).stdout).toMatch(/iso .*\n.*config .*\n.*doctor /);
+    expect((await cli(['--help'])).stdout).toMatch(
+      /iso .*\n.*config .*\n.*explain .*\n.*packet .*\n.*doctor /,
+    );
     const help = (await cli(['iso', '--help'])).stdout;
     for (const option of [
       '--config',
