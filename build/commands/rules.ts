@@ -70,7 +70,10 @@ async function deployment(options: RulesOptions, environment: NodeJS.ProcessEnv)
     fallback: options.fallback,
     egressKnown: true,
   };
-  const { ruleset, flaws } = readRules(files, options.fallback ? 'fallback' : 'pf', options.tailscale);
+  const { ruleset, flaws } = readRules(files, {
+    fallback: options.fallback,
+    tailscaleActive: options.tailscale,
+  });
   if (flaws.length > 0)
     throw new InputError(
       `The rules cannot be read:\n${flaws.map(({ place, message }) => `  ${place.file}:${place.line}:${place.column}: ${message}.`).join('\n')}`,

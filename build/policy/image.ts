@@ -34,47 +34,33 @@ export function withTailscale(pf: string): string {
   );
 }
 
-/** A rule file read, with what it includes. */
+/** The rule file that is in force in a situation, read with what it includes. */
 export function readRules(
   files: RuleFiles,
-  which: 'pf' | 'fallback',
-  tailscale: boolean,
+  { fallback, tailscaleActive }: Pick<Situation, 'fallback' | 'tailscaleActive'>,
 ): { readonly ruleset: Ruleset; readonly flaws: readonly PfFlaw[] } {
-  const text = which === 'fallback' ? files.fallback : tailscale ? withTailscale(files.pf) : files.pf;
-  const name = which === 'fallback' ? '/etc/pf-fallback.conf' : '/etc/pf.conf';
-  return parsePf(text, name, (path) =>
+  const text = fallback ? files.fallback : tailscaleActive ? withTailscale(files.pf) : files.pf;
+  return parsePf(text, fallback ? '/etc/pf-fallback.conf' : '/etc/pf.conf', (path) =>
     path === '/etc/pf.conf.d/operator.conf' ? files.operator : undefined,
   );
 }
 
 /** Every situation that the rules of an image have to hold in. */
-export function situations(
-  view: View,
-): readonly { readonly which: 'pf' | 'fallback'; readonly name: string; readonly situation: Situation }[] {
-  const common = { view, egressKnown: true };
+function situations(view: View): readonly { readonly name: string; readonly situation: Situation }[] {
+  const of = (
+    name: string,
+    is: Partial<Situation> = {},
+  ): { readonly name: string; readonly situation: Situation } => ({
+    name,
+    situation: { view, egressKnown: true, tailscaleActive: false, fallback: false, ...is },
+  });
   return [
-    { which: 'pf', name: 'Tailscale off', situation: { ...common, tailscaleActive: false, fallback: false } },
-    {
-      which: 'pf',
-      name: 'Tailscale active',
-      situation: { ...common, tailscaleActive: true, fallback: false },
-    },
-    {
-      which: 'pf',
-      name: 'before it is known what faces the internet',
-      situation: { ...common, tailscaleActive: false, fallback: false, egressKnown: false },
-    },
-    { which: 'fallback', name: 'fallback', situation: { ...common, tailscaleActive: false, fallback: true } },
-    {
-      which: 'fallback',
-      name: 'fallback, Tailscale active',
-      situation: { ...common, tailscaleActive: true, fallback: true },
-    },
-    {
-      which: 'fallback',
-      name: 'fallback, before it is known what faces the internet',
-      situation: { ...common, tailscaleActive: false, fallback: true, egressKnown: false },
-    },
+    of('Tailscale off'),
+    of('Tailscale active', { tailscaleActive: true }),
+    of('before it is known what faces the internet', { egressKnown: false }),
+    of('fallback', { fallback: true }),
+    of('fallback, Tailscale active', { fallback: true, tailscaleActive: true }),
+    of('fallback, before it is known what faces the internet', { fallback: true, egressKnown: false }),
   ];
 }
 
@@ -91,13 +77,23 @@ export function proveImage(files: RuleFiles, view: View, exceptions: readonly st
   const rows = new Map<string, number>();
   const known = new Set<string>();
   let packets = 0;
-  for (const { which, name, situation } of situations(view)) {
-    const { ruleset, flaws } = readRules(files, which, situation.tailscaleActive);
-    for (const row of policyRows(situation)) known.add(row.id);
-    for (const { place, message } of [...flaws, ...lint(ruleset)]) {
+  // Situations that differ in the world alone have the same rules.
+  const read = new Map<string, ReturnType<typeof readRules>>();
+  const rulesOf = (situation: Situation): ReturnType<typeof readRules> => {
+    const key = situation.fallback ? 'fallback' : String(situation.tailscaleActive);
+    const earlier = read.get(key);
+    if (earlier) return earlier;
+    const rules = readRules(files, situation);
+    read.set(key, rules);
+    for (const { place, message } of [...rules.flaws, ...lint(rules.ruleset)]) {
       const line = `${place.file}:${place.line}:${place.column}: ${message}.`;
       if (!problems.includes(line)) problems.push(line);
     }
+    return rules;
+  };
+  for (const { name, situation } of situations(view)) {
+    const { ruleset, flaws } = rulesOf(situation);
+    for (const row of policyRows(situation)) known.add(row.id);
     if (flaws.length > 0) continue; // what does not load proves nothing
     const proof = prove(ruleset, situation);
     packets += proof.packets;

@@ -20,7 +20,7 @@ const original = bodyOf(entries, 'etc/pf.conf');
 const fallback = bodyOf(entries, 'etc/pf-fallback.conf');
 
 const read = (pf: string): ReturnType<typeof readRules> =>
-  readRules({ pf, fallback, operator: '' }, 'pf', false);
+  readRules({ pf, fallback, operator: '' }, situation);
 
 /** Statements of the file: lines, with those that a backslash joins. */
 function statements(text: string): readonly string[] {
