@@ -1114,6 +1114,26 @@ class Parser {
 
   // ---- Anchors, normalisation, translation
 
+  /** What a rule is about, in the order in which all but filter rules say it: those have a route in between. */
+  private match(): Pick<
+    RuleSpec,
+    'interfaces' | 'af' | 'protos' | 'from' | 'fromPorts' | 'os' | 'to' | 'toPorts'
+  > {
+    const interfaces = this.interfaces();
+    const af = this.af();
+    return { interfaces, ...(af && { af }), protos: this.protos(), ...this.fromTo() };
+  }
+
+  private isTagged(): boolean {
+    return this.is('tagged') || this.isSymbol('!');
+  }
+
+  private tagged(): NonNullable<Options['tagged']> {
+    const not = this.takeSymbol('!');
+    this.need('tagged');
+    return { name: this.name('a tag', MAX.tag), not };
+  }
+
   private anchorRule(): RuleSpec {
     const { place } = this.advance();
     const name = this.isName() ? this.advance().text : undefined;
@@ -1121,10 +1141,7 @@ class Parser {
       this.fail('anchor names that begin with _ are reserved', place);
     const direction = this.direction();
     const quick = this.take('quick');
-    const interfaces = this.interfaces();
-    const af = this.af();
-    const protos = this.protos();
-    const fromTo = this.fromTo();
+    const match = this.match();
     const { lists, options } = this.filterOptions();
     if (options.keep !== undefined) this.fail('an anchor takes no state options', place);
     const inner = this.isSymbol('{') ? this.braces(place) : undefined;
@@ -1135,15 +1152,12 @@ class Parser {
       place,
       action: 'anchor',
       quick,
-      interfaces,
-      protos,
-      ...fromTo,
+      ...match,
       ...lists,
       options,
       anchor: { name: name ?? '', inline: inner !== undefined },
       ...(inner && { inner }),
       ...(direction && { direction }),
-      ...(af && { af }),
     };
   }
 
@@ -1171,22 +1185,15 @@ class Parser {
     const direction = this.direction();
     const { log, quick } = this.logQuick();
     if (quick) this.fail('scrub rules do not know "quick"', place);
-    const interfaces = this.interfaces();
-    const af = this.af();
-    const protos = this.protos();
-    const fromTo = this.fromTo();
+    const match = this.match();
     const { scrub, tagged, rtable } = this.scrubOptions(() => this.atLineEnd());
     if (scrub.reassembleTcp === true && direction) this.fail('"reassemble tcp" takes no direction', place);
     return {
       place,
       action,
       quick: false,
-      interfaces,
-      protos,
-      ...fromTo,
-      users: [],
-      groups: [],
-      icmp: [],
+      ...match,
+      ...NO_LISTS,
       options: {
         state: {},
         labels: [],
@@ -1196,7 +1203,6 @@ class Parser {
       },
       ...(direction && { direction }),
       ...(log && { log }),
-      ...(af && { af }),
     };
   }
 
@@ -1208,11 +1214,8 @@ class Parser {
     let scrub: ScrubOptions = {};
     const more: { tagged?: { name: string; not: boolean }; rtable?: number } = {};
     while (!atEnd()) {
-      if (this.is('tagged') || this.isSymbol('!')) {
-        const not = this.takeSymbol('!');
-        this.need('tagged');
-        more.tagged = { name: this.name('a tag', MAX.tag), not };
-      } else if (this.take('rtable')) more.rtable = this.number('rtable', 0, 65535);
+      if (this.isTagged()) more.tagged = this.tagged();
+      else if (this.take('rtable')) more.rtable = this.number('rtable', 0, 65535);
       else scrub = { ...scrub, ...this.scrubOption() };
       this.takeSymbol(',');
     }
@@ -1246,39 +1249,27 @@ class Parser {
     const natPass = this.take('pass');
     if (no && natPass) this.fail('"pass" cannot be with "no"', place);
     const log = this.log();
-    const interfaces = this.interfaces();
-    const af = this.af();
-    const protos = this.protos();
-    const fromTo = this.fromTo();
+    const match = this.match();
     const options: Mutable<Options> = { state: {}, labels: [] };
     if (this.take('tag')) options.tag = this.name('a tag', MAX.tag);
-    if (this.is('tagged') || this.isSymbol('!')) {
-      const not = this.takeSymbol('!');
-      this.need('tagged');
-      options.tagged = { name: this.name('a tag', MAX.tag), not };
-    }
+    if (this.isTagged()) options.tagged = this.tagged();
     if (this.take('rtable')) options.rtable = this.number('rtable', 0, 65535);
     let pool: Pool | undefined;
     if (this.takeSymbol('->')) pool = this.pool(kind === 'nat');
     if (no && pool) this.fail('a translation rule with "no" takes no "->"', place);
     if (!no && !pool) this.fail('a translation rule needs "-> address"', place);
-    if (kind === 'binat' && (fromTo.from.length > 1 || fromTo.to.length > 1))
+    if (kind === 'binat' && (match.from.length > 1 || match.to.length > 1))
       this.fail('binat takes one address', place);
     if (kind === 'binat' && pool && pool.hosts.length !== 1) this.fail('binat takes one address', place);
     return {
       place,
       action: no ? `no ${kind}` : kind,
       quick: false,
-      interfaces,
-      protos,
-      ...fromTo,
-      users: [],
-      groups: [],
-      icmp: [],
+      ...match,
+      ...NO_LISTS,
       options,
       ...(natPass && { natPass }),
       ...(log && { log }),
-      ...(af && { af }),
       ...(pool && { pool }),
     };
   }
@@ -1286,26 +1277,18 @@ class Parser {
   private translationAnchor(action: 'nat-anchor' | 'rdr-anchor' | 'binat-anchor'): RuleSpec {
     const { place } = this.advance();
     const name = this.name('the name of an anchor');
-    const interfaces = this.interfaces();
-    const af = this.af();
-    const protos = this.protos();
-    const fromTo = this.fromTo();
+    const match = this.match();
     const rtable = this.take('rtable') ? this.number('rtable', 0, 65535) : undefined;
-    if (action === 'rdr-anchor' && fromTo.fromPorts.length > 0)
+    if (action === 'rdr-anchor' && match.fromPorts.length > 0)
       this.fail('rdr-anchor takes no source port', place);
     return {
       place,
       action,
       quick: false,
-      interfaces,
-      protos,
-      ...fromTo,
-      users: [],
-      groups: [],
-      icmp: [],
+      ...match,
+      ...NO_LISTS,
       options: { state: {}, labels: [], ...(rtable !== undefined && { rtable }) },
       anchor: { name, inline: false },
-      ...(af && { af }),
     };
   }
 
@@ -1427,9 +1410,7 @@ class Parser {
       os: [],
       to: [],
       toPorts: [],
-      users: [],
-      groups: [],
-      icmp: [],
+      ...NO_LISTS,
       options,
       ...(log && { log }),
       ...(af && { af }),
@@ -1557,10 +1538,9 @@ class Parser {
     }
     for (;;) {
       if (this.take('tag')) words.push('tag', this.name('a tag', MAX.tag));
-      else if (this.is('tagged') || this.isSymbol('!')) {
-        const not = this.takeSymbol('!');
-        this.need('tagged');
-        words.push(`${not ? '! ' : ''}tagged`, this.name('a tag', MAX.tag));
+      else if (this.isTagged()) {
+        const { name, not } = this.tagged();
+        words.push(`${not ? '! ' : ''}tagged`, name);
       } else if (this.take('queue')) words.push('queue', this.queueNames().join(' '));
       else if (this.take('label')) words.push('label', `"${this.name('a label', MAX.tag)}"`);
       else if (this.take('ridentifier'))
@@ -1594,6 +1574,9 @@ class Parser {
     return `${not ? '! ' : ''}${text}${bits}`;
   }
 }
+
+/** Of a rule that takes none of these. */
+const NO_LISTS = { users: [], groups: [], icmp: [] } as const;
 
 const KINDS: Readonly<Record<string, string>> = {
   dynamic: 'an interface in parentheses',
