@@ -21,7 +21,7 @@ import { makeIso } from '../image/iso.js';
 import { emptySlot } from '../image/slot.js';
 import { measureBase } from '../image/stamp.js';
 import type { BaseSums } from '../image/stamp.js';
-import { parseHeader } from '../rc/headers.js';
+import { parseHeader, RC_FOLDERS } from '../rc/headers.js';
 import type { RcScript } from '../rc/headers.js';
 import type { CheckedRelease, Release } from '../release/source.js';
 import type { Profile } from '../rootfs/prune.js';
@@ -315,7 +315,7 @@ function count(tree: Tree): Omit<RootFacts['root'], 'imageBytes' | 'compressedBy
 }
 
 async function readHeaders(rootfs: Rootfs): Promise<readonly RcScript[]> {
-  const paths = ['etc/rc.d', 'usr/local/etc/rc.d'].flatMap((folder) => rootfs.tree.filesBelow(folder));
+  const paths = RC_FOLDERS.flatMap((folder) => rootfs.tree.filesBelow(folder));
   const headers = await Promise.all(
     paths.map(async (path) => {
       const file = rootfs.tree.fileAt(path);

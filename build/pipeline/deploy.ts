@@ -1,6 +1,6 @@
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { partialName, writeError, writeFileAtomic } from '../host/files.js';
 import { acquire } from '../host/lock.js';
 import { withChecksum } from '../image/checksum.js';
@@ -10,7 +10,7 @@ import { packOverlay } from '../overlay/pack.js';
 import { renderOverlay } from '../overlay/render.js';
 import type { OverlayEntry, RenderInput } from '../overlay/render.js';
 import { checkOrder } from '../rc/check.js';
-import { parseHeader } from '../rc/headers.js';
+import { parseHeader, RC_FOLDERS } from '../rc/headers.js';
 import type { RcScript } from '../rc/headers.js';
 import { UserError } from '../error.js';
 import { obtainBase, stage } from './base.js';
@@ -70,7 +70,7 @@ export async function makeImage(
 function checkRcOrder(base: readonly RcScript[], entries: readonly OverlayEntry[]): void {
   const scripts = new Map(base.map((script) => [script.path, script]));
   for (const entry of entries) {
-    if (entry.type !== 'file' || !/^(?:usr\/local\/)?etc\/rc\.d\/[^/]+$/.test(entry.path)) continue;
+    if (entry.type !== 'file' || !RC_FOLDERS.some((folder) => folder === dirname(entry.path))) continue;
     const header = parseHeader(entry.path, entry.body);
     if (header) scripts.set(entry.path, header);
   }

@@ -25,12 +25,13 @@ const OPTIONAL: readonly (readonly [first: string, second: string, why: string])
 export function checkOrder(scripts: readonly RcScript[]): readonly string[] {
   const order = new RcOrder(scripts);
   const problems: string[] = [];
-  for (const [first, second, why] of [...RULES, ...OPTIONAL]) {
-    const absent = [first, second].filter((name) => order.providers(name).length === 0);
-    const optional = OPTIONAL.some(([name, other]) => name === first && other === second);
-    if (absent.length > 0) {
-      if (!optional) problems.push(`No rc.d script of the image provides ${absent.join(' and ')}.`);
-    } else if (!order.precedes(first, second)) {
+  const absent = (names: readonly string[]): readonly string[] =>
+    names.filter((name) => order.providers(name).length === 0);
+  const optional = OPTIONAL.filter(([first, second]) => absent([first, second]).length === 0);
+  for (const [first, second, why] of [...RULES, ...optional]) {
+    const lacking = absent([first, second]);
+    if (lacking.length > 0) problems.push(`No rc.d script of the image provides ${lacking.join(' and ')}.`);
+    else if (!order.precedes(first, second)) {
       const [path] = order.providers(first);
       problems.push(
         `Nothing makes ${first} (${path?.path ?? ''}) run before ${second}: ${why}. Its REQUIRE and BEFORE lines have to say so.`,

@@ -8,6 +8,9 @@ export interface RcScript {
   readonly keyword: readonly string[];
 }
 
+/** Folders of an image whose scripts rc(8) runs. */
+export const RC_FOLDERS = ['etc/rc.d', 'usr/local/etc/rc.d'] as const;
+
 const WORDS = {
   PROVIDE: 'provide',
   PROVIDES: 'provide',

@@ -39,8 +39,7 @@ export class RcOrder {
   cycle(): readonly RcScript[] | undefined {
     const script = this.scripts.find((each) => this.closure(each).has(each));
     if (!script) return undefined;
-    const parts = [...this.closure(script)].filter((other) => this.closure(other).has(script));
-    return parts;
+    return [...this.closure(script)].filter((other) => this.closure(other).has(script));
   }
 
   private earlierThan(script: RcScript): Set<RcScript> {
