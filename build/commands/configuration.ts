@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
-import { dirname, isAbsolute, join, relative, resolve as resolvePath } from 'node:path';
+import { dirname, join, relative, resolve as resolvePath } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Config, KeyName } from '../config/keys.js';
 import { mask, report } from '../config/report.js';
@@ -109,7 +109,7 @@ function expandKeyFiles(
   for (const line of value.split('\n').map((part) => part.trim())) {
     if (!line.startsWith('@')) lines.push(line);
     else {
-      const path = isAbsolute(line.slice(1)) ? line.slice(1) : join(folder, line.slice(1));
+      const path = resolvePath(folder, line.slice(1));
       try {
         lines.push(readFileSync(path, 'utf8'));
       } catch (error) {
@@ -131,13 +131,23 @@ function expandKeyFiles(
 export async function readOperatorRules(config: Config, folder: string): Promise<string | undefined> {
   const file = config.PF_RULES_FILE;
   if (file === undefined) return undefined;
-  const path = isAbsolute(file) ? file : join(folder, file);
-  return readFile(path, 'utf8').catch((error: unknown) => {
+  return (await readNamed('PF_RULES_FILE', file, folder)).text;
+}
+
+/** The file that a key names. */
+async function readNamed(
+  key: KeyName,
+  file: string,
+  folder: string,
+): Promise<{ readonly path: string; readonly text: string }> {
+  const path = resolvePath(folder, file);
+  const text = await readFile(path, 'utf8').catch((error: unknown) => {
     throw new InputError(
-      `PF_RULES_FILE: ${path} cannot be read: ${messageOf(error)}.`,
+      `${key}: ${path} cannot be read: ${messageOf(error)}.`,
       'Check the path; relative ones begin at the folder of the configuration.',
     );
   });
+  return { path, text };
 }
 
 /**
@@ -148,13 +158,7 @@ export async function readOperatorRules(config: Config, folder: string): Promise
 export async function readAuthKey(config: Config, folder: string): Promise<string | undefined> {
   const file = config.TAILSCALE_AUTHKEY_FILE;
   if (file === undefined) return undefined;
-  const path = isAbsolute(file) ? file : join(folder, file);
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw new InputError(
-      `TAILSCALE_AUTHKEY_FILE: ${path} cannot be read: ${messageOf(error)}.`,
-      'Check the path; relative ones begin at the folder of the configuration.',
-    );
-  });
+  const { path, text } = await readNamed('TAILSCALE_AUTHKEY_FILE', file, folder);
   const key = text.trim();
   if (!/^[A-Za-z0-9_.:-]{8,512}$/.test(key)) {
     throw new InputError(

@@ -14,7 +14,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { sha256 } from '../../build/host/hash.js';
 import { writeSample } from '../../build/release/sample/sample.js';
-import { cli, MAIN, sampleArgs } from '../helpers/cli.js';
+import { cli, MAIN, isoArgs, sampleArgs } from '../helpers/cli.js';
 import { HASH, PUBLIC_KEY } from '../helpers/config.js';
 import { writeTxz } from '../helpers/tar.js';
 import { never, tmp } from '../helpers/tmp.js';
@@ -505,15 +505,7 @@ describe('release sets from a folder', () => {
       join(folder, 'build.cfg'),
       `FREEBSD_DIST=sets\nFREEBSD_MANIFEST_SHA256=${sha256(`${manifest}\n`)}\nSSH_AUTHORIZED_KEYS="${PUBLIC_KEY}"\n`,
     );
-    return [
-      'iso',
-      '--config',
-      join(folder, 'build.cfg'),
-      '--cache',
-      join(folder, 'cache'),
-      '--out',
-      join(folder, 'dist'),
-    ];
+    return isoArgs(folder);
   }
 
   it('make an image of that release', async () => {
@@ -581,19 +573,7 @@ describe('secrets', () => {
       join(folder, 'build.cfg'),
       `FREEBSD_DIST=sample\nROOT_PASSWORD_HASH='${HASH}'\nTAILSCALE=host\nTAILSCALE_AUTHKEY_FILE=key\n`,
     );
-    const result = await cli(
-      [
-        'iso',
-        '--config',
-        join(folder, 'build.cfg'),
-        '--cache',
-        join(folder, 'cache'),
-        '--out',
-        join(folder, 'dist'),
-        '--json',
-      ],
-      { before: 'umask 022' },
-    );
+    const result = await cli(isoArgs(folder, '--json'), { before: 'umask 022' });
     expect(result).toMatchObject({ code: 0, stderr: '' });
     const image = join(folder, 'dist', `${NAME}.iso`);
     expect(readFileSync(image).includes(HASH)).toBe(true);

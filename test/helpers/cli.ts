@@ -43,14 +43,21 @@ export function cli(args: readonly string[], options: CliOptions = {}): Promise<
   });
 }
 
+/** Arguments for the image of the build.cfg in a folder: its own cache and output. */
+export function isoArgs(folder: string, ...more: readonly string[]): string[] {
+  return argsWith(join(folder, 'build.cfg'), folder, more);
+}
+
 /** Arguments for the sample image of a folder: its own cache and output. */
 export function sampleArgs(folder: string, ...more: readonly string[]): string[] {
+  return argsWith(resolve('build.cfg.example'), folder, ['--set', 'FREEBSD_DIST=sample', ...more]);
+}
+
+function argsWith(config: string, folder: string, more: readonly string[]): string[] {
   return [
     'iso',
-    '--set',
-    'FREEBSD_DIST=sample',
     '--config',
-    resolve('build.cfg.example'),
+    config,
     '--cache',
     join(folder, 'cache'),
     '--out',
