@@ -54,6 +54,7 @@ export interface Verdict {
 export type Leaning = 'open' | 'closed';
 
 const SYN = 2;
+const TCP = 6;
 
 /** A rule, ready to be compared with packets of one interface, direction and family. */
 interface Compiled {
@@ -70,6 +71,8 @@ interface Compiled {
   readonly icmpCode: number | undefined;
   /** Whether the rule matches depends on what is not known here. */
   readonly unknown: boolean;
+  /** Whether its TCP flags are none that a SYN has. */
+  readonly notSyn: boolean;
   readonly tagged: Options['tagged'];
   readonly inner: readonly Compiled[] | undefined;
 }
@@ -202,15 +205,7 @@ export class Evaluator {
       const dst = this.ranges(rule.to.address, packet.af);
       const { options } = rule;
       const unknown =
-        rule.os !== undefined ||
-        rule.user !== undefined ||
-        rule.group !== undefined ||
-        options.probability !== undefined ||
-        options.tos !== undefined ||
-        options.prio !== undefined ||
-        options.maxPktRate !== undefined ||
-        options.maxPktSize !== undefined ||
-        options.receivedOn !== undefined ||
+        hasHiddenCondition(rule) ||
         options.rtable !== undefined ||
         rule.from.address.kind === 'urpf-failed' ||
         rule.from.address.kind === 'no-route' ||
@@ -218,13 +213,6 @@ export class Evaluator {
         rule.from.address.kind === 'hostname' ||
         rule.to.address.kind === 'hostname';
       if (options.fragment === true) return []; // fragments are put together before they are filtered
-      if (
-        options.flags &&
-        options.flags.of !== 0 &&
-        packet.proto === 6 &&
-        (SYN & options.flags.of) !== options.flags.set
-      )
-        return [];
       return [
         {
           rule,
@@ -239,6 +227,8 @@ export class Evaluator {
           icmpType: rule.icmp?.type,
           icmpCode: rule.icmp?.code,
           unknown,
+          // Packets stand for the first of a connection.
+          notSyn: options.flags !== undefined && (SYN & options.flags.of) !== options.flags.set,
           tagged: options.tagged,
           inner: rule.action === 'anchor' ? this.compile(rule.inner ?? [], packet) : undefined,
         },
@@ -301,6 +291,21 @@ export function concerns(rule: Rule, device: WorldInterface, direction: 'in' | '
   return !rule.interface || isCalled(device, rule.interface.name) !== rule.interface.not;
 }
 
+/** Whether a rule has a condition on what an address, a port and an interface do not tell. */
+export function hasHiddenCondition({ os, user, group, options }: Rule): boolean {
+  return (
+    os !== undefined ||
+    user !== undefined ||
+    group !== undefined ||
+    options.probability !== undefined ||
+    options.tos !== undefined ||
+    options.prio !== undefined ||
+    options.maxPktRate !== undefined ||
+    options.maxPktSize !== undefined ||
+    options.receivedOn !== undefined
+  );
+}
+
 /** Whether an interface has a name, or is in the group of that name. */
 function isCalled(device: WorldInterface, name: string): boolean {
   return device.name === name || device.groups.includes(name);
@@ -335,6 +340,7 @@ function walk(rules: readonly Compiled[], packet: Packet, leaning: Leaning, stat
 
 function matches(rule: Compiled, packet: Packet, unknownMatches: boolean, tag: string | undefined): boolean {
   if (rule.proto !== undefined && rule.proto !== packet.proto) return false;
+  if (rule.notSyn && packet.proto === TCP) return false;
   if (rule.dstPort !== undefined && !compare(rule.dstPort, packet.dstPort)) return false;
   if (rule.src !== undefined && inside(rule.src, packet.src) === rule.srcNot) return false;
   if (rule.dst !== undefined && inside(rule.dst, packet.dst) === rule.dstNot) return false;

@@ -1,6 +1,6 @@
 import { bounds } from '../pf/address.js';
 import { allRules } from '../pf/expand.js';
-import { compare } from '../pf/evaluate.js';
+import { compare, hasHiddenCondition } from '../pf/evaluate.js';
 import { printAddress, printRule } from '../pf/print.js';
 import type { Comparison, Host, PfFlaw, Rule, Ruleset } from '../pf/types.js';
 
@@ -76,16 +76,8 @@ function hides(earlier: Rule, rule: Rule): boolean {
   if (!filter && !translation) return false;
   const { options } = earlier;
   const conditional =
-    earlier.os !== undefined ||
-    earlier.user !== undefined ||
-    earlier.group !== undefined ||
-    options.probability !== undefined ||
-    options.tos !== undefined ||
-    options.prio !== undefined ||
+    hasHiddenCondition(earlier) ||
     options.tagged !== undefined ||
-    options.receivedOn !== undefined ||
-    options.maxPktRate !== undefined ||
-    options.maxPktSize !== undefined ||
     options.fragment === true ||
     earlier.icmp !== undefined;
   if (conditional) return false;
