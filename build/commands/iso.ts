@@ -144,7 +144,7 @@ function imageTime(environment: NodeJS.ProcessEnv): number {
   const time = Number(text);
   if (!/^\d{1,10}$/.test(text) || time >= 2 ** 31) {
     throw new InputError(
-      `SOURCE_DATE_EPOCH is "${text}", which is not a number of seconds since 1970 that UFS1 can hold.`,
+      `SOURCE_DATE_EPOCH is "${text}", which is not a number of seconds since 1970 that an image can hold.`,
       'Unset it, or set it to a number like 1767225600.',
     );
   }

@@ -25,7 +25,6 @@ export const TOOLS: readonly Tool[] = [
     apt: 'xz-utils',
     version: ['xz', '--version'],
   },
-  { name: 'makefs', need: 'makes the UFS root image', for: 'build', apt: 'makefs', version: 'package' },
   {
     name: 'pigz',
     need: 'compresses the root image',

@@ -18,7 +18,7 @@ export interface BaseInputs {
 }
 
 /** Raised when what a stage makes of the same inputs changes: older results in caches are then not used. */
-export const STAGE_VERSIONS = { rootfs: 1, ufs: 1, compress: 1, base: 1 } as const;
+export const STAGE_VERSIONS = { rootfs: 1, ufs: 2, compress: 1, base: 1 } as const;
 
 export interface BaseKeys {
   /** Of the compressed root file system and the boot files. */
@@ -33,7 +33,7 @@ export function baseKeys(inputs: BaseInputs): BaseKeys {
   const pick = (...names: string[]): Record<string, string> =>
     Object.fromEntries(names.map((name) => [name, tools[name] ?? 'missing']));
   const { base: baseVersion, ...rootVersions } = STAGE_VERSIONS;
-  const root = digest({ ...rest, stages: rootVersions, tools: pick('makefs', 'pigz') });
+  const root = digest({ ...rest, stages: rootVersions, tools: pick('pigz') });
   const base = digest({ root, isoOverlay, stage: baseVersion, tools: pick('mformat', 'xorriso') });
   return { root, base };
 }

@@ -1,5 +1,4 @@
 import { UserError } from '../error.js';
-import type { Node, Tree } from './tree.js';
 
 /** What an mtree(5) specification says of one path. */
 export interface SpecEntry {
@@ -56,33 +55,4 @@ export function parseMtree(text: string, where: string): ReadonlyMap<string, Spe
     });
   }
   return entries;
-}
-
-/**
- * The mtree(5) specification of a tree for `makefs -F`: type, owner, mode and link target of every entry. It has no
- * file flags: makefs then sets none.
- *
- * @param time seconds since the epoch, given to entries that only the specification knows (symbolic links, folders)
- */
-export function formatMtree(tree: Tree, time: number): string {
-  const lines = ['#mtree'];
-  for (const [path, node] of tree.entries()) {
-    const name = path === '' ? '.' : `./${encode(path)}`;
-    const resolved: Node | undefined = node.type === 'hardlink' ? tree.get(node.target) : node;
-    if (!resolved || resolved.type === 'hardlink') throw new Error(`${path} links to nothing`);
-    const owner = `uid=${resolved.uid} gid=${resolved.gid} mode=${resolved.mode.toString(8).padStart(4, '0')} time=${time}.0`;
-    if (resolved.type === 'symlink') lines.push(`${name} type=link ${owner} link=${encode(resolved.target)}`);
-    else lines.push(`${name} type=${resolved.type} ${owner}`);
-  }
-  return `${lines.join('\n')}\n`;
-}
-
-/** A word as vis(3) with VIS_CSTYLE | VIS_OCTAL writes it: what would end or change it, as a backslash and three octal digits. */
-function encode(word: string): string {
-  let out = '';
-  for (const byte of Buffer.from(word)) {
-    const plain = byte > 0x20 && byte < 0x7f && !'\\#*?[='.includes(String.fromCharCode(byte));
-    out += plain ? String.fromCharCode(byte) : `\\${byte.toString(8).padStart(3, '0')}`;
-  }
-  return out;
 }

@@ -7,7 +7,7 @@ import type { SpecEntry } from './mtree.js';
 import { pruneReason } from './prune.js';
 import type { Profile } from './prune.js';
 import { compareBytes, Tree } from './tree.js';
-import { linkFiles, unpack } from './unpack.js';
+import { unpack } from './unpack.js';
 
 /** A folder of files with the owners and modes that go with them: overlays/base with overlays/base.mtree. */
 export interface FileSet {
@@ -75,9 +75,7 @@ export interface Rootfs {
  */
 export async function makeRootfs(input: RootfsInput): Promise<Rootfs> {
   const folder = join(input.work, 'root');
-  // The sets are unpacked side by side, and makefs takes the files of a folder in the order in which they were made
-  // (only FreeBSD's sorts them): the folders that both sets write to have to be there first.
-  await mkdir(join(folder, 'boot', 'kernel'), { recursive: true });
+  await mkdir(folder);
   const pruned: Record<string, number> = {};
   const keep = (path: string): boolean => {
     const why = pruneReason(input.profile, path);
@@ -112,7 +110,6 @@ export async function makeRootfs(input: RootfsInput): Promise<Rootfs> {
   root.merge(base, (path) => path !== 'boot/kernel/kernel');
   await addOverlay(root, folder, input.overlay);
   await addFile(root, folder, 'etc/clawdie/release', `${input.release}\n`, 0o444);
-  linkFiles(root, folder);
   return { tree: root, folder, boot: base, pruned };
 }
 

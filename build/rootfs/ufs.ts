@@ -1,24 +1,28 @@
-import { open, writeFile } from 'node:fs/promises';
-import { openSync, readSync, closeSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { run } from '../host/process.js';
-import { formatMtree } from './mtree.js';
-import { normalise } from './superblock.js';
+import { setImmediate as breathe } from 'node:timers/promises';
+import { BLOCK, FRAGMENT, imageBytes, metadata } from './ffs.js';
+import type { Piece, Placed } from './ffs.js';
+import { plan } from './layout.js';
 import type { Tree } from './tree.js';
 
 /** Label of the root file system: the loader is told to mount /dev/ufs/<label>. */
 export const ROOT_LABEL = 'clawdieroot';
 
-/** Room for what the running instance writes to its root, in bytes. It costs as much memory. */
-const FREE_BYTES = 96 * 1024 * 1024;
-const FREE_FILES = 8192;
+/** Room for what the running instance writes to its root. The bytes cost as much memory. */
+const SPARE = { bytes: 96 * 1024 * 1024, inodes: 8192 };
+
+/** Bytes that are read and written together. */
+const CHUNK = 1024 * 1024;
+
+/** Files between two looks at whether to stop. */
+const FILES_AT_ONCE = 64;
 
 /**
- * Makes the UFS image of a tree whose contents are in a folder. UFS1, which Debian's makefs and FreeBSD's both write
- * and FreeBSD mounts (-x: only what the tree knows); blocks of 16 KiB, fragments of 2 KiB; the same bytes for the same tree.
+ * Makes the UFS2 image of a tree whose contents are in a folder: the same bytes for the same tree, on every machine.
  *
  * @param time seconds since the epoch, for every file and the file system itself
- * @throws UserError if makefs fails.
+ * @throws UserError if the image cannot be written; Error if a file is not as long as the tree says.
  */
 export async function makeUfs(
   tree: Tree,
@@ -27,48 +31,57 @@ export async function makeUfs(
   time: number,
   signal: AbortSignal,
 ): Promise<void> {
-  const spec = join(folder, '..', 'root.mtree');
-  await writeFile(spec, formatMtree(tree, time));
-  await run(
-    'Making the UFS root image',
-    [
-      'makefs',
-      '-t',
-      'ffs',
-      '-o',
-      'version=1,bsize=16384,fsize=2048,minfree=0,optimization=space',
-      '-T',
-      String(time),
-      '-b',
-      String(FREE_BYTES),
-      '-f',
-      String(FREE_FILES),
-      '-x',
-      '-F',
-      spec,
-      image,
-      folder,
-    ],
-    { signal },
-  );
-  const file = openSync(image, 'r');
-  let patches;
+  const layout = plan(tree, SPARE);
+  const output = openSync(image, 'wx', 0o600);
   try {
-    patches = normalise(
-      (position, length) => {
-        const buffer = Buffer.alloc(length);
-        return buffer.subarray(0, readSync(file, buffer, 0, length, position));
-      },
-      ROOT_LABEL,
-      time,
-    );
+    ftruncateSync(output, imageBytes(layout.geometry));
+    for (const piece of metadata(layout, ROOT_LABEL, time)) write(output, piece);
+    const buffer = Buffer.allocUnsafe(CHUNK);
+    const files = layout.inodes.filter(({ type }) => type === 'file');
+    for (const [index, file] of files.entries()) {
+      if (index % FILES_AT_ONCE === 0) {
+        await breathe();
+        signal.throwIfAborted();
+      }
+      copyContents(file, folder, output, buffer);
+    }
   } finally {
-    closeSync(file);
+    closeSync(output);
   }
-  const output = await open(image, 'r+');
+}
+
+function copyContents({ path, size, data }: Placed, folder: string, output: number, buffer: Buffer): void {
+  if (size === 0) return;
+  const input = openSync(join(folder, path), 'r');
   try {
-    for (const { position, bytes } of patches) await output.write(bytes, 0, bytes.length, position);
+    let done = 0;
+    for (const [start, blocks] of runs(data)) {
+      const end = Math.min(size, done + blocks * BLOCK);
+      for (let at = start * FRAGMENT; done < end;) {
+        const length = readSync(input, buffer, 0, Math.min(buffer.length, end - done), done);
+        if (length === 0) throw new Error(`${path} has ${done} bytes where ${size} were unpacked`);
+        write(output, { position: at, bytes: buffer.subarray(0, length) });
+        at += length;
+        done += length;
+      }
+    }
   } finally {
-    await output.close();
+    closeSync(input);
   }
+}
+
+/** Blocks that lie one behind the other: the address of the first, in fragments, and how many they are. */
+function runs(data: readonly number[]): readonly (readonly [start: number, blocks: number])[] {
+  const found: [number, number][] = [];
+  for (const address of data) {
+    const last = found.at(-1);
+    if (last && last[0] + (last[1] * BLOCK) / FRAGMENT === address) last[1]++;
+    else found.push([address, 1]);
+  }
+  return found;
+}
+
+function write(output: number, { position, bytes }: Piece): void {
+  for (let done = 0; done < bytes.length;)
+    done += writeSync(output, bytes, done, bytes.length - done, position + done);
 }

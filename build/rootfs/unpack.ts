@@ -1,12 +1,4 @@
-import {
-  closeSync,
-  createReadStream,
-  ftruncateSync,
-  linkSync,
-  mkdirSync,
-  openSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, createReadStream, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -21,6 +13,9 @@ import type { Node } from './tree.js';
 
 /** What tar-stream calls `{}`: the attributes of a pax header. */
 type Pax = Readonly<Record<string, string>> | undefined;
+
+/** The largest number that a user or a group can have: they are 32 bits (uid_t). */
+const MAX_ID = 0xffff_ffff;
 
 export interface UnpackOptions {
   /** What messages call the archive. */
@@ -51,6 +46,11 @@ export async function unpack(fd: number, folder: string, options: UnpackOptions)
   await readArchive(fd, options, (header, path) => {
     const type = header.type;
     const attributes = { uid: header.uid, gid: header.gid, mode: header.mode & 0o7777 };
+    if (![header.uid, header.gid].every((id) => Number.isInteger(id) && id >= 0 && id <= MAX_ID))
+      throw new UserError(
+        `${options.where} holds ${path}, owned by ${header.uid}:${header.gid}, which no system can have. The archive is damaged or hostile and is not used.`,
+        'Fetch the release sets again, from a source that you trust.',
+      );
     const size = sparseHeader(header.pax as Pax, options.where)?.size ?? header.size;
     if (!options.keep(path)) {
       if (type === 'file' || type === 'contiguous-file')
@@ -107,15 +107,6 @@ async function fetchOrphans(
     names.delete(path);
     return openNew(folder, name);
   });
-}
-
-/** Makes the hard links of a tree in the folder: makefs tells by them which names are one file. */
-export function linkFiles(tree: Tree, folder: string): void {
-  for (const [path, node] of tree.entries()) {
-    if (node.type !== 'hardlink') continue;
-    mkdirSync(dirname(join(folder, path)), { recursive: true });
-    linkSync(join(folder, node.target), join(folder, path));
-  }
 }
 
 function addFolder(tree: Tree, folder: string, path: string, node: Node): void {
