@@ -1,4 +1,5 @@
 import { bounds, parseNet } from './address.js';
+import { printRule } from './print.js';
 import type { Address, Af, Comparison, Host, Options, Pool, Rule, Ruleset } from './types.js';
 
 /** An address as a number: an ordinary one for IPv4, a bigint for IPv6. */
@@ -141,6 +142,23 @@ export class Evaluator {
     return { action: state.last.action === 'pass' ? 'pass' : 'block', rule: state.last, ...after, ...moved };
   }
 
+  /**
+   * All that decides about packets of an interface, direction and family, as text: where it is the same for two rule
+   * sets in two worlds, every packet meets the same there.
+   */
+  signature(crossing: Pick<Packet, 'interface' | 'direction' | 'af'>): string {
+    if (this.skipped.has(crossing.interface)) return 'skipped';
+    const { filters, translations } = this.rulesFor(crossing);
+    const text = (compiled: Compiled): string => {
+      const { rule, src, dst, inner } = compiled;
+      const pool = (rule.pool ?? rule.options.natTo ?? rule.options.rdrTo)?.hosts
+        .map(({ address }) => String(this.ranges(address, crossing.af)))
+        .join(';');
+      return [rule.quick, printed(rule), src, dst, pool, ...(inner ?? []).map(text)].join('|');
+    };
+    return [...translations, ...filters].map(text).join('\n');
+  }
+
   /** The first translation rule that matches, and what it makes of the packet; none where it says `no`. */
   private translate(
     rules: readonly Compiled[],
@@ -169,7 +187,7 @@ export class Evaluator {
   }
 
   /** The rules for packets like this one. Packets come in runs that differ in nothing that matters here. */
-  private rulesFor(packet: Packet): Lists {
+  private rulesFor(packet: Pick<Packet, 'interface' | 'direction' | 'af'>): Lists {
     const { last } = this;
     if (
       last &&
@@ -193,7 +211,10 @@ export class Evaluator {
     return lists;
   }
 
-  private compile(rules: readonly Rule[], packet: Packet): Compiled[] {
+  private compile(
+    rules: readonly Rule[],
+    packet: Pick<Packet, 'interface' | 'direction' | 'af'>,
+  ): Compiled[] {
     const device = this.world.interfaces.find(({ name }) => name === packet.interface) ?? {
       name: packet.interface,
       groups: [],
@@ -278,6 +299,15 @@ export class Evaluator {
       });
     });
   }
+}
+
+const PRINTED = new WeakMap<Rule, string>();
+
+/** A rule in pfctl's words, printed once. */
+function printed(rule: Rule): string {
+  let text = PRINTED.get(rule);
+  if (text === undefined) PRINTED.set(rule, (text = printRule(rule)));
+  return text;
 }
 
 const FILTERS = new Set(['pass', 'block', 'match', 'anchor']);

@@ -77,6 +77,7 @@ export function proveImage(files: RuleFiles, view: View, exceptions: readonly st
   const rows = new Map<string, number>();
   const known = new Set<string>();
   let packets = 0;
+  const settled = new Set<string>();
   // Situations that differ in the world alone have the same rules.
   const read = new Map<string, ReturnType<typeof readRules>>();
   const rulesOf = (situation: Situation): ReturnType<typeof readRules> => {
@@ -95,7 +96,7 @@ export function proveImage(files: RuleFiles, view: View, exceptions: readonly st
     const { ruleset, flaws } = rulesOf(situation);
     for (const row of policyRows(situation)) known.add(row.id);
     if (flaws.length > 0) continue; // what does not load proves nothing
-    const proof = prove(ruleset, situation);
+    const proof = prove(ruleset, situation, { settled });
     packets += proof.packets;
     for (const [row, count] of proof.rows) rows.set(row, (rows.get(row) ?? 0) + count);
     for (const { row, rule, message } of proof.violations) {

@@ -116,8 +116,8 @@ function hostBoundaries(host: Host, ruleset: Ruleset, af: Af): Ip[] {
   return unique(addressBoundaries(table ? table.hosts : [host], af));
 }
 
-/** The services at the boundaries of one rule. */
-function ruleServices(rule: Rule, af: Af, key: readonly Service[]): readonly Service[] {
+/** The services at the boundaries of one rule; of one that is about any, two: the parties are tried with all of them. */
+function ruleServices(rule: Rule, af: Af): readonly Service[] {
   if (rule.icmp)
     return unique([rule.icmp.type - 1, rule.icmp.type, rule.icmp.type + 1])
       .filter((type) => type >= 0)
@@ -126,7 +126,7 @@ function ruleServices(rule: Rule, af: Af, key: readonly Service[]): readonly Ser
     return around(rule.toPort, 0, 65535).map((port) => (rule.proto === PROTO.udp ? udp(port) : tcp(port)));
   if (rule.proto === PROTO.tcp) return [tcp(22), tcp(65535)];
   if (rule.proto === PROTO.udp) return [udp(53), udp(65535)];
-  return rule.proto === undefined ? key : [other(rule.proto)];
+  return rule.proto === undefined ? [tcp(22), other(47)] : [other(rule.proto)];
 }
 
 /** Where packets are looked at, and who talks to whom there. */
@@ -236,8 +236,14 @@ const NOTABLE: Readonly<Record<Af, readonly string[]>> = {
 /**
  * The packets to try, for every conversation: each rule that is about it with the boundaries of its addresses, ports
  * and types; every service at a boundary of any rule, between the parties; and every notable address.
+ *
+ * @param wanted whether packets of a crossing are to be tried
  */
-export function* boundaryPackets(ruleset: Ruleset, situation: Situation): Generator<Packet> {
+export function* boundaryPackets(
+  ruleset: Ruleset,
+  situation: Situation,
+  wanted: (crossing: Crossing, af: Af) => boolean,
+): Generator<Packet> {
   const rules = allRules(ruleset.rules);
   const world = makeWorld(situation);
   const sourcePorts = unique(rules.flatMap((rule) => around(rule.fromPort, 0, 65535)));
@@ -249,6 +255,7 @@ export function* boundaryPackets(ruleset: Ruleset, situation: Situation): Genera
     );
     for (const conversation of conversations(situation)) {
       const { interface: name, direction } = conversation;
+      if (!wanted(conversation, af)) continue;
       const from = conversation.from.filter(family).map(ip);
       const to = conversation.to.filter(family).map(ip);
       const packet = (src: Ip, dst: Ip, service: Service, srcPort = 40000): Packet => ({
@@ -275,14 +282,17 @@ export function* boundaryPackets(ruleset: Ruleset, situation: Situation): Genera
         if (conversation.spare === true && rule.interface?.name !== name) continue;
         const sources = hostBoundaries(rule.from, ruleset, af);
         const targets = hostBoundaries(rule.to, ruleset, af);
-        const offered = ruleServices(rule, af, key);
+        const offered = ruleServices(rule, af);
         // Rules that differ in what they do alone have the same boundaries.
         const same = `${sources.join()} ${targets.join()} ${offered.map(({ proto, port, type, code }) => [proto, port, type, code].join()).join(';')}`;
         if (tried.has(same)) continue;
         tried.add(same);
         for (const service of offered) {
-          for (const src of sources.length > 0 ? [...sources, ...from] : from)
-            for (const dst of targets.length > 0 ? [...targets, ...to] : to) yield packet(src, dst, service);
+          for (const src of sources) for (const dst of [...targets, ...to]) yield packet(src, dst, service);
+          // Between the parties every service is tried below.
+          for (const dst of targets) for (const src of from) yield packet(src, dst, service);
+          if (conversation.spare === true)
+            for (const src of from) for (const dst of to) yield packet(src, dst, service);
         }
       }
       for (const service of conversation.spare === true ? key : all)
@@ -303,15 +313,34 @@ export function* boundaryPackets(ruleset: Ruleset, situation: Situation): Genera
  * Compares a rule set with the policy, packet by packet. Of the violations of one row by one rule, one is kept.
  *
  * @param atFirst whether to stop at the first violation
+ * @param settled what was tried before, of this image: crossings at which the same rules and the same rows decide are
+ * not tried again; those tried now are added
  */
-export function prove(ruleset: Ruleset, situation: Situation, atFirst = false): Proof {
+export function prove(
+  ruleset: Ruleset,
+  situation: Situation,
+  { atFirst = false, settled = new Set<string>() }: { atFirst?: boolean; settled?: Set<string> } = {},
+): Proof {
   const evaluator = new Evaluator(ruleset, makeWorld(situation));
   const rowsAt = rowsByCrossing(policyRows(situation));
   const counts = new Map<string, number>();
   const violations: Violation[] = [];
   const known = new Set<string>();
   let packets = 0;
-  for (const packet of boundaryPackets(ruleset, situation)) {
+  const external = { interface: externalName(situation.view), direction: 'out' } as const;
+  const wanted = (crossing: Crossing, af: Af): boolean => {
+    const key = [
+      `${crossing.interface} ${crossing.direction} ${af}`,
+      ...rowsAt(crossing).map(({ id, verdict }) => `${id} ${verdict}`),
+      evaluator.signature({ ...crossing, af }),
+      // What comes from a jail leaves there, and is looked at once more.
+      evaluator.signature({ ...external, af }),
+    ].join('\n');
+    if (settled.has(key)) return false;
+    settled.add(key);
+    return true;
+  };
+  for (const packet of boundaryPackets(ruleset, situation, wanted)) {
     const row = rowsAt(packet).find(({ applies }) => applies(packet));
     if (!row) continue;
     packets++;
