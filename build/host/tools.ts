@@ -13,6 +13,8 @@ export interface Tool {
   /** Packages that bring it, by package manager; none where the base system has it. */
   readonly apt?: string;
   readonly pkg?: string;
+  /** FreeBSD has it under another name in its base system. */
+  readonly elsewhere?: true;
   /** Prints the version. */
   readonly version: readonly string[] | 'package';
 }
@@ -80,6 +82,14 @@ export const TOOLS: readonly Tool[] = [
     apt: 'bmake',
     version: 'package',
   },
+  {
+    name: 'original-awk',
+    need: 'runs the awk of scripts as FreeBSD does',
+    for: 'test',
+    apt: 'original-awk',
+    elsewhere: true,
+    version: 'package',
+  },
 ];
 
 /** Firmware files that tests need beside the tools: found where one of the paths exists. */
@@ -109,7 +119,10 @@ export function find(name: string, path = process.env['PATH'] ?? ''): string | u
 /** The tools that are not there. */
 export function missing(purpose: 'build' | 'test', path?: string): readonly Tool[] {
   return TOOLS.filter(
-    (tool) => (tool.for === 'build' || purpose === 'test') && find(tool.name, path) === undefined,
+    (tool) =>
+      (tool.for === 'build' || purpose === 'test') &&
+      !(tool.elsewhere === true && process.platform === 'freebsd') &&
+      find(tool.name, path) === undefined,
   );
 }
 

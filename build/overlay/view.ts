@@ -24,6 +24,7 @@ export interface View {
   /** Bridges that pf.conf has rules for: those of the tenants, and of some that are yet to come. */
   readonly bridges: readonly Tenant[];
   readonly tenantList: string;
+  readonly bridgeList: string;
   readonly cloned: string;
   readonly loopback: string;
   readonly jailTable: string;
@@ -110,6 +111,7 @@ export function makeView(config: Config): View {
     tenantList: tenants
       .map(({ name, bridge, net, gateway }) => [name, bridge, net, gateway].join(':'))
       .join(' '),
+    bridgeList: bridges.map(({ bridge, net, gateway }) => [bridge, net, gateway].join(':')).join(' '),
     cloned: ['lo1', ...tenants.map((_, index) => `bridge${index}`)].join(' '),
     loopback,
     jailTable: `${config.ASSISTANT_NAME}_jails`,

@@ -41,7 +41,7 @@ const RUNNING: readonly PruneRule[] = [
   {
     why: 'manual pages and documentation',
     pattern:
-      /^usr\/share\/(man|openssl\/man|doc|info|examples|calendar|dict|games|sendmail|me|tmac|groff_font|mk|syscons|bsdconfig|dtrace|atf|kyua|snmp|security\/advisories)(\/|$)/,
+      /^usr\/share\/(man|openssl\/man|doc|info|examples|calendar|dict|games|sendmail|me|tmac|groff_font|mk|syscons|dtrace|atf|kyua|snmp|security\/advisories)(\/|$)/,
   },
   { why: 'build system', pattern: /^usr\/share\/(mk|skel\/src)(\/|$)|^boot\/kernel\.old(\/|$)/ },
   {

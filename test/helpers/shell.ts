@@ -1,7 +1,37 @@
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { tmp } from './tmp.js';
+
+/** Where scripts source from, on the instance. */
+const LIBRARY = 'overlays/firstboot/usr/local/libexec/clawdie';
+
+/** What /etc/clawdie/clawdie.conf says, unless a test says otherwise: words of sh. */
+const CONFIG: Readonly<Record<string, string>> = {
+  ASSISTANT_NAME: 'natasha',
+  AGENT_NET: '192.168.100.0/24',
+  JAIL_SUPERNET: '192.168.0.0/16',
+  LOOPBACK: 'natasha0',
+  JAIL_NETWORK: 'plain',
+  TENANTS: "'natasha:warden0:192.168.100.0/24:192.168.100.1 igor:warden1:192.168.101.0/24:192.168.101.1'",
+  BRIDGES:
+    "'warden0:192.168.100.0/24:192.168.100.1 warden1:192.168.101.0/24:192.168.101.1 warden2:192.168.102.0/24:192.168.102.1'",
+  EXT_IF: 'auto',
+  WAN_IPV6: 'slaac',
+  TAILSCALE: 'off',
+  CONSOLE: 'both',
+  PACKAGES: "''",
+  TIMEZONE: 'UTC',
+};
 
 /** How a script ended, and what it called. */
 export interface ScriptResult {
@@ -28,6 +58,8 @@ export class FakeRoot {
     const fake = new FakeRoot(join(folder, 'root'), join(folder, 'bin'), join(folder, 'calls'));
     mkdirSync(fake.root);
     mkdirSync(fake.bin);
+    // The awk that FreeBSD has; this machine's may take what that does not.
+    if (existsSync('/usr/bin/original-awk')) symlinkSync('/usr/bin/original-awk', join(fake.bin, 'awk'));
     return fake;
   }
 
@@ -39,11 +71,23 @@ export class FakeRoot {
     return this;
   }
 
+  /** Takes a command away again. */
+  remove(name: string): this {
+    rmSync(join(this.bin, name), { force: true });
+    return this;
+  }
+
   file(path: string, content: string | Buffer, mode = 0o644): this {
     const full = join(this.root, path);
     mkdirSync(dirname(full), { recursive: true });
     writeFileSync(full, content, { mode });
     return this;
+  }
+
+  /** /etc/clawdie/clawdie.conf, with other values where a test wants them. */
+  configure(values: Readonly<Record<string, string>> = {}): this {
+    const lines = Object.entries({ ...CONFIG, ...values }).map(([key, value]) => `${key}=${value}\n`);
+    return this.file('etc/clawdie/clawdie.conf', lines.join(''));
   }
 
   read(path: string): string {
@@ -65,6 +109,7 @@ export class FakeRoot {
   ): ScriptResult {
     const text = readFileSync(script, 'utf8')
       .replace('. /etc/rc.subr', `. '${join(this.root, 'rc.subr')}'`)
+      .replaceAll('. /usr/local/libexec/clawdie/', `. ${this.root}/.run/`)
       .replace(/^PATH=.*$/m, `PATH='${this.bin}':/usr/bin:/bin`)
       .replaceAll('"/etc/', `"${this.root}/etc/`)
       .replaceAll('"/var/', `"${this.root}/var/`)
@@ -73,8 +118,10 @@ export class FakeRoot {
     const copy = join(this.root, '.run', script.split('/').pop() ?? '');
     mkdirSync(dirname(copy), { recursive: true });
     writeFileSync(copy, text);
-    const common = join(dirname(script), 'common.sh');
-    if (existsSync(common)) writeFileSync(join(dirname(copy), 'common.sh'), readFileSync(common));
+    chmodSync(copy, 0o755);
+    for (const name of readdirSync(LIBRARY))
+      if (name !== script.split('/').pop())
+        writeFileSync(join(dirname(copy), name), readFileSync(join(LIBRARY, name)));
     rmSync(this.log, { force: true });
     const result = spawnSync('sh', [copy, ...args], {
       encoding: 'utf8',

@@ -352,28 +352,7 @@ describe('clawdie_firstboot', () => {
 
 describe('modules of the first boot', () => {
   let fake: FakeRoot;
-  const CONFIG = {
-    ASSISTANT_NAME: 'natasha',
-    AGENT_NET: '192.168.100.0/24',
-    JAIL_SUPERNET: '192.168.0.0/16',
-    LOOPBACK: 'natasha0',
-    JAIL_NETWORK: 'plain',
-    TENANTS: "'natasha:warden0:192.168.100.0/24:192.168.100.1 igor:warden1:192.168.101.0/24:192.168.101.1'",
-    EXT_IF: 'auto',
-    WAN_IPV6: 'slaac',
-    TAILSCALE: 'off',
-    CONSOLE: 'both',
-    PACKAGES: "''",
-    TIMEZONE: 'UTC',
-  };
-  const configure = (values: Readonly<Record<string, string>> = {}): void => {
-    fake.file(
-      'etc/clawdie/clawdie.conf',
-      Object.entries({ ...CONFIG, ...values })
-        .map(([key, value]) => `${key}=${value}\n`)
-        .join(''),
-    );
-  };
+  const configure = (values: Readonly<Record<string, string>> = {}): void => void fake.configure(values);
   const run = (name: string) => fake.run(join(MODULES, `shell-${name}.sh`));
 
   beforeEach(async () => {
@@ -467,9 +446,14 @@ describe('modules of the first boot', () => {
   });
 
   it('jail: makes folders and devfs rules, once', () => {
-    expect(run('jail')).toMatchObject({ code: 0, stdout: 'shell-jail.sh: wrote /etc/devfs.rules\n' });
+    expect(run('jail')).toMatchObject({
+      code: 0,
+      stdout: 'shell-jail.sh: wrote /etc/devfs.rules\n'.repeat(2),
+    });
     const rules = fake.read('etc/devfs.rules');
     expect(rules).toMatch(/^\[bastille_vnet=13\]\nadd include \$devfsrules_hide_all\n/);
+    expect(rules).toMatch(/\[clawdie_tailscale=14\]\n(?:add .*\n)+add path 'tun\*' unhide\n/);
+    expect(rules.split('[clawdie_tailscale=14]')[0]).not.toContain('tun');
     expect(run('jail')).toMatchObject({ code: 0, stdout: '' });
     expect(fake.read('etc/devfs.rules')).toBe(rules);
     expect(statSync(join(fake.root, 'usr/local/bastille')).mode & 0o777).toBe(0o750);
@@ -490,7 +474,7 @@ describe('modules of the first boot', () => {
     const result = run('tailscale');
     expect(result.code).toBe(0);
     expect(result.calls.at(-1)?.replaceAll(fake.root, '')).toBe(
-      'tailscale up --timeout=60s --authkey=file:/var/db/clawdie/tailscale.key --hostname=agent --advertise-routes=192.168.100.0/24',
+      'tailscale up --hostname=agent --authkey=file:/var/db/clawdie/tailscale.key --timeout=60s --advertise-routes=192.168.100.0/24',
     );
     expect(result.calls.join('\n') + result.stdout).not.toContain('tskey');
     expect(fake.has('var/db/clawdie/tailscale.key')).toBe(false);

@@ -1,11 +1,19 @@
 #!/bin/sh
 # Acts on TAILSCALE. The rules for the tailnet stay commented out until somebody has confirmed that they do not lock
-# him out: joining the tailnet and closing the public SSH port are two steps.
+# him out: joining the tailnet and closing the public SSH port (clawdie-tailscale enable) are two steps.
 
 # shellcheck source=SCRIPTDIR/common.sh
 . "${0%/*}/common.sh"
+# shellcheck source=SCRIPTDIR/tailnet.sh
+. "${0%/*}/tailnet.sh"
 
-[ "${TAILSCALE}" != "off" ] || exit 0
+case "${TAILSCALE}" in
+off) exit 0 ;;
+jail)
+	say "jails are nodes of their own; the host stays out of the tailnet"
+	exit 0
+	;;
+esac
 
 key=${root}/var/db/clawdie/tailscale.key
 if ! command -v tailscale > /dev/null 2>&1; then
@@ -17,8 +25,6 @@ if [ ! -s "${key}" ]; then
 	say "there is no auth key: run tailscale up by hand"
 	exit 0
 fi
-set -- --authkey="file:${key}" --hostname="$(hostname -s)"
-[ "${TAILSCALE}" != "subnet" ] || set -- "$@" --advertise-routes="${AGENT_NET}"
-tailscale up --timeout=60s "$@"
+join_tailnet "${key}"
 rm -f "${key}"
 say "joined the tailnet"

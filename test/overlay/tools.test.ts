@@ -1,0 +1,636 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { withTailscale } from '../../build/policy/image.js';
+import { configOf } from '../helpers/config.js';
+import { bodyOf, overlayOf } from '../helpers/deployment.js';
+import { FakeRoot } from '../helpers/shell.js';
+import type { ScriptResult } from '../helpers/shell.js';
+
+const TOOLS = 'overlays/firstboot/usr/local/sbin';
+const NAMES = ['clawdie-jail', 'clawdie-netcheck', 'clawdie-tailscale', 'clawdie-tenant', 'clawdie-unblock'];
+const PF_CONF = bodyOf(overlayOf(configOf()), 'etc/pf.conf');
+
+let fake: FakeRoot;
+
+beforeEach(async () => {
+  fake = (await FakeRoot.make()).configure().stub('id', 'echo 0').file('etc/pf.conf', PF_CONF, 0o600);
+});
+
+const run = (
+  tool: string,
+  args: readonly string[] = [],
+  environment: Readonly<Record<string, string>> = {},
+): ScriptResult => fake.run(join(TOOLS, tool), args, environment);
+
+const calls = (result: ScriptResult, of = ''): readonly string[] =>
+  result.calls.map((call) => call.replaceAll(fake.root, '')).filter((call) => call.startsWith(of));
+
+describe('every tool', () => {
+  it.each(NAMES)('%s explains itself, and refuses what it does not understand', (tool) => {
+    expect(run(tool, ['--help'])).toMatchObject({ code: 0, stderr: '' });
+    expect(run(tool, ['--help']).stdout).toMatch(new RegExp(`^usage: ${tool} `));
+    const wrong = run(tool, ['--nonsense']);
+    expect(wrong.code).toBe(2);
+    expect(wrong.stderr).toContain('usage:');
+  });
+
+  it.each([
+    ['clawdie-jail', ['turn', 'worker', '--', 'true']],
+    ['clawdie-netcheck', []],
+    ['clawdie-tailscale', ['enable']],
+    ['clawdie-tenant', ['add', 'olga']],
+    ['clawdie-unblock', ['--all']],
+  ] as const)('%s is for root', (tool, args) => {
+    fake.stub('id', 'echo 1001');
+    const result = run(tool, args);
+    expect(result).toMatchObject({ code: 1, calls: ['id -u'] });
+    expect(result.stderr).toContain('only root may do this');
+  });
+});
+
+describe('clawdie-unblock', () => {
+  beforeEach(() => {
+    fake.stub(
+      'pfctl',
+      'case "$*" in *"-T show") printf "   198.51.100.66\\n   2001:db8::66\\n" ;; *"-T test 198.51.100.66" | *"-T test 2001:db8::66") ;; *"-T test"*) exit 2 ;; esac',
+    );
+  });
+
+  it('takes a host out of the table, and what pf has counted of it', () => {
+    const result = run('clawdie-unblock', ['198.51.100.66']);
+    expect(result).toMatchObject({
+      code: 0,
+      stdout: 'clawdie-unblock: 198.51.100.66 may try again\n',
+      stderr: '',
+    });
+    expect(calls(result, 'pfctl')).toEqual([
+      'pfctl -q -t bruteforce -T test 198.51.100.66',
+      'pfctl -q -t bruteforce -T delete 198.51.100.66',
+      'pfctl -q -K 198.51.100.66',
+    ]);
+  });
+
+  it('changes nothing for one that is not blocked', () => {
+    const result = run('clawdie-unblock', ['192.0.2.1']);
+    expect(result).toMatchObject({ code: 0, stdout: 'clawdie-unblock: 192.0.2.1 is not blocked\n' });
+    expect(calls(result, 'pfctl')).toHaveLength(1);
+  });
+
+  it('takes all of them out, and lists them', () => {
+    expect(run('clawdie-unblock', ['--list']).stdout).toBe('198.51.100.66\n2001:db8::66\n');
+    expect(run('clawdie-unblock', ['--all']).stdout).toBe(
+      'clawdie-unblock: 198.51.100.66 may try again\nclawdie-unblock: 2001:db8::66 may try again\n',
+    );
+    fake.stub('pfctl');
+    expect(run('clawdie-unblock', ['--all'])).toMatchObject({
+      code: 0,
+      stdout: 'clawdie-unblock: nobody is blocked\n',
+    });
+  });
+
+  it.each(['nonsense', '1.2.3.4; reboot', '-F', '/', '$(reboot)'])('refuses %j', (address) => {
+    const result = run('clawdie-unblock', ['198.51.100.66', address]);
+    expect(result.code).toBe(2);
+    expect(calls(result, 'pfctl')).toEqual([]);
+  });
+
+  it('says so if pf does not let it go', () => {
+    fake.stub('pfctl', 'case "$*" in *delete*) exit 1 ;; esac');
+    expect(run('clawdie-unblock', ['1.2.3.4'])).toMatchObject({ code: 1 });
+  });
+});
+
+describe('clawdie-tailscale', () => {
+  const STATE = 'var/db/clawdie/tailscale';
+  /** pfctl that tells what it was given to load. */
+  const pfctl = (also = ''): void =>
+    void fake.stub(
+      'pfctl',
+      `case "$*" in *" -n "*) ;; *"-f "*) for f; do :; done; cp "$f" '${join(fake.root, 'loaded')}' ;; esac\n${also}`,
+    );
+  /** What the operator does while enable waits: with the first sleep. */
+  const meanwhile = (script: string): void =>
+    void fake.stub(
+      'sleep',
+      `[ -e '${join(fake.root, 'slept')}' ] || { : > '${join(fake.root, 'slept')}'; ${script}; }`,
+    );
+  const self = (): string => join(fake.root, '.run/clawdie-tailscale');
+  const OLD = '198.51.100.20 40000 203.0.113.10 22';
+  const NEW = '100.100.100.20 40001 100.100.100.10 22';
+  const active = withTailscale(PF_CONF);
+
+  beforeEach(() => {
+    fake
+      .stub('tailscale')
+      .stub('service')
+      .stub('sysrc')
+      .stub('logger')
+      .stub('daemon')
+      .stub('hostname', 'echo agent')
+      .stub('ifconfig', 'printf "tailscale0: flags=1\\n\\tinet 100.100.100.10 --> 100.100.100.10\\n"')
+      .stub('sockstat', 'echo "root sshd 7 4 tcp4 203.0.113.10:22 198.51.100.20:40000"');
+    pfctl();
+  });
+
+  it('changes the rules in the block alone, to those that were proved', () => {
+    meanwhile(`SSH_CONNECTION='${NEW}' sh '${self()}' confirm`);
+    const result = run('clawdie-tailscale', ['enable'], { SSH_CONNECTION: OLD });
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    expect(fake.read('etc/pf.conf')).toBe(active);
+    expect(fake.read('loaded')).toBe(active);
+    expect(run('clawdie-tailscale', ['enable'])).toMatchObject({
+      code: 0,
+      stdout: 'clawdie-tailscale: the Tailscale block is on already\n',
+    });
+  });
+
+  it('does the documented steps in an order that locks nobody out: what takes it back stands first', () => {
+    meanwhile(`SSH_CONNECTION='${NEW}' sh '${self()}' confirm`);
+    const result = run('clawdie-tailscale', ['enable'], { SSH_CONNECTION: OLD });
+    const order = calls(result).filter((call) => /^(?:sysrc|service|daemon|pfctl)/.test(call));
+    expect(order.map((call) => call.replace(/watch .*/, 'watch TOKEN'))).toEqual([
+      'sysrc -q tailscaled_enable=YES',
+      'service tailscaled status',
+      'pfctl -q -n -f /var/db/clawdie/tailscale/candidate.conf',
+      'daemon -f /.run/clawdie-tailscale watch TOKEN',
+      'pfctl -q -f /var/db/clawdie/tailscale/candidate.conf',
+      'pfctl -q -f /etc/pf.conf',
+    ]);
+  });
+
+  it('installs Tailscale and joins the tailnet where that is not done yet; the key is in no argument', () => {
+    fake
+      .stub('pkg', `ln -s tailscale.kept '${join(fake.root, '../bin/tailscale')}'`)
+      .stub('tailscale.kept', '[ "$1" = up ]')
+      .file('var/db/clawdie/tailscale.key', 'tskey-auth-secret\n', 0o600);
+    fake.remove('tailscale');
+    meanwhile(`SSH_CONNECTION='${NEW}' sh '${self()}' confirm`);
+    const result = run('clawdie-tailscale', ['enable'], { SSH_CONNECTION: OLD });
+    expect(result.code).toBe(0);
+    expect(calls(result, 'pkg')).toEqual(['pkg install -y tailscale']);
+    expect(calls(result, 'tailscale.kept up')).toEqual([
+      'tailscale.kept up --hostname=agent --authkey=file:/var/db/clawdie/tailscale.key --timeout=60s',
+    ]);
+    expect(result.calls.join() + result.stdout).not.toContain('tskey');
+    expect(fake.has('var/db/clawdie/tailscale.key')).toBe(false);
+  });
+
+  it('leaves /etc/pf.conf alone until it is confirmed, and brings the old rules back if nobody does', () => {
+    let during = '';
+    fake.stub(
+      'sleep',
+      `[ -e '${join(fake.root, 'slept')}' ] || { : > '${join(fake.root, 'slept')}'; cp '${join(fake.root, 'etc/pf.conf')}' '${join(fake.root, 'during')}'; cp '${join(fake.root, 'loaded')}' '${join(fake.root, 'trial')}'; token=$(sed -n 's/^token //p' '${join(fake.root, STATE, 'pending')}'); sh '${self()}' watch "$token"; }`,
+    );
+    const result = run('clawdie-tailscale', ['enable'], { SSH_CONNECTION: OLD });
+    during = fake.read('during');
+    expect(during).toBe(PF_CONF);
+    expect(fake.read('trial')).toBe(active);
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain('nobody confirmed: the old rules are in force again');
+    expect(fake.read('etc/pf.conf')).toBe(PF_CONF);
+    expect(fake.read('loaded')).toBe(PF_CONF);
+    expect(calls(result, 'logger')[0]).toContain('not confirmed within 60 s');
+    expect(calls(result, 'sleep')).toContain('sleep 60');
+    expect(fake.has(`${STATE}/pending`)).toBe(false);
+    const late = run('clawdie-tailscale', ['confirm'], { SSH_CONNECTION: NEW });
+    expect(late.code).toBe(1);
+    expect(late.stderr).toContain('there is nothing to confirm');
+  });
+
+  it.each([
+    ['no SSH connection', {}, 'this is no SSH connection'],
+    ['a connection that was there before', { SSH_CONNECTION: OLD }, 'older than the change'],
+    [
+      'a new one that is not over the tailnet',
+      { SSH_CONNECTION: '198.51.100.20 40009 203.0.113.10 22' },
+      'not in the tailnet',
+    ],
+    [
+      'an address beside the tailnet',
+      { SSH_CONNECTION: '100.128.0.1 40009 203.0.113.10 22' },
+      'not in the tailnet',
+    ],
+  ])('is not confirmed by %s', (_, environment, message) => {
+    meanwhile(':');
+    fake
+      .file(`${STATE}/pending`, 'wanted on\ncut no\ntoken x\n')
+      .file(`${STATE}/connections`, '198.51.100.20:40000\n');
+    fake.file(`${STATE}/candidate.conf`, active);
+    const result = run('clawdie-tailscale', ['confirm'], environment);
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain(message);
+    expect(fake.has(`${STATE}/pending`)).toBe(true);
+    expect(fake.read('etc/pf.conf')).toBe(PF_CONF);
+  });
+
+  it('takes IPv6 of the tailnet and the console for a confirmation', () => {
+    for (const [args, environment] of [
+      [['confirm'], { SSH_CONNECTION: 'fd7a:115c:a1e0::20 40001 fd7a:115c:a1e0::10 22' }],
+      [['confirm', '--console'], {}],
+    ] as const) {
+      fake
+        .file('etc/pf.conf', PF_CONF)
+        .file(`${STATE}/pending`, 'wanted on\ncut no\ntoken x\n')
+        .file(`${STATE}/connections`, '')
+        .file(`${STATE}/candidate.conf`, active);
+      expect(run('clawdie-tailscale', args, environment)).toMatchObject({ code: 0 });
+      expect(fake.read('etc/pf.conf')).toBe(active);
+    }
+  });
+
+  it('ends the connections of the old way when asked, once it is confirmed', () => {
+    meanwhile(`SSH_CONNECTION='${NEW}' sh '${self()}' confirm`);
+    const result = run('clawdie-tailscale', ['enable', '--cut'], { SSH_CONNECTION: OLD });
+    expect(result.code).toBe(0);
+    expect(calls(result).at(-1)).toMatch(/^(?:pfctl -q -k label -k public-ssh|awk|sleep)/);
+    expect(calls(result, 'pfctl').at(-1)).toBe('pfctl -q -k label -k public-ssh');
+    expect(PF_CONF).toContain('label "public-ssh"');
+  });
+
+  it('opens public SSH again, confirmed from outside of the tailnet', () => {
+    fake.file('etc/pf.conf', active);
+    meanwhile(
+      `SSH_CONNECTION='${NEW}' sh '${self()}' confirm || SSH_CONNECTION='198.51.100.7 9 203.0.113.10 22' sh '${self()}' confirm`,
+    );
+    const result = run('clawdie-tailscale', ['disable', '--cut'], { SSH_CONNECTION: NEW });
+    expect(result.code).toBe(0);
+    expect(result.stderr).toContain('over the tailnet, which is about to be closed');
+    expect(fake.read('etc/pf.conf')).toBe(PF_CONF);
+    expect(calls(result, 'pfctl').at(-1)).toBe('pfctl -q -k label -k tailnet-ssh');
+  });
+
+  it.each([
+    [
+      'the new rules do not load',
+      (): unknown => fake.stub('pfctl', 'case "$*" in *" -n "*) exit 1 ;; esac'),
+      'does not load; nothing was changed',
+    ],
+    ['there is nothing to take it back', (): unknown => fake.stub('daemon', 'exit 1'), 'nothing was changed'],
+    [
+      'the tailnet cannot be joined',
+      (): unknown => fake.stub('tailscale', 'exit 1'),
+      'the tailnet cannot be joined',
+    ],
+    [
+      'tailscale0 has no address',
+      (): unknown => fake.stub('ifconfig', 'exit 1'),
+      'tailscale0 has no address',
+    ],
+    ['tailscaled does not start', (): unknown => fake.stub('service', 'exit 1'), 'tailscaled does not start'],
+    [
+      'pf.conf has no block',
+      (): unknown => fake.file('etc/pf.conf', 'block all\n'),
+      'has no Tailscale block',
+    ],
+    [
+      'another change waits',
+      (): unknown => fake.file(`${STATE}/pending`, 'wanted on\n'),
+      'a change waits for its confirmation',
+    ],
+    [
+      'each jail is a node',
+      (): unknown => fake.configure({ TAILSCALE: 'jail' }),
+      'jails are nodes of their own',
+    ],
+  ])('changes nothing if %s', (_, prepare, message) => {
+    meanwhile(':');
+    prepare();
+    const before = fake.read('etc/pf.conf');
+    const result = run('clawdie-tailscale', ['enable'], { SSH_CONNECTION: OLD });
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain(message);
+    expect(fake.read('etc/pf.conf')).toBe(before);
+    expect(fake.has('loaded')).toBe(false);
+  });
+
+  it('brings the old rules back if the new ones are refused when they are loaded', () => {
+    fake.stub('pfctl', 'case "$*" in *" -n "*) ;; *candidate.conf) exit 1 ;; esac');
+    const result = run('clawdie-tailscale', ['enable'], { SSH_CONNECTION: OLD });
+    expect(result.code).toBe(1);
+    expect(calls(result, 'pfctl').at(-1)).toBe('pfctl -q -f /etc/pf.conf');
+    expect(fake.has(`${STATE}/pending`)).toBe(false);
+  });
+
+  it('says what is in force', () => {
+    expect(run('clawdie-tailscale', ['status']).stdout).toBe(
+      'tailscale   up\ntailscale0  100.100.100.10\nSSH         public, rate-limited\n',
+    );
+    fake.file('etc/pf.conf', active).stub('tailscale', 'exit 1').stub('ifconfig', 'exit 1');
+    expect(run('clawdie-tailscale', ['status']).stdout).toBe(
+      'tailscale   installed, not up\ntailscale0  no address\nSSH         over the tailnet only\n',
+    );
+  });
+});
+
+describe('clawdie-tenant', () => {
+  beforeEach(() => {
+    fake
+      .stub('sysrc', '[ "$*" != "-n cloned_interfaces" ] || echo "lo1 bridge0 bridge1"')
+      .stub('ifconfig', '[ "$*" != warden2 ]')
+      .stub('pfctl')
+      .file(
+        'usr/local/libexec/clawdie/shell-env.sh',
+        readFileSync('overlays/firstboot/usr/local/libexec/clawdie/shell-env.sh'),
+      )
+      .file(
+        'usr/local/libexec/clawdie/common.sh',
+        readFileSync('overlays/firstboot/usr/local/libexec/clawdie/common.sh'),
+      );
+  });
+
+  it('gives the next bridge and net, in the group that the firewall knows, and touches no rules', () => {
+    const result = run('clawdie-tenant', ['add', 'olga']);
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    expect(result.stdout).toContain('olga has warden2, 192.168.102.0/24, gateway 192.168.102.1');
+    expect(calls(result)).toEqual([
+      'id -u',
+      'sysrc -n cloned_interfaces',
+      'sysrc -q cloned_interfaces=lo1 bridge0 bridge1 bridge2',
+      'sysrc -q ifconfig_bridge2_name=warden2 ifconfig_warden2=inet 192.168.102.1/24 group wardens up ifconfig_warden2_ipv6=inet6 ifdisabled',
+      'ifconfig warden2',
+      'ifconfig bridge create name warden2',
+      'ifconfig warden2 group wardens',
+      'ifconfig warden2 inet6 ifdisabled',
+      'ifconfig warden2 inet 192.168.102.1/24 up',
+    ]);
+    expect(fake.read('etc/clawdie/clawdie.conf')).toContain(
+      "TENANTS='natasha:warden0:192.168.100.0/24:192.168.100.1 igor:warden1:192.168.101.0/24:192.168.101.1 olga:warden2:192.168.102.0/24:192.168.102.1'\n",
+    );
+    expect(fake.read('etc/clawdie/warden.env')).toContain("WARDEN2_NAME='olga'\nWARDEN2_BRIDGE='warden2'\n");
+    expect(run('clawdie-tenant', ['list']).stdout).toContain(
+      'olga\twarden2\t192.168.102.0/24\t192.168.102.1\n',
+    );
+  });
+
+  it('changes nothing for one that is there', () => {
+    const result = run('clawdie-tenant', ['add', 'igor']);
+    expect(result).toMatchObject({ code: 0 });
+    expect(calls(result)).toEqual(['id -u']);
+  });
+
+  it('says so when the rules have no further bridge', () => {
+    run('clawdie-tenant', ['add', 'olga']);
+    const result = run('clawdie-tenant', ['add', 'vera']);
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain('there are 3 tenants');
+    expect(fake.read('etc/clawdie/clawdie.conf')).not.toContain('vera');
+  });
+
+  it.each(['Olga', '0x', 'a b', "a'; reboot; '", 'averylongtenantname', ''])(
+    'refuses the name %j',
+    (name) => {
+      expect(run('clawdie-tenant', ['add', name])).toMatchObject({ code: 2, calls: ['id -u'] });
+    },
+  );
+
+  it('keeps the list of tenants if the bridge cannot be made', () => {
+    fake.stub('ifconfig', 'exit 1');
+    expect(run('clawdie-tenant', ['add', 'olga']).code).toBe(1);
+    expect(fake.read('etc/clawdie/clawdie.conf')).not.toContain('olga');
+  });
+});
+
+describe('clawdie-jail turn', () => {
+  beforeEach(() => {
+    fake
+      .stub('jls')
+      .stub('lockf', 'shift 3; shift; exec "$@"')
+      .stub('timeout', 'shift 4; exec "$@"')
+      .stub(
+        'jexec',
+        'case "$*" in *"id -u worker") echo 1001 ;; *"id -u root") echo 0 ;; *"-- "*) ;; *" false") exit 3 ;; esac',
+      );
+  });
+  const turn = (...args: readonly string[]): ScriptResult => run('clawdie-jail', ['turn', ...args]);
+
+  it('runs one command as an ordinary user, with a clean environment and a limit, and leaves nothing behind', () => {
+    const result = turn('worker1', '--timeout', '30', '--', 'pi', '--version');
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    expect(calls(result).slice(-3)).toEqual([
+      'timeout --foreground -k 10 30 jexec -l -U worker worker1 pi --version',
+      'jexec -l -U worker worker1 pi --version',
+      'jexec -U worker worker1 kill -KILL -1',
+    ]);
+    expect(calls(result, 'lockf')[0]).toMatch(
+      /^lockf -k -t 0 \/var\/run\/clawdie\/turn\.worker1 \/\.run\/clawdie-jail turn worker1/,
+    );
+  });
+
+  it('ends as the command ends, and says so if it took too long', () => {
+    expect(turn('worker1', '--', 'false').code).toBe(3);
+    fake.stub('timeout', 'exit 124');
+    const result = turn('worker1', '--timeout', '5', '--', 'pi');
+    expect(result.code).toBe(124);
+    expect(result.stderr).toContain('took longer than 5 s');
+    expect(calls(result).at(-1)).toBe('jexec -U worker worker1 kill -KILL -1');
+  });
+
+  it('runs one turn at a time in one jail', () => {
+    fake.stub('lockf', 'echo "lockf: already locked" >&2; exit 75');
+    const result = turn('worker1', '--', 'true');
+    expect(result.code).toBe(75);
+    expect(calls(result, 'timeout')).toEqual([]);
+  });
+
+  it('starts a jail that does not run, and says so where it cannot', () => {
+    fake
+      .stub('jls', `[ -e '${join(fake.root, 'started')}' ]`)
+      .stub('bastille', `: > '${join(fake.root, 'started')}'`);
+    const result = turn('worker1', '--', 'true');
+    expect(result.code).toBe(0);
+    expect(calls(result, 'bastille')).toEqual(['bastille start worker1']);
+    fake.stub('jls', 'exit 1');
+    expect(turn('worker1', '--', 'true')).toMatchObject({ code: 1 });
+    expect(turn('worker1', '--', 'true').stderr).toContain('does not run, and cannot be started');
+  });
+
+  it('never runs as root', () => {
+    const result = turn('worker1', '--user', 'root', '--', 'true');
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain('a turn does not run as root');
+    expect(calls(result, 'timeout')).toEqual([]);
+  });
+
+  it.each([
+    [['--', 'true']],
+    [['../etc', '--', 'true']],
+    [['a b', '--', 'true']],
+    [['worker1']],
+    [['worker1', '--']],
+    [['worker1', '--timeout', '0', '--', 'true']],
+    [['worker1', '--timeout', '5;', '--', 'true']],
+    [['worker1', '--user', '-x', '--', 'true']],
+    [['worker1', 'true']],
+  ])('refuses %j', (args) => {
+    const result = turn(...args);
+    expect(result.code).toBe(2);
+    expect(result.calls).toEqual([]);
+  });
+});
+
+describe('clawdie-netcheck', () => {
+  interface Report {
+    readonly ok: boolean;
+    readonly first: string | null;
+    readonly checks: readonly { stage: string; check: string; state: string; detail: string }[];
+  }
+  const json = (...args: readonly string[]): { readonly code: number | null; readonly report: Report } => {
+    const result = run('clawdie-netcheck', ['--json', ...args], {
+      SSH_CONNECTION: '198.51.100.20 4 203.0.113.10 22',
+    });
+    return { code: result.code, report: JSON.parse(result.stdout) as Report };
+  };
+  const state = ({ report }: { readonly report: Report }, name: string): string =>
+    report.checks.find(({ stage, check }) => `${stage}.${check}` === name)?.state ?? 'absent';
+  const detail = ({ report }: { readonly report: Report }, name: string): string =>
+    report.checks.find(({ stage, check }) => `${stage}.${check}` === name)?.detail ?? 'absent';
+  const pfctl = (more = ''): void =>
+    void fake.stub(
+      'pfctl',
+      `case "$*" in ${more} "-s info") echo "Status: Enabled for 0 days" ;; *"-s rules") echo 'anchor "bastille/*" all' ;; *"-T test"*) exit 2 ;; esac`,
+    );
+
+  beforeEach(() => {
+    fake
+      .stub('sockstat', 'echo "root sshd 7 4 tcp4 *:22 *:*"')
+      .stub('route', 'echo "  interface: vtnet0"')
+      .stub(
+        'ifconfig',
+        'case "$*" in "-g egress") echo vtnet0 ;; warden0) printf "\\tinet 192.168.100.1 netmask\\n" ;; esac',
+      )
+      .stub('sysctl', 'echo 1')
+      .stub('getent')
+      .stub('nc')
+      .stub(
+        'jls',
+        'case "$*" in -N) printf " JID\\n worker\\n box\\n" ;; "-j worker vnet") echo inherit ;; "-j box vnet") echo new ;; esac',
+      )
+      .stub('jexec', 'shift; exec "$@"')
+      .stub('node')
+      .stub('pi', 'echo 1.5.2')
+      .file('usr/local/sbin/clawdie-jail', '#!/bin/sh\necho 1.5.2\n', 0o755);
+    pfctl();
+  });
+
+  it('finds that all holds', () => {
+    const result = json();
+    expect(result.report.checks.filter((check) => check.state === 'fail')).toEqual([]);
+    expect(result).toMatchObject({ code: 0, report: { ok: true, first: null } });
+    for (const name of [
+      'host.outbound',
+      'plain.jail',
+      'pi.agent',
+      'turn.command',
+      'vnet.bridge',
+      'vnet.jail',
+    ])
+      expect([name, state(result, name)]).toEqual([name, 'ok']);
+  });
+
+  it.each<[string, () => unknown, string, string]>([
+    [
+      'pf is off',
+      () => pfctl('"-s info") echo "Status: Disabled" ;;'),
+      'access.firewall',
+      'service pf start',
+    ],
+    [
+      'pf.conf does not load',
+      () => pfctl('"-n -f"*) echo "/etc/pf.conf:3: syntax error \\"x\\"" >&2; exit 1 ;;'),
+      'access.rules',
+      '/etc/pf.conf:3: syntax error "x"',
+    ],
+    [
+      'the fallback is in force',
+      () => pfctl('*"-s rules") echo "block all" ;;'),
+      'access.inforce',
+      'fallback',
+    ],
+    ['no rules are in force', () => pfctl('*"-s rules") ;;'), 'access.inforce', 'no rules'],
+    [
+      'the operator is blocked',
+      () => pfctl('*"-T test 198.51.100.20") ;;'),
+      'access.bruteforce',
+      'clawdie-unblock 198.51.100.20',
+    ],
+    ['sshd does not listen', () => fake.stub('sockstat'), 'access.sshd', 'service sshd start'],
+    [
+      'SSH is closed to the internet and the tailnet is down',
+      () => fake.stub('tailscale', 'exit 1').file('etc/pf.conf', withTailscale(PF_CONF)),
+      'access.tailscale',
+      'clawdie-tailscale disable',
+    ],
+    [
+      'tailscale0 is not there',
+      () =>
+        fake
+          .stub('tailscale')
+          .stub('ifconfig', 'case "$*" in "-g egress") echo vtnet0 ;; tailscale0) exit 1 ;; esac'),
+      'access.tailscale',
+      'service tailscaled restart',
+    ],
+    ['there is no default route', () => fake.stub('route', 'exit 1'), 'host.route', 'no default route'],
+    [
+      'egress is another interface',
+      () => fake.stub('route', 'echo "  interface: em0"'),
+      'host.route',
+      'service clawdie_egress start',
+    ],
+    ['nothing is forwarded', () => fake.stub('sysctl', 'echo 0'), 'host.forwarding', 'routing'],
+    ['names are not resolved', () => fake.stub('getent', 'exit 2'), 'host.dns', '/etc/resolv.conf'],
+    ['the internet does not answer', () => fake.stub('nc', 'exit 1'), 'host.outbound', 'does not answer'],
+    ['there is no plain jail', () => fake.stub('jls'), 'plain.jail', 'bastille create'],
+    [
+      'the plain jail does not get out',
+      () => fake.stub('jexec', 'case "$*" in "worker nc"*) exit 1 ;; esac; shift; exec "$@"'),
+      'plain.jail',
+      'worker does not reach',
+    ],
+    ['pi is not in the jail', () => fake.remove('pi'), 'pi.agent', 'clawdie/pi-worker'],
+    [
+      'a turn fails',
+      () => fake.file('usr/local/sbin/clawdie-jail', '#!/bin/sh\necho "no such user"; exit 1\n', 0o755),
+      'turn.command',
+      'no such user',
+    ],
+    [
+      'the VNET jail does not get out',
+      () => fake.stub('jexec', 'case "$*" in "box nc"*) exit 1 ;; esac; shift; exec "$@"'),
+      'vnet.jail',
+      'its gateway has to be 192.168.100.1',
+    ],
+  ])('says what to do if %s', (_, prepare, name, what) => {
+    prepare();
+    const result = json();
+    expect([name, state(result, name)]).toEqual([name, 'fail']);
+    expect(detail(result, name)).toContain(what);
+    expect(result).toMatchObject({ code: 1, report: { ok: false } });
+  });
+
+  it('names the first stage that does not hold, and does not guess about those after it', () => {
+    fake.stub('nc', 'exit 1');
+    const result = json();
+    expect(result.report.first).toBe('host');
+    for (const name of ['plain.jail', 'pi.agent', 'turn.command'])
+      expect([name, state(result, name)]).toEqual([name, 'none']);
+  });
+
+  it('is a table for people', () => {
+    fake.stub('getent', 'exit 2');
+    const { stdout, code } = run('clawdie-netcheck');
+    expect(code).toBe(1);
+    expect(stdout).toContain('Getting in\n  ok    firewall    pf is on\n');
+    expect(stdout).toContain('  FAIL  dns         pkg.FreeBSD.org has no address; see /etc/resolv.conf\n');
+    expect(stdout).toContain('The first that does not hold: host.\n');
+  });
+
+  it.each([
+    ['--target', 'x'],
+    ['--target', '-h:1'],
+    ['--target', '$(reboot):1'],
+    ['--address', 'me'],
+  ])('refuses %s %s', (...args) => {
+    expect(run('clawdie-netcheck', args)).toMatchObject({ code: 2, calls: [] });
+  });
+});
