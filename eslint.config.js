@@ -15,7 +15,11 @@ export default tseslint.config(
   {
     files: [
       'build/config/**',
-      'build/rootfs/{tree,prune,mtree,superblock}.ts',
+      'build/pf/**',
+      'build/policy/**',
+      'build/rc/**',
+      'build/overlay/{render,view}.ts',
+      'build/rootfs/{tree,prune,mtree,layout,ffs,sparse}.ts',
       'build/release/{manifest,pins}.ts',
     ],
     rules: {

@@ -315,6 +315,59 @@ describe('pf_reload', () => {
   });
 });
 
+describe('a network card that comes back', () => {
+  const SCRIPT = join(MODULES, 'interface-back.sh');
+
+  it('gets its address and routes, then the firewall hears of it', async () => {
+    const fake = (await FakeRoot.make())
+      .stub('service')
+      .stub('ifconfig', 'echo "em1: flags=8802<BROADCAST>"');
+    expect(fake.run(SCRIPT, ['em1']).calls).toEqual([
+      'ifconfig em1',
+      'service netif quietstart em1',
+      'service routing quietstart',
+      'service clawdie_egress quietstart',
+    ]);
+  });
+
+  it('keeps what it has if it is up, and is nothing if it is gone', async () => {
+    const fake = (await FakeRoot.make())
+      .stub('service')
+      .stub('ifconfig', 'echo "em1: flags=8843<UP,BROADCAST>"');
+    expect(fake.run(SCRIPT, ['em1']).calls).toEqual(['ifconfig em1', 'service clawdie_egress quietstart']);
+    fake.stub('ifconfig', 'exit 1');
+    expect(fake.run(SCRIPT, ['em1'])).toMatchObject({ code: 0, calls: ['ifconfig em1'] });
+  });
+
+  it('is what devd runs, which runs only what the overlay has', () => {
+    const text = readFileSync('overlays/firstboot/usr/local/etc/devd/clawdie.conf', 'utf8');
+    const actions = [...text.matchAll(/action "(\S+)(?: (\S+))?/g)].map(([, program, word]) => [
+      program,
+      word,
+    ]);
+    expect(actions).toEqual([
+      ['/usr/local/libexec/clawdie/interface-back.sh', '$subsystem'],
+      ['service', 'pf_reload'],
+    ]);
+    const jails = /"!\((.*)\)"/.exec(text)?.[1] ?? '';
+    const ofJails = new RegExp(`^${jails}$`);
+    for (const name of [
+      'epair0a',
+      'warden0',
+      'bridge1',
+      'tap0',
+      'tun3',
+      'lo1',
+      'tailscale0',
+      'e0a_worker',
+      'wg0',
+    ])
+      expect([name, ofJails.test(name)]).toEqual([name, true]);
+    for (const name of ['vtnet0', 'em0', 'igb1', 'ena0', 'ixl3', 're0'])
+      expect([name, ofJails.test(name)]).toEqual([name, false]);
+  });
+});
+
 describe('clawdie_firstboot', () => {
   const SCRIPT = 'overlays/firstboot/etc/rc.d/clawdie_firstboot';
 

@@ -377,7 +377,7 @@ describe('clawdie-tenant', () => {
     expect(fake.read('etc/clawdie/clawdie.conf')).not.toContain('vera');
   });
 
-  it.each(['Olga', '0x', 'a b', "a'; reboot; '", 'averylongtenantname', ''])(
+  it.each(['Olga', '0x', 'x0', 'a b', "a'; reboot; '", 'averylongtenantname', ''])(
     'refuses the name %j',
     (name) => {
       expect(run('clawdie-tenant', ['add', name])).toMatchObject({ code: 2, calls: ['id -u'] });

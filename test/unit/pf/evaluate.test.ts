@@ -37,3 +37,86 @@ describe('a rule about TCP flags that a SYN does not have', () => {
       ]);
   });
 });
+
+describe('a packet is decided as pf decides', () => {
+  const two: World = {
+    interfaces: [
+      { name: 'em0', groups: ['egress'], addresses: ['192.0.2.1/24', '2001:db8::1/64'] },
+      { name: 'lan0', groups: [], addresses: ['10.0.0.1/8'] },
+    ],
+    tables: { bad: ['198.51.100.66'] },
+    defaultDrop: true,
+  };
+  const decide = (rules: string, change: Partial<Packet> = {}): ReturnType<Evaluator['decide']> => {
+    const { ruleset, flaws } = parsePf(`${rules}\n`, 'pf.conf', () => undefined);
+    expect(flaws).toEqual([]);
+    return new Evaluator(ruleset, two).decide({ ...packet(6), ...change });
+  };
+
+  it.each<[string, string, Partial<Packet>, 'pass' | 'block', number | undefined]>([
+    ['the last rule that matches', 'block\npass in\nblock in proto udp', {}, 'pass', 2],
+    ['the first quick one', 'block quick proto tcp\npass', {}, 'block', 1],
+    ['the default, where none matches', 'pass in on lan0', {}, 'block', undefined],
+    ['a group of interfaces', 'pass in on egress', {}, 'pass', 1],
+    ['every interface but one', 'pass\nblock in on ! lan0', {}, 'block', 2],
+    ['the direction', 'pass in\nblock out', {}, 'pass', 1],
+    ['the family', 'pass inet6\nblock inet', {}, 'block', 2],
+    ['a port', 'block\npass in proto tcp to port 22', {}, 'pass', 2],
+    ['a range of ports', 'block\npass in proto tcp to port 20:30', { dstPort: 31 }, 'block', 1],
+    ['ports outside of a range', 'block\npass in proto tcp to port 20<>30', { dstPort: 31 }, 'pass', 2],
+    ['a source port', 'block\npass in proto tcp from any port > 1023', {}, 'pass', 2],
+    ['an address that is not meant', 'pass\nblock from ! 198.51.100.1', {}, 'pass', 1],
+    ['a table', 'table <bad> persist\npass\nblock from <bad>', { src: ip('198.51.100.66') }, 'block', 3],
+    [
+      'a hole in a table',
+      'table <net> { 198.51.100.0/24, !198.51.100.1 }\npass\nblock from <net>',
+      {},
+      'pass',
+      2,
+    ],
+    ['the address of an interface', 'block\npass in to (egress)', {}, 'pass', 2],
+    ['the network of an interface', 'block\npass in to (em0:network)', { dst: ip('192.0.2.77') }, 'pass', 2],
+    ['ICMP by type', 'pass\nblock inet proto icmp icmp-type echoreq', { proto: 1, icmpType: 8 }, 'block', 2],
+    ['rules of an anchor', 'block\nanchor "x" {\npass in proto tcp\n}', {}, 'pass', 3],
+    ['an anchor that is not about it', 'block\nanchor "x" on lan0 {\npass in\n}', {}, 'block', 1],
+    ['a tag', 'block\nmatch in proto tcp tag SEEN\npass in tagged SEEN', {}, 'pass', 3],
+    ['an interface that is skipped', 'set skip on em0\nblock', {}, 'pass', undefined],
+    ['what is not known, taken for open', 'block\npass in proto tcp from any os "OpenBSD"', {}, 'pass', 2],
+  ])('%s', (_, rules, change, action, line) => {
+    const verdict = decide(rules, change);
+    expect([verdict.action, verdict.rule?.place.line]).toEqual([action, line]);
+  });
+
+  it('what is not known, taken for closed', () => {
+    const { ruleset } = parsePf('block\npass in proto tcp user root\n', 'pf.conf', () => undefined);
+    expect(new Evaluator(ruleset, two).decide(packet(6), 'closed').action).toBe('block');
+  });
+
+  it('translation stands before the filter', () => {
+    const redirected = decide(
+      'rdr on em0 inet proto tcp to (em0) port 80 -> 10.0.0.5 port 8080\nblock\npass in proto tcp to 10.0.0.5 port 8080',
+      { dstPort: 80 },
+    );
+    expect(redirected).toMatchObject({ action: 'pass', dst: ip('10.0.0.5'), dstPort: 8080 });
+    const left = decide(
+      'no nat on em0 from 10.0.0.0/8 to 172.16.0.0/12\nnat on em0 from 10.0.0.0/8 to any -> (em0:0)\nblock out from 10.0.0.0/8\npass out from (em0)',
+      { direction: 'out', src: ip('10.0.0.5'), dst: ip('198.51.100.1') },
+    );
+    expect(left).toMatchObject({ action: 'pass', src: ip('192.0.2.1') });
+    const kept = decide(
+      'no nat on em0 from 10.0.0.0/8 to 172.16.0.0/12\nnat on em0 from 10.0.0.0/8 to any -> (em0:0)\nblock out from 10.0.0.0/8\npass out from (em0)',
+      { direction: 'out', src: ip('10.0.0.5'), dst: ip('172.16.0.1') },
+    );
+    expect(kept).toMatchObject({ action: 'block', src: ip('10.0.0.5') });
+  });
+
+  it('has one signature where the same decides, and another where a rule or an address is another', () => {
+    const signature = (rules: string, world: World = two): string =>
+      new Evaluator(parsePf(`${rules}\n`, 'pf.conf', () => undefined).ruleset, world).signature(packet(6));
+    expect(signature('pass in to (em0)\npass on lan0')).toBe(signature('pass in to (em0)\nblock out'));
+    expect(signature('pass in to (em0)')).not.toBe(signature('pass in quick to (em0)'));
+    expect(signature('pass in to (em0)')).not.toBe(
+      signature('pass in to (em0)', { ...two, interfaces: [{ name: 'em0', groups: [], addresses: [] }] }),
+    );
+  });
+});
