@@ -41,6 +41,8 @@ const icmp = (af: Af, type: number, code = 0): Service => ({
   type,
   code,
 });
+/** What says that a path is narrower: the one message from the internet that any address may get. */
+const pathMtu = (af: Af): Service => (af === 'inet' ? icmp(af, 3, 4) : icmp(af, 2));
 const other = (proto: number): Service => ({ proto, port: 0, type: 0, code: 0 });
 
 /** The values around every bound of a comparison. */
@@ -116,7 +118,7 @@ function hostBoundaries(host: Host, ruleset: Ruleset, af: Af): Ip[] {
   return unique(addressBoundaries(table ? table.hosts : [host], af));
 }
 
-/** The services at the boundaries of one rule; of one that is about any, two: the parties are tried with all of them. */
+/** The services at the boundaries of one rule; of one that is about any, two: between the parties all are tried. */
 function ruleServices(rule: Rule, af: Af): readonly Service[] {
   if (rule.icmp)
     return unique([rule.icmp.type - 1, rule.icmp.type, rule.icmp.type + 1])
@@ -126,7 +128,7 @@ function ruleServices(rule: Rule, af: Af): readonly Service[] {
     return around(rule.toPort, 0, 65535).map((port) => (rule.proto === PROTO.udp ? udp(port) : tcp(port)));
   if (rule.proto === PROTO.tcp) return [tcp(22), tcp(65535)];
   if (rule.proto === PROTO.udp) return [udp(53), udp(65535)];
-  return rule.proto === undefined ? [tcp(22), other(47)] : [other(rule.proto)];
+  return rule.proto === undefined ? [tcp(22), pathMtu(af)] : [other(rule.proto)];
 }
 
 /** Where packets are looked at, and who talks to whom there. */
