@@ -9,14 +9,20 @@ for folder in backups cache jails logs releases templates; do
 done
 chmod 0750 "${root}/usr/local/bastille"
 
-# Rules for /dev in jails: those of Bastille for jails with a network stack, and the same with tun(4), for Tailscale.
 devfs_rules=${root}/etc/devfs.rules
 touch "${devfs_rules}"
-if ! grep -q '^\[bastille_vnet=13\]' "${devfs_rules}"; then
+
+# A ruleset for /dev in jails with a network stack, unless it is there: add_ruleset NAME=NUMBER [RULE ...]
+add_ruleset()
+{
+	if grep -qF "[$1]" "${devfs_rules}"; then
+		return 0
+	fi
 	{
 		cat "${devfs_rules}"
+		echo "[$1]"
+		shift
 		cat <<-'RULES'
-		[bastille_vnet=13]
 		add include $devfsrules_hide_all
 		add include $devfsrules_unhide_basic
 		add include $devfsrules_unhide_login
@@ -24,21 +30,10 @@ if ! grep -q '^\[bastille_vnet=13\]' "${devfs_rules}"; then
 		add include $devfsrules_jail_vnet
 		add path 'bpf*' unhide
 		RULES
+		[ $# -eq 0 ] || printf '%s\n' "$@"
 	} | write_file "${devfs_rules}" 644
-fi
-if ! grep -q '^\[clawdie_tailscale=14\]' "${devfs_rules}"; then
-	{
-		cat "${devfs_rules}"
-		cat <<-'RULES'
-		[clawdie_tailscale=14]
-		add include $devfsrules_hide_all
-		add include $devfsrules_unhide_basic
-		add include $devfsrules_unhide_login
-		add include $devfsrules_jail
-		add include $devfsrules_jail_vnet
-		add path 'bpf*' unhide
-		add path tun unhide
-		add path 'tun*' unhide
-		RULES
-	} | write_file "${devfs_rules}" 644
-fi
+}
+
+# Bastille's own for VNET jails, and the same with tun(4), for Tailscale.
+add_ruleset bastille_vnet=13
+add_ruleset clawdie_tailscale=14 "add path tun unhide" "add path 'tun*' unhide"
