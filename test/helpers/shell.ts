@@ -71,6 +71,11 @@ export class FakeRoot {
     return this;
   }
 
+  removeFile(path: string): this {
+    rmSync(join(this.root, path));
+    return this;
+  }
+
   /** Takes a command away again. */
   remove(name: string): this {
     rmSync(join(this.bin, name), { force: true });

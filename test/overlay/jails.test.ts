@@ -1,0 +1,148 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { FakeRoot } from '../helpers/shell.js';
+import type { ScriptResult } from '../helpers/shell.js';
+
+const TEMPLATES = 'overlays/firstboot/usr/local/bastille/templates/clawdie';
+
+let fake: FakeRoot;
+
+beforeEach(async () => {
+  fake = await FakeRoot.make();
+});
+
+const calls = (result: ScriptResult): readonly string[] =>
+  result.calls.map((call) => call.replaceAll(fake.root, ''));
+
+describe('templates of Bastille', () => {
+  const read = (name: string): string => readFileSync(join(TEMPLATES, name, 'Bastillefile'), 'utf8');
+
+  it('use hooks that Bastille has, and leave nothing for the shell of the host to read', () => {
+    for (const name of ['worker', 'vnet-worker', 'pi-worker', 'tailscale']) {
+      const lines = read(name)
+        .split('\n')
+        .filter((line) => line !== '' && !line.startsWith('#'));
+      for (const line of lines) {
+        expect([name, line]).toEqual([
+          name,
+          expect.stringMatching(/^(?:ARG|CMD|CONFIG|CP|INCLUDE|PKG|RESTART|SYSRC)(?: |$)/),
+        ]);
+        expect([name, line]).toEqual([name, expect.not.stringMatching(/[;&|<>`]|\$\(/)]);
+      }
+    }
+  });
+
+  it('give a worker no service that listens, and Tailscale alone the ruleset with tun(4)', () => {
+    expect(read('worker')).toContain('SYSRC sshd_enable=NO\n');
+    expect(read('pi-worker')).toContain('INCLUDE clawdie/worker\n');
+    expect(read('vnet-worker')).toContain('INCLUDE clawdie/worker\n');
+    expect(read('tailscale')).toContain('CONFIG set devfs_ruleset 14\n');
+    for (const name of ['worker', 'vnet-worker', 'pi-worker'])
+      expect(read(name)).not.toContain('devfs_ruleset');
+  });
+
+  it('worker: makes the user of turns, without a password, once', () => {
+    const script = join(TEMPLATES, 'worker/usr/local/libexec/clawdie-worker.sh');
+    fake.stub('chmod').stub('pw', '[ "$1" != usershow ]');
+    expect(calls(fake.run(script))).toEqual([
+      'pw usershow worker',
+      'pw useradd worker -c Jailed turns -m -M 0700 -s /bin/sh -w no',
+      'chmod 0700 /root',
+    ]);
+    fake.stub('pw');
+    expect(calls(fake.run(script))).toEqual(['pw usershow worker', 'chmod 0700 /root']);
+    fake.stub('pw', 'exit 1');
+    expect(fake.run(script).code).not.toBe(0);
+  });
+
+  it('pi: installs the version that is asked for, without scripts of packages, once', () => {
+    const script = join(TEMPLATES, 'pi-worker/usr/local/libexec/clawdie-pi.sh');
+    const installed = join(fake.root, 'installed');
+    fake.stub('npm', `: > '${installed}'`).stub('pi', `[ -e '${installed}' ] && echo 1.5.2`);
+    const first = fake.run(script, ['1.5.2']);
+    expect(first).toMatchObject({ code: 0, stdout: '1.5.2\n' });
+    expect(calls(first)).toContain(
+      'npm install --global --ignore-scripts --no-audit --no-fund @earendil-works/pi-coding-agent@1.5.2',
+    );
+    expect(calls(fake.run(script, ['1.5.2'])).filter((call) => call.startsWith('npm'))).toEqual([]);
+    fake.stub('npm', 'exit 1').stub('pi', 'exit 1');
+    expect(fake.run(script, ['1.5.2']).code).not.toBe(0);
+  });
+
+  it.each(['', '--global', '1.0; reboot', 'git+ssh://x'])('pi: refuses the version %j', (version) => {
+    fake.stub('npm').stub('pi', 'exit 1');
+    const result = fake.run(join(TEMPLATES, 'pi-worker/usr/local/libexec/clawdie-pi.sh'), [version]);
+    expect(result).toMatchObject({ code: 2, calls: [] });
+  });
+});
+
+describe('clawdie_browser', () => {
+  const SCRIPT = 'overlays/firstboot/usr/local/etc/rc.d/clawdie_browser';
+  const start = (): ScriptResult =>
+    fake.run(SCRIPT, ['start'], { clawdie_browser_vmm: join(fake.root, 'vmm') });
+
+  beforeEach(() => {
+    fake
+      .withRcSubr()
+      .stub('kldload')
+      .stub('daemon')
+      .stub('bhyvectl')
+      .stub('ifconfig', '[ "$*" != tapbrowser ]')
+      .file('usr/local/clawdie/browser.img', 'disk')
+      .file('usr/local/share/uefi-firmware/BHYVE_UEFI.fd', 'firmware');
+  });
+
+  it('is off unless rc.conf says otherwise', () => {
+    expect(readFileSync(SCRIPT, 'utf8')).toContain(': ${clawdie_browser_enable:="NO"}');
+    expect(readFileSync('overlays/firstboot/etc/rc.conf.hbs', 'utf8')).not.toContain('clawdie_browser');
+  });
+
+  it('starts one machine on a tap of the bridge, where the firewall is', () => {
+    const result = start();
+    expect(result).toMatchObject({
+      code: 0,
+      stdout: 'The machine for browser work runs on warden0.\n',
+      stderr: '',
+    });
+    expect(calls(result).slice(0, -1)).toEqual([
+      'ifconfig warden0',
+      'kldload -n vmm',
+      'ifconfig tapbrowser',
+      'ifconfig tap create name tapbrowser',
+      'ifconfig tapbrowser inet6 ifdisabled up',
+      'ifconfig warden0 addm tapbrowser',
+    ]);
+    expect(calls(result).at(-1)).toMatch(
+      /^daemon -f -p \/var\/run\/clawdie_browser\.pid bhyve .* -s 4,virtio-net,tapbrowser .* browser$/,
+    );
+  });
+
+  it('starts no second one', () => {
+    fake.file('vmm', '');
+    expect(start()).toMatchObject({ code: 0, stdout: 'The machine runs already.\n' });
+    expect(calls(start())).toEqual(['ifconfig warden0']);
+  });
+
+  it.each<[string, () => unknown, string]>([
+    ['the disk', () => fake.removeFile('usr/local/clawdie/browser.img'), 'browser.img is not there'],
+    [
+      'the firmware',
+      () => fake.removeFile('usr/local/share/uefi-firmware/BHYVE_UEFI.fd'),
+      'BHYVE_UEFI.fd is not there',
+    ],
+    ['the bridge', () => fake.stub('ifconfig', 'exit 1'), 'there is no warden0'],
+  ])('starts nothing without %s, and says so', (_, prepare, message) => {
+    prepare();
+    const result = start();
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain(message);
+    expect(calls(result).some((call) => call.startsWith('daemon'))).toBe(false);
+  });
+
+  it('stops with its tap', () => {
+    fake.file('vmm', '');
+    const result = fake.run(SCRIPT, ['stop'], { clawdie_browser_vmm: join(fake.root, 'vmm') });
+    expect(calls(result)).toEqual(['bhyvectl --destroy --vm=browser', 'ifconfig tapbrowser destroy']);
+  });
+});
