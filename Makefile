@@ -2,6 +2,7 @@
 
 CONFIG =
 OUT = dist
+IMAGE =
 CLI = node lib/build/main.js
 
 SOURCES != find build scripts -name '*.ts'
@@ -13,6 +14,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
 	@echo 'Variables:'
 	@echo '  CONFIG=build.cfg   configuration of the deployment (none: the sample image)'
+	@echo '  IMAGE=file         image that `make boot` starts'
 	@echo '  OUT=dist           folder for the image, its record and its checksum'
 
 iso: lib/.built ## build the image; installs what is missing
@@ -29,6 +31,11 @@ config: lib/.built ## print the configuration, and where each value came from
 	@set -- config; \
 	[ -z '$(CONFIG)' ] || set -- "$$@" --config '$(CONFIG)'; \
 	exec $(CLI) "$$@"
+
+boot: lib/.built ## start IMAGE=… in QEMU in four ways, and attack it from outside
+	@$(CLI) doctor --install test
+	@[ -n '$(IMAGE)' ] || { echo 'Say which image: make boot IMAGE=dist/….iso' >&2; exit 2; }
+	@exec $(CLI) boot '$(IMAGE)' --out '$(OUT)/boot'
 
 doctor: lib/.built ## say which host tools are there
 	@$(CLI) doctor

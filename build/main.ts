@@ -1,12 +1,16 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Command, CommanderError, Option } from 'commander';
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { boot } from './commands/boot.js';
 import { showConfig } from './commands/config.js';
 import { PROJECT } from './commands/configuration.js';
 import { doctor } from './commands/doctor.js';
 import { iso } from './commands/iso.js';
 import { askPacket, explain } from './commands/rules.js';
+import { CHECK_NAMES, CHECKS } from './boot/checks.js';
+import type { CheckName } from './boot/checks.js';
+import type { Firmware, Media } from './boot/machine.js';
 import { InputError, messageOf, UserError } from './error.js';
 import { ensureTools } from './host/tools.js';
 import { jsonMonitor, plainMonitor } from './monitor/plain.js';
@@ -154,6 +158,88 @@ program
   .action(async (options: RuleOptions & { from: string; to: string }) => {
     if (!(await askPacket(options, env, print))) process.exitCode = EXIT.failed;
   });
+
+/** Reads a number of seconds. */
+function wholeNumber(value: string): number {
+  if (!/^[1-9][0-9]{0,5}$/.test(value)) throw new InvalidArgumentError('It is a number of seconds.');
+  return Number(value);
+}
+
+/** Reads a list of words with commas between them, each one of those there are. */
+function oneOrMore<T extends string>(words: readonly T[]): (value: string) => readonly T[] {
+  return (value) =>
+    value.split(',').map((word) => {
+      const found = words.find((known) => known === word.trim());
+      if (found === undefined) throw new InvalidArgumentError(`"${word}" is none of ${words.join(', ')}.`);
+      return found;
+    });
+}
+
+program
+  .command('boot')
+  .description('start an image in QEMU, play the internet to it, and check from outside what it lets in')
+  .argument('<image>', 'the image; what it is to let in is read from the build record beside it')
+  .addOption(
+    new Option('--firmware <list>', 'firmware to start it with')
+      .argParser(oneOrMore<Firmware>(['bios', 'uefi']))
+      .default(['bios', 'uefi'], 'bios,uefi'),
+  )
+  .addOption(
+    new Option('--media <list>', 'how it is attached')
+      .argParser(oneOrMore<Media>(['cd', 'disk']))
+      .default(['cd', 'disk'], 'cd,disk'),
+  )
+  .option('--memory <size>', 'memory of the machine', '1G')
+  .option('--card <driver>', 'network card, as QEMU calls it', 'virtio-net-pci')
+  .addOption(
+    new Option('--check <list>', 'checks to run')
+      .argParser(oneOrMore<CheckName>(CHECK_NAMES))
+      .default(CHECK_NAMES, 'all'),
+  )
+  .addOption(
+    new Option('--accel <kind>', 'hardware virtualisation, or none')
+      .choices(['auto', 'kvm', 'tcg'])
+      .default('auto'),
+  )
+  .addOption(
+    new Option('--timeout <seconds>', 'what one boot may take').argParser(wholeNumber).default(600, '600'),
+  )
+  .option('--out <folder>', 'folder for the reports and console logs', 'dist/boot')
+  .option('--json', 'print the report as JSON', false)
+  .addHelpText(
+    'after',
+    () =>
+      `\nChecks:\n${CHECK_NAMES.map((name) => `  ${name.padEnd(8)}  ${CHECKS[name]}`).join('\n')}\n\nExit codes: 0 all held, 1 something did not, 2 wrong input, 130 interrupted.`,
+  )
+  .action(
+    async (
+      image: string,
+      {
+        check,
+        ...options
+      }: {
+        firmware: readonly Firmware[];
+        media: readonly Media[];
+        memory: string;
+        card: string;
+        check: readonly CheckName[];
+        accel: 'auto' | 'kvm' | 'tcg';
+        timeout: number;
+        out: string;
+        json: boolean;
+      },
+    ) => {
+      const held = await boot(
+        { image, checks: check, ...options },
+        {
+          signal: interruption.signal,
+          print,
+          columns: process.stdout.columns > 0 ? process.stdout.columns : 100,
+        },
+      );
+      if (!held) process.exitCode = EXIT.failed;
+    },
+  );
 
 program
   .command('doctor')

@@ -1,62 +1,15 @@
-import { spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { OVMF_PATHS } from '../../build/host/tools.js';
 import { SAMPLE_MESSAGE } from '../../build/release/sample/stub.js';
-import { cli, sampleArgs } from '../helpers/cli.js';
+import { cli, MAIN, sampleArgs } from '../helpers/cli.js';
+import type { BootReport } from '../../build/boot/report.js';
 
-/** Starts an image in QEMU and reads its first serial line until it says what is expected, 60 seconds at most. */
-async function boot(
-  image: string,
-  firmware: 'bios' | 'uefi',
-  media: 'cd' | 'disk',
-  log: string,
-  expected: string,
-): Promise<string> {
-  const ovmf = OVMF_PATHS.find((path) => existsSync(path)) ?? '';
-  const child = spawn(
-    'qemu-system-x86_64',
-    [
-      // TCG: the same on every machine; the sample needs no speed.
-      '-accel',
-      'tcg',
-      '-m',
-      '256',
-      '-display',
-      'none',
-      '-net',
-      'none',
-      '-no-reboot',
-      '-serial',
-      `file:${log}`,
-      ...(firmware === 'uefi' ? ['-drive', `if=pflash,format=raw,readonly=on,file=${ovmf}`] : []),
-      ...(media === 'cd' ? ['-cdrom', image] : ['-drive', `file=${image},format=raw,if=virtio,snapshot=on`]),
-    ],
-    { stdio: ['ignore', 'ignore', 'pipe'] },
-  );
-  let stderr = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-  const ended = new Promise((resolve) => child.once('close', resolve));
-  let text = '';
-  for (
-    let waited = 0;
-    waited < 60_000 && child.exitCode === null && !text.includes(expected);
-    waited += 100
-  ) {
-    await sleep(100);
-    text = existsSync(log) ? readFileSync(log, 'latin1') : '';
-  }
-  child.kill('SIGKILL');
-  await ended;
-  return text.includes(expected) ? text : `${text}\n${stderr}`;
-}
-
-describe('the sample image under QEMU', () => {
+describe('clawdie-iso boot', () => {
   let folder: string;
   beforeAll(async () => {
-    const { mkdtempSync, rmSync } = await import('node:fs');
     folder = mkdtempSync('/tmp/clawdie-boot-');
     expect((await cli(sampleArgs(folder))).code).toBe(0);
     return () => {
@@ -64,20 +17,89 @@ describe('the sample image under QEMU', () => {
     };
   });
 
-  it.each([
-    ['bios', 'cd'],
-    ['bios', 'disk'],
-    ['uefi', 'cd'],
-    ['uefi', 'disk'],
-  ] as const)(
-    'says that it is the sample, and how to build a real one: %s, %s',
-    async (firmware, media) => {
-      const image = join(folder, 'dist', 'clawdie-sample-amd64.iso');
-      const [first, second] = SAMPLE_MESSAGE;
-      const text = await boot(image, firmware, media, join(folder, `${firmware}-${media}.log`), second);
-      expect(text).toContain(first);
-      expect(text).toContain(second);
-    },
-    90_000,
-  );
+  it('starts the sample image in four ways: it says what it is, and nothing of it passes for checked', async () => {
+    const image = join(folder, 'dist', 'clawdie-sample-amd64.iso');
+    const out = join(folder, 'boot');
+    const result = await cli(['boot', image, '--accel', 'tcg', '--memory', '256M', '--out', out]);
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    const report = JSON.parse(readFileSync(join(out, 'report.json'), 'utf8')) as BootReport;
+    expect(report).toMatchObject({ ok: true, image });
+    expect(report.starts.map(({ firmware, media, reached }) => [firmware, media, reached])).toEqual([
+      ['bios', 'cd', 'sample'],
+      ['bios', 'disk', 'sample'],
+      ['uefi', 'cd', 'sample'],
+      ['uefi', 'disk', 'sample'],
+    ]);
+    for (const { checks, firmware, media } of report.starts) {
+      expect(checks.length).toBeGreaterThan(5);
+      expect(checks.every(({ state }) => state === 'not applicable')).toBe(true);
+      const log = readFileSync(join(out, `${firmware}-${media}.log`), 'utf8');
+      for (const line of SAMPLE_MESSAGE) expect(log).toContain(line);
+    }
+    expect(result.stdout).toContain('This is the sample image');
+    expect(result.stdout).not.toMatch(/^ {2}ok /m);
+    const junit = readFileSync(join(out, 'report.xml'), 'utf8');
+    expect(junit.match(/<skipped /g)).toHaveLength(
+      report.starts.reduce((sum, { checks }) => sum + checks.length, 0),
+    );
+    expect(junit).not.toContain('<failure');
+  }, 240_000);
+
+  it('fails for an image that does not boot, says where it stopped, and shows the console', async () => {
+    const image = join(folder, 'nothing.iso');
+    writeFileSync(image, Buffer.alloc(1024 * 1024));
+    const out = join(folder, 'nothing');
+    const result = await cli([
+      'boot',
+      image,
+      '--accel',
+      'tcg',
+      '--memory',
+      '64M',
+      '--firmware',
+      'bios',
+      '--media',
+      'disk',
+      '--timeout',
+      '8',
+      '--out',
+      out,
+    ]);
+    expect(result.code).toBe(1);
+    expect(result.stdout).toContain('bios, disk: FAILED');
+    expect(result.stdout).toContain('stopped after nothing: nothing more came within 8 s');
+    expect(readFileSync(join(out, 'report.xml'), 'utf8')).toContain(
+      '<failure message="stopped after nothing',
+    );
+  }, 60_000);
+
+  it('leaves no QEMU behind when it is interrupted', async () => {
+    const image = join(folder, 'waiting.iso');
+    writeFileSync(image, Buffer.alloc(1024 * 1024));
+    const child = spawn(
+      process.execPath,
+      [MAIN, 'boot', image, '--accel', 'tcg', '--memory', '64M', '--out', join(folder, 'waiting')],
+      { stdio: 'ignore' },
+    );
+    const running = (): boolean => spawnSync('pgrep', ['-f', `qemu-system.*${image}`]).status === 0;
+    for (let waited = 0; waited < 20_000 && !running(); waited += 200) await sleep(200);
+    expect(running()).toBe(true);
+    const ended = new Promise((resolve) =>
+      child.once('exit', (code) => {
+        resolve(code);
+      }),
+    );
+    child.kill('SIGINT');
+    expect(await ended).toBe(130);
+    expect(running()).toBe(false);
+  }, 60_000);
+
+  it('refuses what it does not know', async () => {
+    const missing = await cli(['boot', join(folder, 'absent.iso')]);
+    expect(missing).toMatchObject({ code: 2 });
+    expect(missing.stderr).toContain('There is no image');
+    const wrong = await cli(['boot', 'x.iso', '--check', 'nonsense']);
+    expect(wrong.code).toBe(2);
+    expect(wrong.stderr).toContain('"nonsense" is none of silence, tcp');
+  });
 });

@@ -1,0 +1,171 @@
+import { spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import type { Socket } from 'node:dgram';
+import { accessSync, constants, existsSync } from 'node:fs';
+import { UserError } from '../error.js';
+import { OVMF_PATHS } from '../host/tools.js';
+import { GUEST_MAC } from './peer.js';
+import type { Peer } from './peer.js';
+import { ConsoleReader } from './stages.js';
+
+export type Firmware = 'bios' | 'uefi';
+export type Media = 'cd' | 'disk';
+
+export interface Start {
+  readonly image: string;
+  readonly firmware: Firmware;
+  readonly media: Media;
+  /** as QEMU writes it: `1G` */
+  readonly memory: string;
+  /** Driver of the network card, as QEMU calls it. */
+  readonly card: string;
+}
+
+/** Whether this user may use hardware virtualisation; TCG does without, some ten times slower. */
+function accelerator(): 'kvm' | 'tcg' {
+  try {
+    accessSync('/dev/kvm', constants.R_OK | constants.W_OK);
+    return 'kvm';
+  } catch {
+    return 'tcg';
+  }
+}
+
+/**
+ * The command that starts an image. The serial console is standard output; the network card's other end is a datagram
+ * socket on the loopback, and nothing else: no frame leaves this machine.
+ *
+ * @param port of the peer's socket
+ * @throws UserError if there is no UEFI firmware on this machine and it is asked for.
+ */
+function qemuCommand(start: Start, port: number, accel: 'kvm' | 'tcg'): readonly string[] {
+  const ovmf = OVMF_PATHS.find((path) => existsSync(path));
+  if (start.firmware === 'uefi' && ovmf === undefined)
+    throw new UserError(
+      'There is no UEFI firmware for QEMU (OVMF) on this machine.',
+      'Install it (apt-get install ovmf), or ask for --firmware bios.',
+    );
+  return [
+    'qemu-system-x86_64',
+    ...['-accel', accel === 'kvm' ? 'kvm' : 'tcg,thread=multi'],
+    ...['-cpu', accel === 'kvm' ? 'host' : 'qemu64,+rdrand'],
+    ...['-smp', '2', '-m', start.memory, '-display', 'none', '-no-reboot'],
+    ...['-serial', 'stdio', '-monitor', 'none'],
+    ...(start.firmware === 'uefi'
+      ? ['-drive', `if=pflash,format=raw,readonly=on,file=${quoted(ovmf ?? '')}`]
+      : []),
+    ...(start.media === 'cd'
+      ? ['-drive', `media=cdrom,readonly=on,format=raw,file=${quoted(start.image)}`]
+      : ['-drive', `if=ide,format=raw,snapshot=on,file=${quoted(start.image)}`]),
+    ...[
+      '-netdev',
+      `dgram,id=n0,local.type=inet,local.host=127.0.0.1,local.port=0,remote.type=inet,remote.host=127.0.0.1,remote.port=${port}`,
+    ],
+    // No boot ROM: the first frame is the system's own.
+    ...['-device', `${start.card},netdev=n0,mac=${GUEST_MAC},romfile=`],
+  ];
+}
+
+/** A comma ends an option's value in QEMU; two stand for one. */
+function quoted(path: string): string {
+  return path.replaceAll(',', ',,');
+}
+
+/** A machine that runs, with the internet on its other end. */
+export interface Machine {
+  readonly console: ConsoleReader;
+  readonly accelerator: 'kvm' | 'tcg';
+  /** seconds since it was started */
+  seconds(): number;
+  send(frame: Buffer): void;
+  /** When the first frame came, in seconds; undefined before. */
+  readonly firstFrame: number | undefined;
+  /** What QEMU said, if it ended by itself. */
+  readonly failure: string | undefined;
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts an image, with a peer on the other end of its network card.
+ *
+ * @param signal ends the machine with whoever started it
+ * @throws UserError if QEMU is not on this machine.
+ */
+export async function startMachine(
+  start: Start,
+  peer: Peer,
+  wanted: 'auto' | 'kvm' | 'tcg',
+  signal: AbortSignal,
+): Promise<Machine> {
+  const socket = await openSocket();
+  const accel = wanted === 'auto' ? accelerator() : wanted;
+  const [file = '', ...args] = qemuCommand(start, socket.address().port, accel);
+  const began = performance.now();
+  const seconds = (): number => (performance.now() - began) / 1000;
+  const console = new ConsoleReader();
+  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  let remote: number | undefined;
+  let firstFrame: number | undefined;
+  let failure: string | undefined;
+  let said = '';
+
+  const ended = new Promise<void>((resolve) => {
+    child.once('error', (error) => {
+      failure = error.message;
+      resolve();
+    });
+    child.once('close', (code, by) => {
+      if (code !== 0 && by === null) failure = said.trim() === '' ? `exit code ${code ?? 0}` : said.trim();
+      resolve();
+    });
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-4096)));
+  child.stdout.setEncoding('latin1').on('data', (text: string) => {
+    console.add(text, seconds());
+  });
+  const send = (frame: Buffer): void => {
+    if (remote !== undefined) socket.send(frame, remote, '127.0.0.1');
+  };
+  socket.on('message', (bytes, from) => {
+    // The first to speak is QEMU, which has been told this port; nobody else is listened to.
+    remote ??= from.port;
+    if (from.port !== remote) return;
+    firstFrame ??= seconds();
+    for (const frame of peer.receive(bytes)) send(frame);
+  });
+  const kill = (): void => void child.kill('SIGKILL');
+  // Whatever ends this program ends the machine.
+  process.once('exit', kill);
+  signal.addEventListener('abort', kill, { once: true });
+  return {
+    console,
+    accelerator: accel,
+    seconds,
+    send,
+    get firstFrame() {
+      return firstFrame;
+    },
+    get failure() {
+      return failure;
+    },
+    stop: async () => {
+      kill();
+      await ended;
+      process.removeListener('exit', kill);
+      signal.removeEventListener('abort', kill);
+      socket.close();
+    },
+  };
+}
+
+async function openSocket(): Promise<Socket> {
+  const socket = createSocket({ type: 'udp4', recvBufferSize: 4 * 1024 * 1024, sendBufferSize: 1024 * 1024 });
+  await new Promise<void>((resolve, reject) => {
+    socket.once('error', reject);
+    socket.bind(0, '127.0.0.1', () => {
+      socket.removeListener('error', reject);
+      resolve();
+    });
+  });
+  return socket;
+}

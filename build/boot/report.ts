@@ -1,0 +1,140 @@
+import { CHECKS } from './checks.js';
+import type { CheckResult } from './checks.js';
+import type { Firmware, Media } from './machine.js';
+import type { Reached } from './stages.js';
+
+/** What one start of an image came to. */
+export interface StartReport {
+  readonly firmware: Firmware;
+  readonly media: Media;
+  readonly accelerator: string;
+  readonly memory: string;
+  readonly card: string;
+  /** The last stage reached: of the chain, or `sample`. */
+  readonly reached: string;
+  /** Why the boot went no further than that; undefined where it came to its end. */
+  readonly stopped?: string;
+  readonly stages: readonly Reached[];
+  /** seconds to the guest's first frame */
+  readonly firstFrame?: number;
+  readonly probes: number;
+  readonly checks: readonly CheckResult[];
+  /** Last lines of the console, where the boot stopped. */
+  readonly console: readonly string[];
+  readonly log: string;
+}
+
+export interface BootReport {
+  readonly image: string;
+  readonly sha256: string;
+  readonly ok: boolean;
+  readonly starts: readonly StartReport[];
+}
+
+/** Whether a start came to its end and no check failed. */
+export function startHeld(start: StartReport): boolean {
+  return start.stopped === undefined && start.checks.every(({ state }) => state !== 'failed');
+}
+
+/** A report for people: a table for every start. */
+export function table(report: BootReport, columns: number): readonly string[] {
+  const lines: string[] = [];
+  for (const start of report.starts) {
+    lines.push(
+      `${start.firmware}, ${start.media}: ${startHeld(start) ? 'held' : 'FAILED'}  (${start.accelerator}, ${start.memory}, ${start.card}; ${start.probes} probes)`,
+    );
+    const times = start.stages.map(({ name, seconds }) => `${name} ${seconds.toFixed(1)}`);
+    if (times.length > 0) lines.push(...wrap(`seconds: ${times.join(', ')}`, columns, 2));
+    if (start.reached === 'sample')
+      lines.push(
+        ...wrap('This is the sample image: it said its message, and holds nothing to check.', columns, 2),
+      );
+    if (start.stopped !== undefined) {
+      lines.push(...wrap(`stopped after ${start.reached}: ${start.stopped}`, columns, 2));
+      for (const line of start.console) lines.push(`    | ${line}`.slice(0, columns));
+    }
+    for (const { id, state, detail, packets } of start.checks) {
+      const mark = state === 'held' ? 'ok' : state === 'failed' ? 'FAIL' : '-';
+      lines.push(...wrap(`${mark.padEnd(4)}  ${id.padEnd(8)}  ${detail}`, columns, 2, 18));
+      for (const packet of packets.slice(0, 5)) lines.push(...wrap(packet, columns, 18));
+      if (packets.length > 5) lines.push(`${' '.repeat(18)}… and ${packets.length - 5} more, see the report`);
+    }
+  }
+  return lines;
+}
+
+/** Breaks a line at blanks. `indent` is for all lines, `hang` for those after the first. */
+function wrap(text: string, columns: number, indent: number, hang = indent + 2): readonly string[] {
+  const lines: string[] = [];
+  let line = ' '.repeat(indent);
+  let empty = true;
+  for (const word of text.split(/(?<= )(?=\S)/)) {
+    if (!empty && line.length + word.trimEnd().length > columns) {
+      lines.push(line.trimEnd());
+      line = ' '.repeat(hang);
+    }
+    line += word;
+    empty = false;
+  }
+  return [...lines, line.trimEnd()];
+}
+
+/** The report as JUnit XML, which CI engines show: a suite for every start, a case for its boot and for every check. */
+export function junit(report: BootReport): string {
+  const suites = report.starts.map((start) => {
+    const name = `${start.firmware}, ${start.media}`;
+    const booted = start.stages.at(-1)?.seconds ?? 0;
+    const cases = [
+      element(
+        'testcase',
+        { classname: name, name: 'boot', time: booted.toFixed(3) },
+        start.stopped === undefined
+          ? ''
+          : element(
+              'failure',
+              { message: `stopped after ${start.reached}: ${start.stopped}` },
+              escape(start.console.join('\n')),
+            ),
+      ),
+      ...start.checks.map(({ id, state, detail, seconds, packets }) =>
+        element(
+          'testcase',
+          { classname: name, name: `${id}: ${CHECKS[id]}`, time: seconds.toFixed(3) },
+          state === 'held'
+            ? ''
+            : state === 'failed'
+              ? element('failure', { message: detail }, escape(packets.join('\n')))
+              : element('skipped', { message: detail }),
+        ),
+      ),
+    ];
+    return element(
+      'testsuite',
+      {
+        name,
+        tests: String(cases.length),
+        failures: String(
+          start.checks.filter(({ state }) => state === 'failed').length +
+            (start.stopped === undefined ? 0 : 1),
+        ),
+        skipped: String(start.checks.filter(({ state }) => state === 'not applicable').length),
+      },
+      cases.join(''),
+    );
+  });
+  return `<?xml version="1.0" encoding="UTF-8"?>\n${element('testsuites', {}, suites.join(''))}`;
+}
+
+function element(name: string, attributes: Readonly<Record<string, string>>, body = ''): string {
+  const pairs = Object.entries(attributes).map(([key, value]) => ` ${key}="${escape(value)}"`);
+  return `<${name}${pairs.join('')}>${body}</${name}>\n`;
+}
+
+function escape(text: string): string {
+  return text
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll('"', '&quot;')
+    .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f]/g, '');
+}

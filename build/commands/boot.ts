@@ -1,0 +1,198 @@
+import { mkdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CHECK_NAMES, judgeSilence, probeThroughout, runCheck } from '../boot/checks.js';
+import type { CheckName, CheckResult, Expected, Guest } from '../boot/checks.js';
+import { Link } from '../boot/link.js';
+import { startMachine } from '../boot/machine.js';
+import type { Firmware, Machine, Media, Start } from '../boot/machine.js';
+import { Peer } from '../boot/peer.js';
+import { junit, startHeld, table } from '../boot/report.js';
+import type { BootReport, StartReport } from '../boot/report.js';
+import { plain } from '../boot/stages.js';
+import { InputError, UserError } from '../error.js';
+import { writeFileAtomic } from '../host/files.js';
+import { sha256File } from '../host/hash.js';
+
+export interface BootOptions {
+  readonly image: string;
+  readonly firmware: readonly Firmware[];
+  readonly media: readonly Media[];
+  readonly memory: string;
+  readonly card: string;
+  readonly checks: readonly CheckName[];
+  readonly accel: 'auto' | 'kvm' | 'tcg';
+  /** seconds that a boot may take */
+  readonly timeout: number;
+  readonly out: string;
+  readonly json: boolean;
+}
+
+export interface BootSurroundings {
+  readonly signal: AbortSignal;
+  readonly print: (line: string) => void;
+  readonly columns: number;
+}
+
+/**
+ * `clawdie-iso boot`: starts an image in every way that is asked for, plays the internet to it, and checks from outside
+ * what it lets in.
+ *
+ * @returns whether all of it held
+ * @throws InputError if there is no such image.
+ */
+export async function boot(
+  options: BootOptions,
+  { signal, print, columns }: BootSurroundings,
+): Promise<boolean> {
+  const found = await stat(options.image).catch(() => undefined);
+  if (found?.isFile() !== true)
+    throw new InputError(`There is no image ${options.image}.`, 'Build one with `make iso`, and name it.');
+  const expected = await expectations(options.image);
+  const out = options.out;
+  await mkdir(out, { recursive: true });
+  const starts: StartReport[] = [];
+  for (const firmware of options.firmware)
+    for (const media of options.media) {
+      if (!options.json) print(`Starting ${options.image}: ${firmware}, ${media} …`);
+      const log = join(out, `${firmware}-${media}.log`);
+      const start = { image: options.image, firmware, media, memory: options.memory, card: options.card };
+      starts.push(await bootOnce(start, expected, options, log, signal));
+    }
+  const report: BootReport = {
+    image: options.image,
+    sha256: await sha256File(options.image, { signal }),
+    ok: starts.every(startHeld),
+    starts,
+  };
+  await writeFileAtomic(join(out, 'report.json'), `${JSON.stringify(report, null, 2)}\n`, 0o644);
+  await writeFileAtomic(join(out, 'report.xml'), junit(report), 0o644);
+  if (options.json) print(JSON.stringify(report));
+  else {
+    for (const line of table(report, columns)) print(line);
+    print(`Report: ${join(out, 'report.json')}, ${join(out, 'report.xml')}`);
+  }
+  return report.ok;
+}
+
+async function bootOnce(
+  start: Start,
+  expected: Expected,
+  options: BootOptions,
+  log: string,
+  signal: AbortSignal,
+): Promise<StartReport> {
+  const peer = new Peer();
+  const machine = await startMachine(start, peer, options.accel, signal);
+  const link = new Link(machine, peer);
+  const { console } = machine;
+  const guest: Guest = { link, peer, console, expected, seconds: () => machine.seconds() };
+  try {
+    const going = (): boolean =>
+      !console.finished &&
+      machine.failure === undefined &&
+      machine.seconds() < options.timeout &&
+      !signal.aborted;
+    while (going() && machine.firstFrame === undefined) await sleep(50);
+    const sent = await probeThroughout(guest, going);
+    signal.throwIfAborted();
+    const { firstFrame } = machine;
+    const stopped = whyStopped(machine, options.timeout);
+    const checks: CheckResult[] = [];
+    for (const name of CHECK_NAMES) {
+      if (!options.checks.includes(name)) continue;
+      if (console.sample)
+        checks.push({
+          id: name,
+          state: 'not applicable',
+          detail: 'the sample image holds no FreeBSD',
+          seconds: 0,
+          packets: [],
+        });
+      else if (name === 'silence') checks.push(judgeSilence(guest, sent, firstFrame));
+      else if (stopped !== undefined)
+        checks.push({
+          id: name,
+          state: 'failed',
+          detail: 'the boot did not come to its end',
+          seconds: 0,
+          packets: [],
+        });
+      else checks.push(await Promise.race([runCheck(name, guest), interrupted(signal)]));
+      signal.throwIfAborted();
+    }
+    return {
+      firmware: start.firmware,
+      media: start.media,
+      accelerator: machine.accelerator,
+      memory: start.memory,
+      card: start.card,
+      reached: console.sample ? 'sample' : (console.last ?? 'nothing'),
+      ...(stopped !== undefined && { stopped }),
+      stages: console.reached,
+      ...(firstFrame !== undefined && { firstFrame }),
+      probes: link.sent,
+      checks,
+      console: stopped === undefined ? [] : console.tail(),
+      log,
+    };
+  } finally {
+    link.close();
+    await machine.stop();
+    await writeFileAtomic(log, plain(console.text), 0o644);
+  }
+}
+
+/** Rejects when somebody interrupts: some checks wait for long. */
+function interrupted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    signal.addEventListener('abort', () => {
+      reject(signal.reason as Error);
+    });
+  });
+}
+
+/** Why a boot went no further; undefined if it came to its end. */
+function whyStopped({ console, failure, accelerator }: Machine, timeout: number): string | undefined {
+  if (failure !== undefined)
+    throw new UserError(
+      `QEMU ended by itself: ${failure}.`,
+      accelerator === 'kvm'
+        ? 'Try it without hardware virtualisation: --accel tcg.'
+        : 'See whether this QEMU is 7.2 or newer.',
+    );
+  if (console.ended !== undefined) return console.ended;
+  return console.finished ? undefined : `nothing more came within ${timeout} s`;
+}
+
+interface RecordedConfig {
+  readonly configuration?: Readonly<Record<string, { readonly value?: unknown } | undefined>>;
+}
+
+/** What the image lets in, as the build record beside it says; what an image has by default, without one. */
+async function expectations(image: string): Promise<Expected> {
+  const path = image.replace(/(?:\.iso)?$/, '.json');
+  const text = await readFile(path, 'utf8').catch(() => '{}');
+  let record: RecordedConfig;
+  try {
+    record = JSON.parse(text) as RecordedConfig;
+  } catch {
+    throw new UserError(
+      `${path} is no build record: it cannot be read as JSON.`,
+      'Remove it, or build the image again.',
+    );
+  }
+  const value = (key: string, fallback: string): string => {
+    const found = record.configuration?.[key]?.value;
+    return typeof found === 'string' && found !== '' ? found : fallback;
+  };
+  return {
+    ports: [
+      22,
+      ...(value('HTTP', 'yes') === 'yes' ? [80] : []),
+      ...(value('HTTPS', 'yes') === 'yes' ? [443] : []),
+    ],
+    icmpEcho: value('ICMP_ECHO', 'no') === 'yes',
+    agentNet: value('AGENT_NET', '192.168.100.0/24'),
+  };
+}

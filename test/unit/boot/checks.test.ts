@@ -1,0 +1,227 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { judgeSilence, probeThroughout, runCheck } from '../../../build/boot/checks.js';
+import type { CheckName, CheckResult, Guest } from '../../../build/boot/checks.js';
+import { PROTO } from '../../../build/boot/frames.js';
+import { Link } from '../../../build/boot/link.js';
+import { NETWORK, Peer } from '../../../build/boot/peer.js';
+import { ConsoleReader } from '../../../build/boot/stages.js';
+import { FakeGuest, good, GUEST6 } from '../../helpers/guest.js';
+import type { Behaviour } from '../../helpers/guest.js';
+
+const EXPECTED = { ports: [22, 80, 443], icmpEcho: false, agentNet: '192.168.100.0/24' };
+
+function guestOf(behaviour: Behaviour): Guest {
+  const peer = new Peer();
+  const carrier = new FakeGuest(peer, behaviour);
+  return {
+    link: new Link(carrier, peer),
+    peer,
+    console: new ConsoleReader(),
+    expected: EXPECTED,
+    seconds: () => carrier.seconds(),
+  };
+}
+
+const check = (name: Exclude<CheckName, 'silence'>, behaviour: Behaviour): Promise<CheckResult> =>
+  runCheck(name, guestOf(behaviour));
+
+describe('checks from outside', () => {
+  it.each(['tcp', 'udp', 'echo', 'spoofed', 'jails', 'rate'] as const)(
+    '%s holds for a host that does as the policy says',
+    async (name) => {
+      expect(await check(name, good)).toMatchObject({ id: name, state: 'held', packets: [] });
+    },
+    60_000,
+  );
+
+  const also =
+    (test: (port: number, proto: number, dst: string, src: string) => boolean): Behaviour =>
+    (frame, guest) =>
+      test(frame.dstPort, frame.proto, frame.dst, frame.src) ? 'open' : good(frame, guest);
+
+  it.each<[string, Exclude<CheckName, 'silence'>, Behaviour, string]>([
+    [
+      'port 5900 is open',
+      'tcp',
+      also((port, proto) => proto === PROTO.tcp && port === 5900),
+      `open: 198.51.100.20 to ${NETWORK.guest4} 5900/tcp`,
+    ],
+    [
+      'port 65535 is open over IPv6 alone',
+      'tcp',
+      also((port, proto, dst) => proto === PROTO.tcp && port === 65535 && dst === GUEST6),
+      `open: 2001:db8:ffff::20 to ${GUEST6} 65535/tcp`,
+    ],
+    [
+      'a closed port answers',
+      'tcp',
+      (frame, guest) => (frame.dstPort === 8080 && frame.proto === PROTO.tcp ? 'closed' : good(frame, guest)),
+      '8080/tcp',
+    ],
+    ['port 1 is open', 'tcp', also((port, proto) => proto === PROTO.tcp && port === 1), ' 1/tcp'],
+    ['SSH is closed', 'tcp', (frame, guest) => (frame.dstPort === 22 ? 'silent' : good(frame, guest)), ''],
+    ['a UDP service answers', 'udp', also((port, proto) => proto === PROTO.udp && port === 53), '53/udp'],
+    [
+      'a UDP port says that nobody is there',
+      'udp',
+      (frame, guest) => (frame.proto === PROTO.udp && frame.dstPort === 123 ? 'closed' : good(frame, guest)),
+      'icmp 3 code 3',
+    ],
+    [
+      'echo is answered',
+      'echo',
+      also((_, proto) => proto === PROTO.icmp || proto === PROTO.icmp6),
+      'echo request',
+    ],
+    [
+      'a jail’s address gets an answer',
+      'spoofed',
+      also((port, _, __, src) => port === 22 && src.startsWith('192.168.100.')),
+      '192.168.100.30',
+    ],
+    [
+      'the tailnet’s address gets an answer',
+      'spoofed',
+      also((port, _, __, src) => port === 80 && src.startsWith('100.')),
+      '100.100.100.20',
+    ],
+    [
+      'a jail is reached',
+      'jails',
+      also((port, _, dst) => port === 3000 && dst === '192.168.100.20'),
+      '192.168.100.20 3000/tcp',
+    ],
+    [
+      'nobody is ever blocked',
+      'rate',
+      (frame) => (frame.proto === PROTO.tcp && frame.dstPort === 22 ? 'open' : 'silent'),
+      '198.51.100.77',
+    ],
+    [
+      'everybody is blocked with the one',
+      'rate',
+      (frame, guest) =>
+        [...guest.handshakes.values()].some((count) => count >= 4) ? 'silent' : good(frame, guest),
+      '',
+    ],
+    [
+      'the second connection is refused',
+      'rate',
+      (frame, guest) => ((guest.handshakes.get(frame.src) ?? 0) >= 1 ? 'silent' : good(frame, guest)),
+      '',
+    ],
+  ])(
+    'fails where %s',
+    async (_, name, behaviour, packet) => {
+      const result = await check(name, behaviour);
+      expect(result.state).toBe('failed');
+      expect(result.packets.join('\n')).toContain(packet);
+    },
+    60_000,
+  );
+
+  it('fails where a host stops taking frames: silence is then no proof', async () => {
+    const guest = guestOf(good);
+    guest.link.reached = () => Promise.resolve(false);
+    expect(await runCheck('udp', guest)).toMatchObject({ state: 'failed' });
+  });
+});
+
+describe('silence until services start', () => {
+  const during = async (behaviour: Behaviour): Promise<CheckResult> => {
+    const guest = guestOf(behaviour);
+    let rounds = 0;
+    const sent = await probeThroughout(guest, () => rounds++ < 8);
+    guest.console.add('Starting sshd.\n', guest.seconds() + 1);
+    return judgeSilence(guest, sent, 0);
+  };
+
+  it('holds where nothing answers', async () => {
+    expect(await during(() => 'silent')).toMatchObject({ state: 'held', packets: [] });
+  });
+
+  it('fails where anything does: an open port, a refusal, an echo, to an impossible source too', async () => {
+    for (const behaviour of [
+      (frame) => (frame.dstPort === 22 ? 'open' : 'silent'),
+      (frame) => (frame.dstPort === 443 ? 'closed' : 'silent'),
+      (frame) => (frame.proto === PROTO.icmp ? 'open' : 'silent'),
+      (frame) => (frame.src.startsWith('100.') ? 'open' : 'silent'),
+      (frame) => (frame.dst === GUEST6 && frame.dstPort === 5900 ? 'open' : 'silent'),
+    ] satisfies Behaviour[]) {
+      const result = await during(behaviour);
+      expect(result.state).toBe('failed');
+      expect(result.packets.length).toBeGreaterThan(0);
+    }
+  });
+
+  it('is no proof where nothing was asked', () => {
+    expect(judgeSilence(guestOf(good), 0, undefined)).toMatchObject({ state: 'failed' });
+  });
+});
+
+describe('the console', () => {
+  const text = readFileSync('test/fixtures/console/good.log', 'utf8');
+  const read = (log: string): ConsoleReader => {
+    const reader = new ConsoleReader();
+    // In pieces, as it comes.
+    for (let at = 0; at < log.length; at += 97) reader.add(log.slice(at, at + 97), at);
+    return reader;
+  };
+
+  it('tells every stage of a boot, in order', () => {
+    const reader = read(text);
+    expect(reader.reached.map(({ name }) => name)).toEqual([
+      'loader',
+      'kernel',
+      'init',
+      'lockdown',
+      'netif',
+      'egress',
+      'pf',
+      'firstboot',
+      'services',
+      'login',
+    ]);
+    expect(reader.finished).toBe(true);
+    expect(reader.ended).toBeUndefined();
+  });
+
+  it.each([
+    ['Loading kernel', 'loader'],
+    ['Copyright (c) 1992', 'kernel'],
+    ['Setting hostuuid', 'init'],
+    ['Setting hostname', 'lockdown'],
+    ['Additional inet routing', 'netif'],
+    ['Enabling pf', 'egress'],
+    ['First boot: users', 'pf'],
+    ['Generating RSA', 'firstboot'],
+    ['Starting cron', 'services'],
+  ])('stuck before %j, says where', (line, stage) => {
+    const reader = read(text.slice(0, text.indexOf(line)));
+    expect(reader.last).toBe(stage);
+    expect(reader.finished).toBe(false);
+  });
+
+  it.each([
+    ['clawdie-init: this instance stays closed: no interface is up.\n', 'clawdie-init refused the overlay'],
+    [
+      'WARNING: no overlay was applied. The boot stops here: no interface is up.\n',
+      'clawdie_lockdown stopped the boot',
+    ],
+    ['panic: vm_fault: fault on nofault entry\ncpuid = 1\n', 'the kernel panicked'],
+    ['mountroot> ', 'the kernel found no root file system'],
+    ["can't load 'kernel'\n", 'the loader found no kernel'],
+    ['Enter full pathname of shell or RETURN for /bin/sh: ', 'the boot ended in single-user mode'],
+  ])('says why it goes no further: %j', (line, why) => {
+    const reader = read(`${text.slice(0, text.indexOf('clawdie-init'))}${line}`);
+    expect(reader.ended).toBe(why);
+    expect(reader.finished).toBe(true);
+    expect(reader.tail(1)[0]).toContain(line.trim().split('\n').at(-1));
+  });
+
+  it('keeps control sequences off a terminal', () => {
+    const reader = read('\u001b[2J\u001b[1;31mhello\u001b[0m\r\n\u0007world\u001b]0;title');
+    expect(reader.tail()).toEqual(['hello', 'world]0;title']);
+  });
+});
