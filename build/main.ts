@@ -10,6 +10,8 @@ import { iso } from './commands/iso.js';
 import { askPacket, explain } from './commands/rules.js';
 import { CHECK_NAMES, CHECKS } from './boot/checks.js';
 import type { CheckName } from './boot/checks.js';
+import { FAULT_NAMES, FAULTS } from './boot/faults.js';
+import type { FaultName } from './boot/faults.js';
 import type { Firmware, Media } from './boot/machine.js';
 import { InputError, messageOf, UserError } from './error.js';
 import { ensureTools } from './host/tools.js';
@@ -197,6 +199,11 @@ program
       .default(CHECK_NAMES, 'all'),
   )
   .addOption(
+    new Option('--fault <list>', 'instead of the usual starts, one with each of these (BIOS, CD)')
+      .argParser(oneOrMore<FaultName>(FAULT_NAMES))
+      .default([], 'none'),
+  )
+  .addOption(
     new Option('--accel <kind>', 'hardware virtualisation, or none')
       .choices(['auto', 'kvm', 'tcg'])
       .default('auto'),
@@ -209,13 +216,14 @@ program
   .addHelpText(
     'after',
     () =>
-      `\nChecks:\n${CHECK_NAMES.map((name) => `  ${name.padEnd(8)}  ${CHECKS[name]}`).join('\n')}\n\nExit codes: 0 all held, 1 something did not, 2 wrong input, 130 interrupted.`,
+      `\nChecks:\n${CHECK_NAMES.map((name) => `  ${name.padEnd(8)}  ${CHECKS[name]}`).join('\n')}\n\nFaults:\n${FAULT_NAMES.map((name) => `  ${name.padEnd(14)}  ${FAULTS[name].what}`).join('\n')}\n\nExit codes: 0 all held, 1 something did not, 2 wrong input, 130 interrupted.`,
   )
   .action(
     async (
       image: string,
       {
         check,
+        fault,
         ...options
       }: {
         firmware: readonly Firmware[];
@@ -223,6 +231,7 @@ program
         memory: string;
         card: string;
         check: readonly CheckName[];
+        fault: readonly FaultName[];
         accel: 'auto' | 'kvm' | 'tcg';
         timeout: number;
         out: string;
@@ -230,7 +239,7 @@ program
       },
     ) => {
       const held = await boot(
-        { image, checks: check, ...options },
+        { image, checks: check, faults: fault, ...options },
         {
           signal: interruption.signal,
           print,

@@ -8,7 +8,8 @@ import type { ConsoleReader } from './stages.js';
 export type CheckState = 'held' | 'failed' | 'not applicable';
 
 export interface CheckResult {
-  readonly id: CheckName;
+  /** A check’s name, or what a fault has to end in. */
+  readonly id: string;
   readonly state: CheckState;
   /** What was found, as a sentence. */
   readonly detail: string;
@@ -320,6 +321,47 @@ const RUN: Readonly<Record<Exclude<CheckName, 'silence'>, Check>> = {
       : { state: 'held', detail: 'five stood, the sixth was the last', packets: [] };
   },
 };
+
+/** Judges a boot that had to stop: it did, for that reason, and the guest never sent a frame. */
+export function judgeClosed(guest: Guest, firstFrame: number | undefined): CheckResult {
+  const { ended } = guest.console;
+  const base = {
+    id: 'closed',
+    seconds: guest.seconds(),
+    packets: guest.link.answersTo().map(describeAnswer),
+  };
+  if (ended !== 'clawdie-init refused the overlay')
+    return { ...base, state: 'failed', detail: `the boot did not stop (${ended ?? 'no reason'})` };
+  return firstFrame === undefined
+    ? { ...base, state: 'held', detail: 'stopped on the console, no interface up, no frame sent' }
+    : { ...base, state: 'failed', detail: `stopped, but sent a frame after ${firstFrame.toFixed(1)} s` };
+}
+
+/** Judges which rules clawdie_lockdown loaded. */
+export function judgeFallback(guest: Guest): CheckResult {
+  const rules = /^Firewall up before the network, rules from (.*)\.\r?$/m.exec(guest.console.text)?.[1];
+  const held = rules === '/etc/pf-fallback.conf';
+  return {
+    id: 'fallback',
+    state: held ? 'held' : 'failed',
+    detail: `rules from ${rules ?? 'nowhere'}`,
+    seconds: 0,
+    packets: [],
+  };
+}
+
+/** Asks a guest that was given no address: nothing may answer for the one that it would have had. */
+export async function judgeUnreachable(guest: Guest): Promise<CheckResult> {
+  const began = guest.seconds();
+  const src = HOSTS.scanner4;
+  for (const port of guest.expected.ports) guest.link.probe({ src, dst: NETWORK.guest4, proto: 'tcp', port });
+  await sleep(3000);
+  return {
+    id: 'unreachable',
+    ...noneOf(guest.link.answersTo(src), guest.expected.ports.length),
+    seconds: guest.seconds() - began,
+  };
+}
 
 /** Runs one check of a guest that has booted. */
 export async function runCheck(name: Exclude<CheckName, 'silence'>, guest: Guest): Promise<CheckResult> {

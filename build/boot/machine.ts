@@ -19,6 +19,8 @@ export interface Start {
   readonly memory: string;
   /** Driver of the network card, as QEMU calls it. */
   readonly card: string;
+  /** How many cards there are; on all but the first there is nobody. */
+  readonly cards: number;
 }
 
 /** Whether this user may use hardware virtualisation; TCG does without, some ten times slower. */
@@ -63,6 +65,10 @@ function qemuCommand(start: Start, port: number, accel: 'kvm' | 'tcg'): readonly
     ],
     // No boot ROM: the first frame is the system's own.
     ...['-device', `${start.card},netdev=n0,mac=${GUEST_MAC},romfile=`],
+    ...Array.from({ length: start.cards - 1 }, (_, index) => [
+      ...['-netdev', `hubport,id=x${index},hubid=${index}`],
+      ...['-device', `${start.card},netdev=x${index},mac=52:54:00:12:35:0${index},romfile=`],
+    ]).flat(),
   ];
 }
 

@@ -19,6 +19,8 @@ export interface StartReport {
   readonly firstFrame?: number;
   readonly probes: number;
   readonly checks: readonly CheckResult[];
+  /** What was made to go wrong; its boot may have had to stop. */
+  readonly fault?: string;
   /** Last lines of the console, where the boot stopped. */
   readonly console: readonly string[];
   readonly log: string;
@@ -31,9 +33,18 @@ export interface BootReport {
   readonly starts: readonly StartReport[];
 }
 
-/** Whether a start came to its end and no check failed. */
+/** Whether a start came to its end, or had to stop and did, and no check failed. */
 export function startHeld(start: StartReport): boolean {
-  return start.stopped === undefined && start.checks.every(({ state }) => state !== 'failed');
+  const ended = start.stopped === undefined || hadToStop(start);
+  return ended && start.checks.every(({ state }) => state !== 'failed');
+}
+
+function hadToStop({ checks }: StartReport): boolean {
+  return checks.some(({ id }) => id === 'closed');
+}
+
+function nameOf({ firmware, media, fault }: StartReport): string {
+  return fault === undefined ? `${firmware}, ${media}` : `${firmware}, ${media}, ${fault}`;
 }
 
 /** A report for people: a table for every start. */
@@ -41,7 +52,7 @@ export function table(report: BootReport, columns: number): readonly string[] {
   const lines: string[] = [];
   for (const start of report.starts) {
     lines.push(
-      `${start.firmware}, ${start.media}: ${startHeld(start) ? 'held' : 'FAILED'}  (${start.accelerator}, ${start.memory}, ${start.card}; ${start.probes} probes)`,
+      `${nameOf(start)}: ${startHeld(start) ? 'held' : 'FAILED'}  (${start.accelerator}, ${start.memory}, ${start.card}; ${start.probes} probes)`,
     );
     const times = start.stages.map(({ name, seconds }) => `${name} ${seconds.toFixed(1)}`);
     if (times.length > 0) lines.push(...wrap(`seconds: ${times.join(', ')}`, columns, 2));
@@ -82,24 +93,29 @@ function wrap(text: string, columns: number, indent: number, hang = indent + 2):
 /** The report as JUnit XML, which CI engines show: a suite for every start, a case for its boot and for every check. */
 export function junit(report: BootReport): string {
   const suites = report.starts.map((start) => {
-    const name = `${start.firmware}, ${start.media}`;
+    const name = nameOf(start);
+    const broken = start.stopped !== undefined && !hadToStop(start);
     const booted = start.stages.at(-1)?.seconds ?? 0;
     const cases = [
       element(
         'testcase',
         { classname: name, name: 'boot', time: booted.toFixed(3) },
-        start.stopped === undefined
+        !broken
           ? ''
           : element(
               'failure',
-              { message: `stopped after ${start.reached}: ${start.stopped}` },
+              { message: `stopped after ${start.reached}: ${start.stopped ?? ''}` },
               escape(start.console.join('\n')),
             ),
       ),
       ...start.checks.map(({ id, state, detail, seconds, packets }) =>
         element(
           'testcase',
-          { classname: name, name: `${id}: ${CHECKS[id]}`, time: seconds.toFixed(3) },
+          {
+            classname: name,
+            name: `${id}: ${(CHECKS as Readonly<Record<string, string>>)[id] ?? ''}`,
+            time: seconds.toFixed(3),
+          },
           state === 'held'
             ? ''
             : state === 'failed'
@@ -113,10 +129,7 @@ export function junit(report: BootReport): string {
       {
         name,
         tests: String(cases.length),
-        failures: String(
-          start.checks.filter(({ state }) => state === 'failed').length +
-            (start.stopped === undefined ? 0 : 1),
-        ),
+        failures: String(start.checks.filter(({ state }) => state === 'failed').length + (broken ? 1 : 0)),
         skipped: String(start.checks.filter(({ state }) => state === 'not applicable').length),
       },
       cases.join(''),

@@ -1,8 +1,19 @@
-import { mkdir, readFile, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CHECK_NAMES, judgeSilence, probeThroughout, runCheck } from '../boot/checks.js';
+import {
+  CHECK_NAMES,
+  judgeClosed,
+  judgeFallback,
+  judgeSilence,
+  judgeUnreachable,
+  probeThroughout,
+  runCheck,
+} from '../boot/checks.js';
 import type { CheckName, CheckResult, Expected, Guest } from '../boot/checks.js';
+import { FAULTS, faultyImage } from '../boot/faults.js';
+import type { Fault, FaultName } from '../boot/faults.js';
 import { Link } from '../boot/link.js';
 import { startMachine } from '../boot/machine.js';
 import type { Firmware, Machine, Media, Start } from '../boot/machine.js';
@@ -11,7 +22,7 @@ import { junit, startHeld, table } from '../boot/report.js';
 import type { BootReport, StartReport } from '../boot/report.js';
 import { plain } from '../boot/stages.js';
 import { InputError, UserError } from '../error.js';
-import { writeFileAtomic } from '../host/files.js';
+import { removeTree, writeFileAtomic } from '../host/files.js';
 import { sha256File } from '../host/hash.js';
 
 export interface BootOptions {
@@ -21,6 +32,8 @@ export interface BootOptions {
   readonly memory: string;
   readonly card: string;
   readonly checks: readonly CheckName[];
+  /** Faults that are tried, each with one start (BIOS, CD), instead of the usual starts. */
+  readonly faults: readonly FaultName[];
   readonly accel: 'auto' | 'kvm' | 'tcg';
   /** seconds that a boot may take */
   readonly timeout: number;
@@ -52,13 +65,32 @@ export async function boot(
   const out = options.out;
   await mkdir(out, { recursive: true });
   const starts: StartReport[] = [];
-  for (const firmware of options.firmware)
-    for (const media of options.media) {
-      if (!options.json) print(`Starting ${options.image}: ${firmware}, ${media} …`);
-      const log = join(out, `${firmware}-${media}.log`);
-      const start = { image: options.image, firmware, media, memory: options.memory, card: options.card };
-      starts.push(await bootOnce(start, expected, options, log, signal));
+  const tried: readonly (Pick<Start, 'firmware' | 'media'> & { readonly fault?: FaultName })[] =
+    options.faults.length > 0
+      ? options.faults.map((fault) => ({ firmware: 'bios', media: 'cd', fault }))
+      : options.firmware.flatMap((firmware) => options.media.map((media) => ({ firmware, media })));
+  for (const { firmware, media, fault } of tried) {
+    const name = [firmware, media, ...(fault === undefined ? [] : [fault])].join('-');
+    if (!options.json)
+      print(
+        `Starting ${options.image}: ${firmware}, ${media}${fault === undefined ? '' : `, ${FAULTS[fault].what}`} …`,
+      );
+    const work = await mkdtemp(join(tmpdir(), 'clawdie-boot-'));
+    try {
+      const wrong: Fault | undefined = fault === undefined ? undefined : FAULTS[fault];
+      let { image } = options;
+      if (wrong?.slot) {
+        image = join(work, 'image.iso');
+        await faultyImage(options.image, image, wrong);
+      }
+      const { memory, card } = options;
+      const start: Start = { image, firmware, media, memory, card, cards: 1, ...wrong?.start };
+      const report = await bootOnce(start, wrong, expected, options, join(out, `${name}.log`), signal);
+      starts.push(fault === undefined ? report : { ...report, fault });
+    } finally {
+      await removeTree(work);
     }
+  }
   const report: BootReport = {
     image: options.image,
     sha256: await sha256File(options.image, { signal }),
@@ -77,16 +109,19 @@ export async function boot(
 
 async function bootOnce(
   start: Start,
+  fault: Fault | undefined,
   expected: Expected,
   options: BootOptions,
   log: string,
   signal: AbortSignal,
 ): Promise<StartReport> {
-  const peer = new Peer();
+  const peer = new Peer(fault?.peer);
   const machine = await startMachine(start, peer, options.accel, signal);
   const link = new Link(machine, peer);
   const { console } = machine;
-  const guest: Guest = { link, peer, console, expected, seconds: () => machine.seconds() };
+  // The fallback lets SSH in, and nothing else.
+  const lets = fault?.ends === 'fallback' ? { ...expected, ports: [22], icmpEcho: false } : expected;
+  const guest: Guest = { link, peer, console, expected: lets, seconds: () => machine.seconds() };
   try {
     const going = (): boolean =>
       !console.finished &&
@@ -99,28 +134,26 @@ async function bootOnce(
     const { firstFrame } = machine;
     const stopped = whyStopped(machine, options.timeout);
     const checks: CheckResult[] = [];
-    for (const name of CHECK_NAMES) {
+    if (fault?.ends === 'closed') checks.push(judgeClosed(guest, firstFrame));
+    else if (fault?.ends === 'fallback') checks.push(judgeFallback(guest));
+    for (const name of fault?.ends === 'closed' ? [] : CHECK_NAMES) {
       if (!options.checks.includes(name)) continue;
-      if (console.sample)
-        checks.push({
-          id: name,
-          state: 'not applicable',
-          detail: 'the sample image holds no FreeBSD',
-          seconds: 0,
-          packets: [],
-        });
+      const skip = (state: 'failed' | 'not applicable', detail: string): CheckResult => ({
+        id: name,
+        state,
+        detail,
+        seconds: 0,
+        packets: [],
+      });
+      if (console.sample) checks.push(skip('not applicable', 'the sample image holds no FreeBSD'));
       else if (name === 'silence') checks.push(judgeSilence(guest, sent, firstFrame));
-      else if (stopped !== undefined)
-        checks.push({
-          id: name,
-          state: 'failed',
-          detail: 'the boot did not come to its end',
-          seconds: 0,
-          packets: [],
-        });
+      else if (stopped !== undefined) checks.push(skip('failed', 'the boot did not come to its end'));
+      else if (fault?.ends === 'unreachable')
+        checks.push(skip('not applicable', 'the guest has no IPv4 address'));
       else checks.push(await Promise.race([runCheck(name, guest), interrupted(signal)]));
       signal.throwIfAborted();
     }
+    if (fault?.ends === 'unreachable') checks.push(await judgeUnreachable(guest));
     return {
       firmware: start.firmware,
       media: start.media,

@@ -3,6 +3,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { FAULT_NAMES, FAULTS, faultyImage } from '../../build/boot/faults.js';
+import { sha256 } from '../../build/host/hash.js';
+import { findInRoot } from '../../build/image/iso9660.js';
 import { SAMPLE_MESSAGE } from '../../build/release/sample/stub.js';
 import { cli, MAIN, sampleArgs } from '../helpers/cli.js';
 import type { BootReport } from '../../build/boot/report.js';
@@ -93,6 +96,50 @@ describe('clawdie-iso boot', () => {
     expect(await ended).toBe(130);
     expect(running()).toBe(false);
   }, 60_000);
+
+  it.each(FAULT_NAMES.filter((name) => 'slot' in FAULTS[name]))(
+    'makes the fault %s in the slot alone',
+    async (name) => {
+      const image = join(folder, 'dist', 'clawdie-sample-amd64.iso');
+      const copy = join(folder, `${name}.iso`);
+      await faultyImage(image, copy, FAULTS[name]);
+      const slotOf = async (path: string): Promise<{ slot: Buffer; rest: string }> => {
+        const bytes = readFileSync(path);
+        const at = await findInRoot(
+          (offset, length) => Promise.resolve(bytes.subarray(offset, offset + length)),
+          'overlay',
+          path,
+        );
+        const slot = Buffer.from(bytes.subarray(at.offset, at.offset + at.length));
+        return { slot, rest: sha256(bytes.fill(0, at.offset, at.offset + at.length)) };
+      };
+      const [before, after] = [await slotOf(image), await slotOf(copy)];
+      expect(after.rest).toBe(before.rest);
+      const head = after.slot.toString('latin1', 0, 512).replace(/\0+$/, '');
+      const value = (key: string): string => new RegExp(`^${key} (\\S+)$`, 'm').exec(head)?.[1] ?? '';
+      const sum = sha256(after.slot.subarray(512, 512 + Number(value('length'))));
+      switch (name) {
+        case 'slot-empty':
+          expect(head).toMatch(/^clawdie-slot 1\nrelease \S+\n$/);
+          break;
+        case 'slot-oversized':
+          expect(Number(value('length'))).toBeGreaterThan(after.slot.length);
+          break;
+        case 'slot-release':
+          expect(value('release')).not.toBe('sample-amd64');
+          expect(value('sha256')).toBe(sum);
+          break;
+        case 'slot-damaged':
+          expect(value('sha256')).not.toBe(sum);
+          break;
+        default:
+          // An overlay that clawdie-init takes, and pfctl does not.
+          expect(value('sha256')).toBe(sum);
+          expect(after.slot.toString('latin1')).toContain('pass in this is no rule');
+          expect(before.slot.toString('latin1')).not.toContain('pass in this is no rule');
+      }
+    },
+  );
 
   it('refuses what it does not know', async () => {
     const missing = await cli(['boot', join(folder, 'absent.iso')]);

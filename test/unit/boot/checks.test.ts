@@ -1,6 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { judgeSilence, probeThroughout, runCheck } from '../../../build/boot/checks.js';
+import {
+  judgeClosed,
+  judgeFallback,
+  judgeSilence,
+  judgeUnreachable,
+  probeThroughout,
+  runCheck,
+} from '../../../build/boot/checks.js';
 import type { CheckName, CheckResult, Guest } from '../../../build/boot/checks.js';
 import { PROTO } from '../../../build/boot/frames.js';
 import { Link } from '../../../build/boot/link.js';
@@ -157,6 +164,37 @@ describe('silence until services start', () => {
 
   it('is no proof where nothing was asked', () => {
     expect(judgeSilence(guestOf(good), 0, undefined)).toMatchObject({ state: 'failed' });
+  });
+});
+
+describe('faults', () => {
+  const closed = 'clawdie-init: this instance stays closed: no interface is up.\n';
+
+  it('have to stop the boot, before any frame', () => {
+    const guest = guestOf(good);
+    guest.console.add(closed, 9);
+    expect(judgeClosed(guest, undefined)).toMatchObject({ state: 'held' });
+    expect(judgeClosed(guest, 12)).toMatchObject({
+      state: 'failed',
+      detail: 'stopped, but sent a frame after 12.0 s',
+    });
+    const other = guestOf(good);
+    other.console.add('login: ', 9);
+    expect(judgeClosed(other, undefined)).toMatchObject({ state: 'failed' });
+    const panicked = guestOf(good);
+    panicked.console.add('panic: x\n', 9);
+    expect(judgeClosed(panicked, undefined)).toMatchObject({ state: 'failed' });
+  });
+
+  it('leave the fallback in force, or nothing that answers', async () => {
+    const guest = guestOf(good);
+    guest.console.add('Firewall up before the network, rules from /etc/pf-fallback.conf.\n', 9);
+    expect(judgeFallback(guest)).toMatchObject({ state: 'held' });
+    const usual = guestOf(good);
+    usual.console.add('Firewall up before the network, rules from /etc/pf.conf.\n', 9);
+    expect(judgeFallback(usual)).toMatchObject({ state: 'failed' });
+    expect(await judgeUnreachable(guestOf(() => 'silent'))).toMatchObject({ state: 'held' });
+    expect(await judgeUnreachable(guestOf(good))).toMatchObject({ state: 'failed' });
   });
 });
 
