@@ -45,6 +45,7 @@ export const CHECKS = {
   jails: 'jail addresses are not reached',
   rate: 'the fourth connection in 60 s is cut, its host blocked, another host not hurt',
   'at-once': 'the sixth connection at once is cut',
+  inside: 'rules, groups, sockets and files are as they have to be (one more start, of a copy that tells)',
 } as const;
 export type CheckName = keyof typeof CHECKS;
 export const CHECK_NAMES = Object.keys(CHECKS) as readonly CheckName[];
@@ -163,7 +164,10 @@ function targets(guest: Guest): readonly { readonly src: string; readonly dst: s
   ];
 }
 
-const RUN: Readonly<Record<Exclude<CheckName, 'silence'>, Check>> = {
+/** Checks that ask questions of a guest that has booted. */
+export type Question = Exclude<CheckName, 'silence' | 'inside'>;
+
+const RUN: Readonly<Record<Question, Check>> = {
   async tcp(guest) {
     const found: string[] = [];
     const wrong: Answer[] = [];
@@ -364,7 +368,7 @@ export async function judgeUnreachable(guest: Guest): Promise<CheckResult> {
 }
 
 /** Runs one check of a guest that has booted. */
-export async function runCheck(name: Exclude<CheckName, 'silence'>, guest: Guest): Promise<CheckResult> {
+export async function runCheck(name: Question, guest: Guest): Promise<CheckResult> {
   const began = guest.seconds();
   const result = await RUN[name](guest);
   return { id: name, ...result, seconds: guest.seconds() - began };

@@ -1,9 +1,5 @@
-import { copyFile, open } from 'node:fs/promises';
-import type { FileHandle } from 'node:fs/promises';
-import { extract, pack } from 'tar-stream';
-import { UserError } from '../error.js';
-import { findInRoot } from '../image/iso9660.js';
-import { emptySlot, filledSlot, SECTOR } from '../image/slot.js';
+import { emptySlot, SECTOR } from '../image/slot.js';
+import { copyWithSlot, headerOf, withFiles, withHeader } from './slot-copy.js';
 import type { Start } from './machine.js';
 import type { PeerOptions } from './peer.js';
 
@@ -49,7 +45,8 @@ export const FAULTS = {
   'pf-broken': {
     what: 'pf.conf does not load',
     ends: 'fallback',
-    slot: (slot) => withFile(slot, 'etc/pf.conf', (text) => `${text}\npass in this is no rule\n`),
+    slot: (slot) =>
+      withFiles(slot, (path, text) => (path === 'etc/pf.conf' ? `${text}\npass in this is no rule\n` : text)),
   },
   'no-dhcp': { what: 'nobody answers DHCP', ends: 'unreachable', peer: { dhcp: false } },
   'two-cards': { what: 'a second network card, with nobody on it', ends: 'usual', start: { cards: 2 } },
@@ -65,69 +62,5 @@ export const FAULT_NAMES = Object.keys(FAULTS) as readonly FaultName[];
  * @throws UserError if the image has no overlay to change.
  */
 export async function faultyImage(image: string, copy: string, fault: Fault): Promise<void> {
-  await copyFile(image, copy);
-  const file = await open(copy, 'r+');
-  try {
-    const slot = await findInRoot((offset, length) => readAt(file, offset, length), 'overlay', image);
-    const bytes = await readAt(file, slot.offset, slot.length);
-    const changed = (await fault.slot?.(bytes)) ?? bytes;
-    await file.write(changed, 0, changed.length, slot.offset);
-  } finally {
-    await file.close();
-  }
-}
-
-async function readAt(file: FileHandle, offset: number, length: number): Promise<Buffer> {
-  const buffer = Buffer.alloc(length);
-  const { bytesRead } = await file.read(buffer, 0, length, offset);
-  return buffer.subarray(0, bytesRead);
-}
-
-function headerOf(slot: Buffer, name: string): string {
-  const value = new RegExp(`^${name} (\\S+)$`, 'm').exec(slot.toString('latin1', 0, SECTOR))?.[1];
-  if (value === undefined)
-    throw new UserError(
-      `The image’s slot has no "${name}": it holds no overlay.`,
-      'Name an image that `make iso` made.',
-    );
-  return value;
-}
-
-/** The slot with one value of its header changed; the rest of it stays. */
-function withHeader(slot: Buffer, name: string, value: string): Buffer {
-  const head = slot.toString('latin1', 0, SECTOR).replace(/\0+$/, '');
-  headerOf(slot, name);
-  const sector = Buffer.alloc(SECTOR);
-  sector.write(head.replace(new RegExp(`^${name} .*$`, 'm'), `${name} ${value}`), 'latin1');
-  return Buffer.concat([sector, slot.subarray(SECTOR)]);
-}
-
-/** The slot with one file of the overlay changed: an overlay that is whole, and wrong. */
-async function withFile(slot: Buffer, path: string, change: (text: string) => string): Promise<Buffer> {
-  const archive = slot.subarray(SECTOR, SECTOR + Number(headerOf(slot, 'length')));
-  const [reader, writer] = [extract(), pack()];
-  const chunks: Buffer[] = [];
-  const done = new Promise<void>((resolve, reject) => {
-    writer.on('data', (chunk: unknown) => chunks.push(chunk as Buffer));
-    writer.on('end', resolve);
-    writer.on('error', reject);
-    reader.on('error', reject);
-  });
-  reader.on('entry', (header, stream, next) => {
-    const parts: Buffer[] = [];
-    stream.on('data', (part: unknown) => parts.push(part as Buffer));
-    stream.on('end', () => {
-      const body = Buffer.concat(parts);
-      const name = header.name.replace(/^\.\//, '');
-      const changed = name === path ? Buffer.from(change(body.toString())) : body;
-      writer.entry({ ...header, size: changed.length }, changed);
-      next();
-    });
-  });
-  reader.on('finish', () => {
-    writer.finalize();
-  });
-  reader.end(archive);
-  await done;
-  return filledSlot(Buffer.concat(chunks), headerOf(slot, 'release'));
+  await copyWithSlot(image, copy, (slot) => fault.slot?.(slot) ?? slot);
 }

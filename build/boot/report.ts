@@ -19,7 +19,7 @@ export interface StartReport {
   readonly firstFrame?: number;
   readonly probes: number;
   readonly checks: readonly CheckResult[];
-  /** What was made to go wrong; its boot may have had to stop. */
+  /** What was made to go wrong (its boot may have had to stop), or `inside`. */
   readonly fault?: string;
   /** Last lines of the console, where the boot stopped. */
   readonly console: readonly string[];

@@ -13,15 +13,19 @@ import {
 } from '../boot/checks.js';
 import type { CheckName, CheckResult, Expected, Guest } from '../boot/checks.js';
 import { FAULTS, faultyImage } from '../boot/faults.js';
+import { filesToLookAt, judgeInside } from '../boot/inside.js';
+import type { OverlayFile } from '../boot/inside.js';
 import type { Fault, FaultName } from '../boot/faults.js';
 import { Link } from '../boot/link.js';
 import { startMachine } from '../boot/machine.js';
 import type { Firmware, Machine, Media, Start } from '../boot/machine.js';
 import { Peer } from '../boot/peer.js';
+import { copyWithSlot, withFiles } from '../boot/slot-copy.js';
 import { junit, startHeld, table } from '../boot/report.js';
 import type { BootReport, StartReport } from '../boot/report.js';
 import { plain } from '../boot/stages.js';
 import { InputError, UserError } from '../error.js';
+import { PROJECT } from './configuration.js';
 import { removeTree, writeFileAtomic } from '../host/files.js';
 import { sha256File } from '../host/hash.js';
 
@@ -65,6 +69,7 @@ export async function boot(
   const out = options.out;
   await mkdir(out, { recursive: true });
   const starts: StartReport[] = [];
+  const inside = options.checks.includes('inside') && options.faults.length === 0;
   const tried: readonly (Pick<Start, 'firmware' | 'media'> & { readonly fault?: FaultName })[] =
     options.faults.length > 0
       ? options.faults.map((fault) => ({ firmware: 'bios', media: 'cd', fault }))
@@ -85,12 +90,15 @@ export async function boot(
       }
       const { memory, card } = options;
       const start: Start = { image, firmware, media, memory, card, cards: 1, ...wrong?.start };
-      const report = await bootOnce(start, wrong, expected, options, join(out, `${name}.log`), signal);
+      const { report } = await bootOnce(start, wrong, expected, options, join(out, `${name}.log`), signal);
       starts.push(fault === undefined ? report : { ...report, fault });
     } finally {
       await removeTree(work);
     }
   }
+  const [first] = starts;
+  if (inside && first?.stopped === undefined && first?.reached !== 'sample')
+    starts.push(await lookInside(options, expected, join(out, 'inside.log'), signal, print));
   const report: BootReport = {
     image: options.image,
     sha256: await sha256File(options.image, { signal }),
@@ -107,6 +115,57 @@ export async function boot(
   return report.ok;
 }
 
+/** Starts a copy of the image that tells how it looks from inside, once its services run. */
+async function lookInside(
+  options: BootOptions,
+  expected: Expected,
+  log: string,
+  signal: AbortSignal,
+  print: (line: string) => void,
+): Promise<StartReport> {
+  if (!options.json) print(`Starting ${options.image}: a copy that tells how it looks from inside …`);
+  const work = await mkdtemp(join(tmpdir(), 'clawdie-boot-'));
+  try {
+    const image = join(work, 'image.iso');
+    let overlay: readonly OverlayFile[] = [];
+    const script = await readFile(join(PROJECT, 'overlays', 'inspect', 'clawdie_inspect'), 'utf8');
+    await copyWithSlot(options.image, image, (slot) =>
+      withFiles(
+        slot,
+        (_, text) => text,
+        (files) => {
+          overlay = files;
+          const paths = filesToLookAt(files).map(({ path }) => `/${path}\n`);
+          return [
+            { path: 'etc/rc.d/clawdie_inspect', mode: 0o555, body: script },
+            { path: 'etc/clawdie/inspect.files', mode: 0o444, body: paths.join('') },
+          ];
+        },
+      ),
+    );
+    const start: Start = {
+      image,
+      firmware: options.firmware[0] ?? 'bios',
+      media: options.media[0] ?? 'cd',
+      memory: options.memory,
+      card: options.card,
+      cards: 1,
+    };
+    const { report, text } = await bootOnce(
+      start,
+      undefined,
+      expected,
+      { ...options, checks: [] },
+      log,
+      signal,
+    );
+    const checks = judgeInside(text, overlay, report.stages.at(-1)?.seconds ?? 0);
+    return { ...report, fault: 'inside', checks };
+  } finally {
+    await removeTree(work);
+  }
+}
+
 async function bootOnce(
   start: Start,
   fault: Fault | undefined,
@@ -114,7 +173,7 @@ async function bootOnce(
   options: BootOptions,
   log: string,
   signal: AbortSignal,
-): Promise<StartReport> {
+): Promise<{ readonly report: StartReport; readonly text: string }> {
   const peer = new Peer(fault?.peer);
   const machine = await startMachine(start, peer, options.accel, signal);
   const link = new Link(machine, peer);
@@ -137,7 +196,7 @@ async function bootOnce(
     if (fault?.ends === 'closed') checks.push(judgeClosed(guest, firstFrame));
     else if (fault?.ends === 'fallback') checks.push(judgeFallback(guest));
     for (const name of fault?.ends === 'closed' ? [] : CHECK_NAMES) {
-      if (!options.checks.includes(name)) continue;
+      if (!options.checks.includes(name) || name === 'inside') continue;
       const skip = (state: 'failed' | 'not applicable', detail: string): CheckResult => ({
         id: name,
         state,
@@ -154,7 +213,7 @@ async function bootOnce(
       signal.throwIfAborted();
     }
     if (fault?.ends === 'unreachable') checks.push(await judgeUnreachable(guest));
-    return {
+    const report: StartReport = {
       firmware: start.firmware,
       media: start.media,
       accelerator: machine.accelerator,
@@ -169,6 +228,7 @@ async function bootOnce(
       console: stopped === undefined ? [] : console.tail(),
       log,
     };
+    return { report, text: plain(console.text) };
   } finally {
     link.close();
     await machine.stop();
