@@ -66,6 +66,7 @@ export async function boot(
   if (found?.isFile() !== true)
     throw new InputError(`There is no image ${options.image}.`, 'Build one with `make iso`, and name it.');
   const expected = await expectations(options.image);
+  const stop = stopBy(signal);
   const out = options.out;
   await mkdir(out, { recursive: true });
   const starts: StartReport[] = [];
@@ -90,7 +91,7 @@ export async function boot(
       }
       const { memory, card } = options;
       const start: Start = { image, firmware, media, memory, card, cards: 1, ...wrong?.start };
-      const { report } = await bootOnce(start, wrong, expected, options, join(out, `${name}.log`), signal);
+      const { report } = await bootOnce(start, wrong, expected, options, join(out, `${name}.log`), stop);
       starts.push(fault === undefined ? report : { ...report, fault });
     } finally {
       await removeTree(work);
@@ -98,7 +99,7 @@ export async function boot(
   }
   const [first] = starts;
   if (inside && first?.stopped === undefined && first?.reached !== 'sample')
-    starts.push(await lookInside(options, expected, join(out, 'inside.log'), signal, print));
+    starts.push(await lookInside(options, expected, join(out, 'inside.log'), stop, print));
   const report: BootReport = {
     image: options.image,
     sha256: await sha256File(options.image, { signal }),
@@ -115,12 +116,28 @@ export async function boot(
   return report.ok;
 }
 
+/** Somebody's interruption: as a signal, and as a promise that rejects with it, since some checks wait for long. */
+interface Stop {
+  readonly signal: AbortSignal;
+  readonly interrupted: Promise<never>;
+}
+
+function stopBy(signal: AbortSignal): Stop {
+  const interrupted = new Promise<never>((_, reject) => {
+    signal.addEventListener('abort', () => {
+      reject(signal.reason as Error);
+    });
+  });
+  interrupted.catch(() => undefined); // nobody may be waiting for it
+  return { signal, interrupted };
+}
+
 /** Starts a copy of the image that tells how it looks from inside, once its services run. */
 async function lookInside(
   options: BootOptions,
   expected: Expected,
   log: string,
-  signal: AbortSignal,
+  stop: Stop,
   print: (line: string) => void,
 ): Promise<StartReport> {
   if (!options.json) print(`Starting ${options.image}: a copy that tells how it looks from inside …`);
@@ -157,7 +174,7 @@ async function lookInside(
       expected,
       { ...options, checks: [] },
       log,
-      signal,
+      stop,
     );
     const checks = judgeInside(text, overlay, report.stages.at(-1)?.seconds ?? 0);
     return { ...report, fault: 'inside', checks };
@@ -172,8 +189,9 @@ async function bootOnce(
   expected: Expected,
   options: BootOptions,
   log: string,
-  signal: AbortSignal,
+  stop: Stop,
 ): Promise<{ readonly report: StartReport; readonly text: string }> {
+  const { signal } = stop;
   const peer = new Peer(fault?.peer);
   const machine = await startMachine(start, peer, options.accel, signal);
   const link = new Link(machine, peer);
@@ -209,7 +227,7 @@ async function bootOnce(
       else if (stopped !== undefined) checks.push(skip('failed', 'the boot did not come to its end'));
       else if (fault?.ends === 'unreachable')
         checks.push(skip('not applicable', 'the guest has no IPv4 address'));
-      else checks.push(await Promise.race([runCheck(name, guest), interrupted(signal)]));
+      else checks.push(await Promise.race([runCheck(name, guest), stop.interrupted]));
       signal.throwIfAborted();
     }
     if (fault?.ends === 'unreachable') checks.push(await judgeUnreachable(guest));
@@ -234,15 +252,6 @@ async function bootOnce(
     await machine.stop();
     await writeFileAtomic(log, plain(console.text), 0o644);
   }
-}
-
-/** Rejects when somebody interrupts: some checks wait for long. */
-function interrupted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    signal.addEventListener('abort', () => {
-      reject(signal.reason as Error);
-    });
-  });
 }
 
 /** Why a boot went no further; undefined if it came to its end. */
