@@ -199,7 +199,7 @@ describe('faults', () => {
 });
 
 describe('the console', () => {
-  const text = readFileSync('test/fixtures/console/good.log', 'utf8');
+  const text = readFileSync('test/fixtures/console/good.txt', 'utf8');
   const read = (log: string): ConsoleReader => {
     const reader = new ConsoleReader();
     // In pieces, as it comes.
