@@ -675,7 +675,7 @@ describe('the command line', () => {
 
   it('has a complete --help, and refuses what it does not know', async () => {
     expect((await cli(['--help'])).stdout).toMatch(
-      /iso .*\n.*config .*\n.*explain .*\n.*packet .*\n.*doctor /,
+      /iso .*\n.*config .*\n.*explain .*\n.*packet .*\n.*boot .*\n(?: {5,}.*\n)?.*doctor /,
     );
     const help = (await cli(['iso', '--help'])).stdout;
     for (const option of [
