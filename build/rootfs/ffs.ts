@@ -88,9 +88,13 @@ export interface Piece {
   readonly bytes: Buffer;
 }
 
-/** Bytes that the block of a file takes: whole fragments. */
-export function blockBytes(size: number, index: number): number {
-  return Math.ceil(Math.min(BLOCK, size - index * BLOCK) / FRAGMENT) * FRAGMENT;
+/**
+ * Fragments that a block of contents takes: all, but for the last block of what the inode itself points to, which alone
+ * can end in the middle (blksize(), fs.h).
+ */
+export function blockFragments(size: number, index: number): number {
+  if (Math.ceil(size / BLOCK) > DIRECT) return FRAGMENTS;
+  return Math.ceil(Math.min(BLOCK, size - index * BLOCK) / FRAGMENT);
 }
 
 type GroupShape = Pick<Geometry, 'blocksPerGroup' | 'inodesPerGroup'>;
@@ -178,14 +182,9 @@ export function* metadata(layout: Layout, label: string, time: number): Generato
       bytes: describeInode(placed, time),
     };
     yield* pointerBlocks(placed);
-    const content =
-      placed.type === 'dir'
-        ? writeFolder(placed.entries)
-        : data.length > 0
-          ? Buffer.from(placed.target)
-          : Buffer.alloc(0);
+    if (placed.type === 'file') continue;
+    const content = placed.type === 'dir' ? writeFolder(placed.entries) : Buffer.from(placed.target);
     for (const [index, address] of data.entries()) {
-      if (placed.type === 'file') break;
       yield {
         position: address * FRAGMENT,
         bytes: content.subarray(index * BLOCK, (index + 1) * BLOCK),
@@ -355,8 +354,7 @@ function usedFragments({ geometry, inodes }: Layout, group: number): Uint8Array 
     if (address >= start && address < start + size) used.fill(1, address - start, address - start + count);
   };
   for (const { data: blocks, pointers, size: bytes } of inodes) {
-    for (const [index, address] of blocks.entries())
-      take(address, blocks.length > DIRECT ? FRAGMENTS : blockBytes(bytes, index) / FRAGMENT);
+    for (const [index, address] of blocks.entries()) take(address, blockFragments(bytes, index));
     for (const address of pointers) take(address, FRAGMENTS);
   }
   return used;

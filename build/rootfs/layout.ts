@@ -2,12 +2,11 @@ import { parentOf } from './tree.js';
 import type { Tree } from './tree.js';
 import {
   BLOCK,
-  blockBytes,
+  blockFragments,
   dataBlock,
   DIRECT,
   directorySize,
   FIRST_BLOCKS,
-  FRAGMENT,
   FRAGMENTS,
   groupBytes,
   INLINE_LINK,
@@ -112,8 +111,7 @@ class Packer {
       if (rest === 0) pointers.push(this.take(FRAGMENTS));
       if (rest === POINTERS) pointers.push(this.take(FRAGMENTS));
       if (rest >= POINTERS && rest % POINTERS === 0) pointers.push(this.take(FRAGMENTS));
-      // Only what the inode itself points to can end in the middle of a block (blksize(), fs.h).
-      const used = count > DIRECT ? FRAGMENTS : blockBytes(bytes, index) / FRAGMENT;
+      const used = blockFragments(bytes, index);
       data.push(this.take(used));
       fragments += used;
     }
