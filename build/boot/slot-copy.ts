@@ -1,8 +1,8 @@
 import { copyFile, open } from 'node:fs/promises';
-import type { FileHandle } from 'node:fs/promises';
 import { extract, pack } from 'tar-stream';
 import type { Header } from 'tar-stream';
 import { UserError } from '../error.js';
+import { readAt } from '../host/files.js';
 import { findInRoot } from '../image/iso9660.js';
 import { filledSlot, SECTOR } from '../image/slot.js';
 import type { OverlayFile } from './inside.js';
@@ -27,12 +27,6 @@ export async function copyWithSlot(
   } finally {
     await file.close();
   }
-}
-
-async function readAt(file: FileHandle, offset: number, length: number): Promise<Buffer> {
-  const buffer = Buffer.alloc(length);
-  const { bytesRead } = await file.read(buffer, 0, length, offset);
-  return buffer.subarray(0, bytesRead);
 }
 
 /** A value of a slot's header. */

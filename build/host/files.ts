@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { codeOf, messageOf, UserError } from '../error.js';
 
@@ -45,6 +46,13 @@ export function writeError(path: string, error: unknown): Error {
   const fix = fixes[codeOf(error)];
   if (fix === undefined) return error instanceof Error ? error : new Error(messageOf(error));
   return new UserError(`Writing ${path} failed: ${messageOf(error)}.`, fix, { cause: error });
+}
+
+/** Bytes of an open file from a place on; fewer where it ends before. */
+export async function readAt(file: FileHandle, offset: number, length: number): Promise<Buffer> {
+  const buffer = Buffer.alloc(length);
+  const { bytesRead } = await file.read(buffer, 0, length, offset);
+  return buffer.subarray(0, bytesRead);
 }
 
 /** Whether there is something at the path. */

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { UserError } from '../error.js';
-import { writeError } from '../host/files.js';
+import { readAt, writeError } from '../host/files.js';
 import { findInRoot } from './iso9660.js';
 import type { Extent } from './iso9660.js';
 import { SECTOR, SLOT_SIZE, slotRelease } from './slot.js';
@@ -30,8 +30,8 @@ export async function measureBase(path: string, signal: AbortSignal): Promise<Ba
   const file = await open(path, 'r');
   try {
     const { size } = await file.stat();
-    const slot = await findInRoot((offset, length) => readFully(file, offset, length), 'overlay', path);
-    const head = await readFully(file, slot.offset, SECTOR);
+    const slot = await findInRoot((offset, length) => readAt(file, offset, length), 'overlay', path);
+    const head = await readAt(file, slot.offset, SECTOR);
     if (slot.length !== SLOT_SIZE || slotRelease(head) === undefined) {
       throw new UserError(`${path} has no empty overlay slot.`, 'Build the base image again.');
     }
@@ -118,12 +118,6 @@ async function eachChunk(
     await use(buffer.subarray(0, bytesRead), at);
     at += bytesRead;
   }
-}
-
-async function readFully(file: FileHandle, offset: number, length: number): Promise<Buffer> {
-  const buffer = Buffer.alloc(length);
-  const { bytesRead } = await file.read(buffer, 0, length, offset);
-  return buffer.subarray(0, bytesRead);
 }
 
 async function writeFully(file: FileHandle, chunk: Buffer, position: number): Promise<void> {
