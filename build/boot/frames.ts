@@ -1,12 +1,12 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import ipaddr from 'ipaddr.js';
+import { PROTO } from '../pf/names.js';
 
 /**
  * Ethernet frames as far as the peer speaks: ARP (RFC 826), IPv4 (RFC 791), IPv6 (RFC 8200), TCP (RFC 9293), UDP (RFC 768),
  * ICMP (RFC 792), ICMPv6 with neighbour discovery (RFC 4443, RFC 4861), DHCP (RFC 2131). Addresses are text.
  */
 
-export const PROTO = { icmp: 1, tcp: 6, udp: 17, icmp6: 58 } as const;
 const ETHERTYPE = { ipv4: 0x0800, arp: 0x0806, ipv6: 0x86dd } as const;
 export const TCP = { fin: 1, syn: 2, rst: 4, psh: 8, ack: 16 } as const;
 

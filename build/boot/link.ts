@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isIPv6 } from 'node:net';
-import { arp, icmp, neighbourSolicitation, PROTO, tcp, TCP, udp } from './frames.js';
+import { PROTO } from '../pf/names.js';
+import { arp, icmp, neighbourSolicitation, tcp, TCP, udp } from './frames.js';
 import type { IpFrame } from './frames.js';
 import { GUEST_MAC, NETWORK, PEER_MAC } from './peer.js';
 import type { Peer } from './peer.js';

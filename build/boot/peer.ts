@@ -1,4 +1,5 @@
 import { isIPv6 } from 'node:net';
+import { PROTO } from '../pf/names.js';
 import {
   arp,
   dhcpAnswer,
@@ -6,7 +7,6 @@ import {
   neighbourTarget,
   parseDhcp,
   parseFrame,
-  PROTO,
   routerAdvertisement,
   udp,
 } from './frames.js';

@@ -1,4 +1,5 @@
 import { bounds, parseNet } from './address.js';
+import { PROTO } from './names.js';
 import { printRule } from './print.js';
 import type { Address, Af, Comparison, Host, Options, Pool, Rule, Ruleset } from './types.js';
 
@@ -55,7 +56,6 @@ export interface Verdict {
 export type Leaning = 'open' | 'closed';
 
 const SYN = 2;
-const TCP = 6;
 
 /** A rule, ready to be compared with packets of one interface, direction and family. */
 interface Compiled {
@@ -370,7 +370,7 @@ function walk(rules: readonly Compiled[], packet: Packet, leaning: Leaning, stat
 
 function matches(rule: Compiled, packet: Packet, unknownMatches: boolean, tag: string | undefined): boolean {
   if (rule.proto !== undefined && rule.proto !== packet.proto) return false;
-  if (rule.notSyn && packet.proto === TCP) return false;
+  if (rule.notSyn && packet.proto === PROTO.tcp) return false;
   if (rule.dstPort !== undefined && !compare(rule.dstPort, packet.dstPort)) return false;
   if (rule.src !== undefined && inside(rule.src, packet.src) === rule.srcNot) return false;
   if (rule.dst !== undefined && inside(rule.dst, packet.dst) === rule.dstNot) return false;

@@ -13,6 +13,9 @@ const table = (text: string): ReadonlyMap<string, number> =>
       }),
   );
 
+/** Numbers of the protocols that are spoken of by name in code (/etc/protocols). */
+export const PROTO = { icmp: 1, tcp: 6, udp: 17, icmp6: 58 } as const;
+
 export const ICMP_TYPES = table(
   'echoreq=8 echorep=0 unreach=3 squench=4 redir=5 althost=6 routeradv=9 routersol=10 timex=11 paramprob=12 timereq=13 timerep=14 ' +
     'inforeq=15 inforep=16 maskreq=17 maskrep=18 trace=30 dataconv=31 mobredir=32 ipv6-where=33 ipv6-here=34 mobregreq=35 mobregrep=36 skip=39 photuris=40',

@@ -1,5 +1,6 @@
 import { parseNet, bounds } from '../pf/address.js';
 import type { Ip, Packet } from '../pf/evaluate.js';
+import { PROTO } from '../pf/names.js';
 import type { Rule } from '../pf/types.js';
 import { externalName, ip, PARTIES, TAILSCALE } from './world.js';
 import type { Situation } from './world.js';
@@ -22,8 +23,6 @@ export interface Row {
   /** The packet goes on through the host and has to pass there as well, with the host's address. */
   readonly translated?: boolean;
 }
-
-export const PROTO = { icmp: 1, tcp: 6, udp: 17, icmp6: 58 } as const;
 
 type Test = (address: Ip) => boolean;
 

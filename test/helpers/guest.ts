@@ -4,12 +4,12 @@ import {
   neighbourAdvertisement,
   neighbourTarget,
   parseFrame,
-  PROTO,
   tcp,
   TCP,
   udp,
 } from '../../build/boot/frames.js';
 import type { IpFrame } from '../../build/boot/frames.js';
+import { PROTO } from '../../build/pf/names.js';
 import { GUEST_MAC, NETWORK, PEER_MAC } from '../../build/boot/peer.js';
 import type { Peer } from '../../build/boot/peer.js';
 import type { Carrier } from '../../build/boot/link.js';

@@ -9,7 +9,7 @@ import {
   runCheck,
 } from '../../../build/boot/checks.js';
 import type { CheckResult, Guest, Question } from '../../../build/boot/checks.js';
-import { PROTO } from '../../../build/boot/frames.js';
+import { PROTO } from '../../../build/pf/names.js';
 import { Link } from '../../../build/boot/link.js';
 import { NETWORK, Peer } from '../../../build/boot/peer.js';
 import { ConsoleReader } from '../../../build/boot/stages.js';
