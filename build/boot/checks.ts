@@ -129,14 +129,11 @@ export function judgeSilence(guest: Guest, sent: number, began: number | undefin
 type Check = (guest: Guest) => Promise<Omit<CheckResult, 'id' | 'seconds'>>;
 
 /** Sends probes and waits for what is late. Fails where the guest stopped taking frames: silence then means nothing. */
-async function ask(
-  guest: Guest,
-  probes: Iterable<Probe>,
-  src: readonly string[],
-): Promise<readonly Answer[] | undefined> {
+async function ask(guest: Guest, probes: readonly Probe[]): Promise<readonly Answer[] | undefined> {
   const complete = await guest.link.probeAll(probes);
   await sleep(1000);
-  return complete ? src.flatMap((address) => guest.link.answersTo(address)) : undefined;
+  const sources = new Set(probes.map(({ src }) => src));
+  return complete ? [...sources].flatMap((src) => guest.link.answersTo(src)) : undefined;
 }
 
 const LOST = {
@@ -181,7 +178,7 @@ const RUN: Readonly<Record<Question, Check>> = {
         port: index + 1,
       }));
       count += probes.length;
-      const answers = await ask(guest, probes, [src]);
+      const answers = await ask(guest, probes);
       if (answers === undefined) return LOST;
       const open = answers.filter(({ kind }) => kind === 'open').map(({ probe }) => probe.port);
       found.push(`${dst}: ${open.length === 0 ? 'none' : open.join(', ')}`);
@@ -208,11 +205,7 @@ const RUN: Readonly<Record<Question, Check>> = {
     const probes = targets(guest).flatMap(({ src, dst }) =>
       UDP_PORTS.map((port): Probe => ({ src, dst, proto: 'udp', port })),
     );
-    const answers = await ask(
-      guest,
-      probes,
-      targets(guest).map(({ src }) => src),
-    );
+    const answers = await ask(guest, probes);
     return noneOf(
       answers?.filter(({ probe }) => probe.proto === 'udp'),
       probes.length,
@@ -221,13 +214,7 @@ const RUN: Readonly<Record<Question, Check>> = {
 
   async echo(guest) {
     const probes = targets(guest).map(({ src, dst }): Probe => ({ src, dst, proto: 'icmp', port: 0 }));
-    const answers = (
-      await ask(
-        guest,
-        probes,
-        targets(guest).map(({ src }) => src),
-      )
-    )?.filter(({ probe }) => probe.proto === 'icmp');
+    const answers = (await ask(guest, probes))?.filter(({ probe }) => probe.proto === 'icmp');
     if (!guest.expected.icmpEcho) return noneOf(answers, probes.length);
     if (answers === undefined) return LOST;
     return answers.length >= probes.length
@@ -252,7 +239,7 @@ const RUN: Readonly<Record<Question, Check>> = {
           : services.map((service): Probe => ({ src, dst: guest.peer.guest6 ?? '', ...service })),
       ),
     ];
-    return noneOf(await ask(guest, probes, [...sources.four, ...sources.six]), probes.length);
+    return noneOf(await ask(guest, probes), probes.length);
   },
 
   async jails(guest) {
@@ -262,7 +249,7 @@ const RUN: Readonly<Record<Question, Check>> = {
       { src: HOSTS.watcher4, dst, proto: 'udp', port: 53 } as const,
       { src: HOSTS.watcher4, dst, proto: 'icmp', port: 0 } as const,
     ]);
-    const answers = await ask(guest, probes, [HOSTS.watcher4]);
+    const answers = await ask(guest, probes);
     return noneOf(
       answers?.filter(({ probe }) => hosts.includes(probe.dst)),
       probes.length,
@@ -343,7 +330,7 @@ export function judgeClosed(guest: Guest, firstFrame: number | undefined): Check
 
 /** Judges which rules clawdie_lockdown loaded. */
 export function judgeFallback(guest: Guest): CheckResult {
-  const rules = /^Firewall up before the network, rules from (.*)\.\r?$/m.exec(guest.console.text)?.[1];
+  const { rules } = guest.console;
   const held = rules === '/etc/pf-fallback.conf';
   return {
     id: 'fallback',

@@ -1,5 +1,8 @@
 import { SAMPLE_MESSAGE } from '../release/sample/stub.js';
 
+/** What clawdie_lockdown says once it holds the door, and by which rules. */
+const LOCKDOWN = /^Firewall up before the network, rules from (.*)\.\r?$/m;
+
 /** The stages of a boot, in their order, with what the console says when each is reached. */
 const STAGES = [
   {
@@ -8,9 +11,9 @@ const STAGES = [
   },
   { name: 'kernel', says: /^---<<BOOT>>---/m },
   { name: 'init', says: /^clawdie-init: overlay [0-9a-f]{64} applied\./m },
-  { name: 'lockdown', says: /^Firewall up before the network, rules from (.*)\.\r?$/m },
+  { name: 'lockdown', says: LOCKDOWN },
   { name: 'netif', says: /^Starting Network:/m },
-  { name: 'egress', says: /^Facing the internet: (.*)\.\r?$/m },
+  { name: 'egress', says: /^Facing the internet: .*\.\r?$/m },
   { name: 'pf', says: /^Enabling pf/m },
   { name: 'firstboot', says: /^First boot: packages done\./m },
   { name: 'services', says: /^Starting sshd\./m },
@@ -47,10 +50,12 @@ export class ConsoleReader {
 
   /** @param seconds from the start of the machine */
   add(more: string, seconds: number): void {
+    // All that is looked for is within one line: what was before the last one has been looked at.
+    const fresh = this.text.slice(this.text.lastIndexOf('\n') + 1) + more;
     this.text += more;
     for (const { name, says } of STAGES)
-      if (!this.has(name) && says.test(this.text)) this.reached.push({ name, seconds });
-    this.ended ??= ENDINGS.find(({ says }) => says.test(this.text))?.means;
+      if (!this.has(name) && says.test(fresh)) this.reached.push({ name, seconds });
+    this.ended ??= ENDINGS.find(({ says }) => says.test(fresh))?.means;
     this.sample ||= SAMPLE_MESSAGE.every((line) => this.text.includes(line));
   }
 
@@ -61,6 +66,11 @@ export class ConsoleReader {
   /** Whether nothing more is to be expected. */
   get finished(): boolean {
     return this.has('login') || this.ended !== undefined || this.sample;
+  }
+
+  /** The file of rules that clawdie_lockdown loaded; undefined if it did not say so. */
+  get rules(): string | undefined {
+    return LOCKDOWN.exec(this.text)?.[1];
   }
 
   /** The last stage that was reached; none if the console said nothing that is known. */
