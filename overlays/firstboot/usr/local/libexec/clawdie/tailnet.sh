@@ -1,4 +1,5 @@
-# Sourced, after common.sh, by what joins the tailnet: at the first boot, and by clawdie-tailscale.
+# Sourced, after common.sh, by what joins the tailnet or has to know of it: the first boot, clawdie-tailscale,
+# clawdie-netcheck.
 # shellcheck shell=sh
 
 # Joins the tailnet as this host, or leaves it at what it is: join_tailnet [KEYFILE]. With TAILSCALE=subnet the net of
@@ -10,4 +11,19 @@ join_tailnet()
 	[ -z "${_key}" ] || set -- "$@" --authkey="file:${_key}" --timeout=60s
 	[ "${TAILSCALE}" != "subnet" ] || set -- "$@" --advertise-routes="${AGENT_NET}"
 	tailscale up "$@"
+}
+
+# The Tailscale block of pf.conf: whether its markers stand there once and in order (whole or broken), and whether a rule
+# of it is in force (on or off).
+read_block()
+{
+	awk '
+	/^# >>> tailscale/ { begin++; inside = 1; next }
+	/^# <<< tailscale/ { if (inside) end++; inside = 0; next }
+	inside && /^[^#]/ { on = 1 }
+	END {
+		markers = (begin == 1 && end == 1) ? "whole" : "broken"
+		rules = on ? "on" : "off"
+		print markers, rules
+	}' "${root}/etc/pf.conf"
 }
