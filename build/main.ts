@@ -196,13 +196,14 @@ program
   .addOption(
     new Option('--check <list>', 'checks to run')
       .argParser(oneOrMore<CheckName>(CHECK_NAMES))
-      .default(CHECK_NAMES, 'all'),
+      .default(undefined, 'all; with --keep, none'),
   )
   .addOption(
     new Option('--fault <list>', 'instead of the usual starts, one with each of these (BIOS, CD)')
       .argParser(oneOrMore<FaultName>(FAULT_NAMES))
       .default([], 'none'),
   )
+  .option('--keep', 'instead of the usual starts, leave a copy running and say how to log in', false)
   .addOption(
     new Option('--accel <kind>', 'hardware virtualisation, or none')
       .choices(['auto', 'kvm', 'tcg'])
@@ -230,8 +231,9 @@ program
         media: readonly Media[];
         memory: string;
         card: string;
-        check: readonly CheckName[];
+        check?: readonly CheckName[];
         fault: readonly FaultName[];
+        keep: boolean;
         accel: 'auto' | 'kvm' | 'tcg';
         timeout: number;
         out: string;
@@ -239,7 +241,7 @@ program
       },
     ) => {
       const held = await boot(
-        { image, checks: check, faults: fault, ...options },
+        { image, checks: check ?? (options.keep ? [] : CHECK_NAMES), faults: fault, ...options },
         {
           signal: interruption.signal,
           print,

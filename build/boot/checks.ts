@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Answer, Link, Probe } from './link.js';
-import { NETWORK } from './peer.js';
 import type { Peer } from './peer.js';
 import type { ConsoleReader } from './stages.js';
 
@@ -23,8 +22,12 @@ export interface Expected {
   /** TCP ports of the host that may answer. */
   readonly ports: readonly number[];
   readonly icmpEcho: boolean;
-  /** The /24 of the jails. */
+  /** Whether the host has an IPv6 address on the internet side. */
+  readonly ipv6: boolean;
+  /** The /24 of the assistant’s jails. */
   readonly agentNet: string;
+  /** The /24s of all tenants that the deployment names. */
+  readonly jailNets: readonly string[];
 }
 
 /** What a check has at hand. */
@@ -51,7 +54,7 @@ export type CheckName = keyof typeof CHECKS;
 export const CHECK_NAMES = Object.keys(CHECKS) as readonly CheckName[];
 
 /** Hosts of the internet that ask questions; documentation addresses (RFC 5737, RFC 3849), one for each purpose. */
-const HOSTS = {
+export const HOSTS = {
   scanner4: '198.51.100.20',
   scanner6: '2001:db8:ffff::20',
   watcher4: '198.51.100.30',
@@ -67,13 +70,13 @@ const UDP_PORTS = [
 ];
 
 /** Sources that cannot come from the internet: jails, the tailnet, the host itself. */
-function impossible(expected: Expected): {
+function impossible({ expected, peer }: Guest): {
   readonly four: readonly string[];
   readonly six: readonly string[];
 } {
   const jail = expected.agentNet.replace(/\.0\/24$/, '.30');
   return {
-    four: [jail, '192.168.254.9', '100.100.100.20', '127.0.0.1', '169.254.1.1', NETWORK.guest4],
+    four: [jail, '192.168.254.9', '100.100.100.20', '127.0.0.1', '169.254.1.1', peer.network.guest4],
     six: ['fd7a:115c:a1e0::20', '::1'],
   };
 }
@@ -92,10 +95,13 @@ function describeAnswer({ probe, kind, seconds }: Answer): string {
  */
 export async function probeThroughout(guest: Guest, going: () => boolean): Promise<number> {
   const before = guest.link.sent;
-  const sources = impossible(guest.expected);
+  const sources = impossible(guest);
   for (let round = 0; going(); round++) {
     const targets: readonly (readonly [string, readonly string[]])[] = [
-      [NETWORK.guest4, [HOSTS.watcher4, sources.four[round % sources.four.length] ?? HOSTS.watcher4]],
+      [
+        guest.peer.network.guest4,
+        [HOSTS.watcher4, sources.four[round % sources.four.length] ?? HOSTS.watcher4],
+      ],
       ...(guest.peer.guest6 === undefined
         ? []
         : ([
@@ -153,10 +159,16 @@ function noneOf(answers: readonly Answer[] | undefined, count: number): Omit<Che
       };
 }
 
+/** The first of many ports, and how many more there are. */
+function listOf(ports: readonly number[]): string {
+  const [shown, more] = [ports.slice(0, 10).join(', '), ports.length - 10];
+  return ports.length === 0 ? 'none' : more > 0 ? `${shown} and ${more} more` : shown;
+}
+
 /** Both families, IPv6 where the guest has an address. */
 function targets(guest: Guest): readonly { readonly src: string; readonly dst: string }[] {
   return [
-    { src: HOSTS.scanner4, dst: NETWORK.guest4 },
+    { src: HOSTS.scanner4, dst: guest.peer.network.guest4 },
     ...(guest.peer.guest6 === undefined ? [] : [{ src: HOSTS.scanner6, dst: guest.peer.guest6 }]),
   ];
 }
@@ -170,6 +182,12 @@ const RUN: Readonly<Record<Question, Check>> = {
     const wrong: Answer[] = [];
     let count = 0;
     const began = guest.seconds();
+    if (guest.expected.ipv6 && guest.peer.guest6 === undefined)
+      return {
+        state: 'failed',
+        detail: 'the guest has taken no IPv6 address, as WAN_IPV6 has it',
+        packets: [],
+      };
     for (const { src, dst } of targets(guest)) {
       const probes = Array.from({ length: 65535 }, (_, index): Probe => ({
         src,
@@ -181,7 +199,7 @@ const RUN: Readonly<Record<Question, Check>> = {
       const answers = await ask(guest, probes);
       if (answers === undefined) return LOST;
       const open = answers.filter(({ kind }) => kind === 'open').map(({ probe }) => probe.port);
-      found.push(`${dst}: ${open.length === 0 ? 'none' : open.join(', ')}`);
+      found.push(`${dst}: ${listOf(open)}`);
       wrong.push(...answers.filter(({ probe }) => !guest.expected.ports.includes(probe.port)));
       if (!open.includes(22))
         return {
@@ -223,7 +241,7 @@ const RUN: Readonly<Record<Question, Check>> = {
   },
 
   async spoofed(guest) {
-    const sources = impossible(guest.expected);
+    const sources = impossible(guest);
     const services = [
       ...[22, 23, 53, 80, 443, 5900, 8080].map((port) => ({ proto: 'tcp', port }) as const),
       ...[53, 68, 41641].map((port) => ({ proto: 'udp', port }) as const),
@@ -231,7 +249,7 @@ const RUN: Readonly<Record<Question, Check>> = {
     ];
     const probes = [
       ...sources.four.flatMap((src) =>
-        services.map((service): Probe => ({ src, dst: NETWORK.guest4, ...service })),
+        services.map((service): Probe => ({ src, dst: guest.peer.network.guest4, ...service })),
       ),
       ...sources.six.flatMap((src) =>
         guest.peer.guest6 === undefined
@@ -243,7 +261,9 @@ const RUN: Readonly<Record<Question, Check>> = {
   },
 
   async jails(guest) {
-    const hosts = [1, 20, 200].map((last) => guest.expected.agentNet.replace(/\.0\/24$/, `.${last}`));
+    const hosts = guest.expected.jailNets.flatMap((net) =>
+      [1, 20, 200].map((last) => net.replace(/\.0\/24$/, `.${last}`)),
+    );
     const probes = hosts.flatMap((dst) => [
       ...[22, 80, 443, 3000, 8080].map((port): Probe => ({ src: HOSTS.watcher4, dst, proto: 'tcp', port })),
       { src: HOSTS.watcher4, dst, proto: 'udp', port: 53 } as const,
@@ -259,22 +279,22 @@ const RUN: Readonly<Record<Question, Check>> = {
   async rate(guest) {
     const before = guest.link.sent;
     for (let number = 1; number <= 3; number++)
-      if (!(await guest.link.connect(HOSTS.hasty, 50000 + number, NETWORK.guest4, 22)))
+      if (!(await guest.link.connect(HOSTS.hasty, 50000 + number, guest.peer.network.guest4, 22)))
         return {
           state: 'failed',
           detail: `connection ${number} was refused, of which 3 are allowed`,
           packets: [],
         };
-    await guest.link.connect(HOSTS.hasty, 50004, NETWORK.guest4, 22);
+    await guest.link.connect(HOSTS.hasty, 50004, guest.peer.network.guest4, 22);
     await sleep(1000);
-    const fifth = await guest.link.connect(HOSTS.hasty, 50005, NETWORK.guest4, 22, 4000);
+    const fifth = await guest.link.connect(HOSTS.hasty, 50005, guest.peer.network.guest4, 22, 4000);
     if (fifth)
       return {
         state: 'failed',
         detail: 'a host that connected four times in 60 s still gets in',
-        packets: [`open: ${HOSTS.hasty} to ${NETWORK.guest4} 22/tcp`],
+        packets: [`open: ${HOSTS.hasty} to ${guest.peer.network.guest4} 22/tcp`],
       };
-    const other = await guest.link.connect(HOSTS.patient, 51001, NETWORK.guest4, 22, 10_000);
+    const other = await guest.link.connect(HOSTS.patient, 51001, guest.peer.network.guest4, 22, 10_000);
     if (!other) return { state: 'failed', detail: 'another host does not get in', packets: [] };
     for (let waited = 0; waited < 20_000 && !other.banner().startsWith('SSH-'); waited += 200)
       await sleep(200);
@@ -293,7 +313,12 @@ const RUN: Readonly<Record<Question, Check>> = {
     // Slowly enough that it is the number at once that is too large, and not the number in a time.
     for (let number = 1; number <= 6; number++) {
       if (number > 1) await sleep(21_000);
-      const connection = await guest.link.connect(HOSTS.greedy, 52000 + number, NETWORK.guest4, 22);
+      const connection = await guest.link.connect(
+        HOSTS.greedy,
+        52000 + number,
+        guest.peer.network.guest4,
+        22,
+      );
       if (!connection && number <= 5)
         return {
           state: 'failed',
@@ -302,12 +327,12 @@ const RUN: Readonly<Record<Question, Check>> = {
         };
     }
     await sleep(1000);
-    const seventh = await guest.link.connect(HOSTS.greedy, 52007, NETWORK.guest4, 22, 4000);
+    const seventh = await guest.link.connect(HOSTS.greedy, 52007, guest.peer.network.guest4, 22, 4000);
     return seventh
       ? {
           state: 'failed',
           detail: 'a host with six connections at once still gets in',
-          packets: [`open: ${HOSTS.greedy} to ${NETWORK.guest4} 22/tcp`],
+          packets: [`open: ${HOSTS.greedy} to ${guest.peer.network.guest4} 22/tcp`],
         }
       : { state: 'held', detail: 'five stood, the sixth was the last', packets: [] };
   },
@@ -345,7 +370,8 @@ export function judgeFallback(guest: Guest): CheckResult {
 export async function judgeUnreachable(guest: Guest): Promise<CheckResult> {
   const began = guest.seconds();
   const src = HOSTS.scanner4;
-  for (const port of guest.expected.ports) guest.link.probe({ src, dst: NETWORK.guest4, proto: 'tcp', port });
+  for (const port of guest.expected.ports)
+    guest.link.probe({ src, dst: guest.peer.network.guest4, proto: 'tcp', port });
   await sleep(3000);
   return {
     id: 'unreachable',

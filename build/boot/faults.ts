@@ -14,6 +14,8 @@ export interface Fault {
   /** Changes a copy of the image's slot. */
   readonly slot?: (slot: Buffer) => Buffer | Promise<Buffer>;
   readonly start?: Partial<Pick<Start, 'memory' | 'card' | 'cards'>>;
+  /** How the same disk was started before. */
+  readonly before?: Partial<Pick<Start, 'card'>>;
   readonly peer?: PeerOptions;
 }
 
@@ -51,6 +53,12 @@ export const FAULTS = {
   'no-dhcp': { what: 'nobody answers DHCP', ends: 'unreachable', peer: { dhcp: false } },
   'two-cards': { what: 'a second network card, with nobody on it', ends: 'usual', start: { cards: 2 } },
   e1000: { what: 'a network card of another driver', ends: 'usual', start: { card: 'e1000' } },
+  'card-changes': {
+    what: 'another network card than when the same disk was started before',
+    ends: 'usual',
+    before: { card: 'virtio-net-pci' },
+    start: { card: 'e1000' },
+  },
   'little-memory': { what: '512 MB of memory', ends: 'usual', start: { memory: '512M' } },
 } as const satisfies Readonly<Record<string, Fault>>;
 export type FaultName = keyof typeof FAULTS;

@@ -2,6 +2,7 @@ import { UserError } from '../error.js';
 import { allRules } from '../pf/expand.js';
 import { printRule } from '../pf/print.js';
 import { readRules } from '../policy/image.js';
+import { OPTIONAL, RULES } from '../rc/check.js';
 import type { CheckResult } from './checks.js';
 
 /** A file of an image's overlay, as its archive says. */
@@ -13,6 +14,29 @@ export interface OverlayFile {
   readonly body: string;
 }
 
+/** What a copy of an image has beside its overlay, so that it tells how it looks from inside. */
+export function inspectionFiles(
+  script: string,
+  overlay: readonly OverlayFile[],
+  offenders: number,
+): readonly Omit<OverlayFile, 'uid' | 'gid'>[] {
+  const paths = filesToLookAt(overlay).map(({ path }) => `/${path}\n`);
+  return [
+    { path: 'etc/rc.d/clawdie_inspect', mode: 0o555, body: script },
+    { path: 'etc/clawdie/inspect.files', mode: 0o444, body: paths.join('') },
+    { path: 'etc/clawdie/inspect.offenders', mode: 0o444, body: `${offenders}\n` },
+    // rc.subr(8) then says of every script that it begins.
+    {
+      path: 'etc/rc.conf.d/rc_trace',
+      mode: 0o444,
+      body: '# Every script that begins is told.\nRC_LEVEL=0\n',
+    },
+  ];
+}
+
+/** What clawdie_inspect says last, once it knows whom the firewall has blocked. */
+export const WATCHED = /^===inspect watched/m;
+
 /**
  * What overlays/inspect/clawdie_inspect said on the console, by section.
  *
@@ -21,21 +45,45 @@ export interface OverlayFile {
 export function inspection(console: string): ReadonlyMap<string, readonly string[]> | undefined {
   const sections = new Map<string, string[]>();
   let current: string[] | undefined;
+  let ended = false;
   for (const line of console.split('\n')) {
     const name = /^===inspect (\w+)$/.exec(line)?.[1];
-    if (name === 'end') return sections;
-    if (name !== undefined) sections.set(name, (current = []));
-    else if (line.trim() !== '') current?.push(line);
+    if (name === 'end') ended = true;
+    if (name === 'end' || name === 'watched') current = undefined;
+    else if (name !== undefined) sections.set(name, (current = []));
+    // rc(8) traces between the lines of a section.
+    else if (line.trim() !== '' && !TRACE.test(line)) current?.push(line);
   }
-  return undefined;
+  return ended ? sections : undefined;
 }
 
-/** Judges how an instance looks from inside, against the overlay that it was given. Pure. */
-export function judgeInside(
-  console: string,
-  overlay: readonly OverlayFile[],
-  seconds: number,
-): readonly CheckResult[] {
+/** What rc.subr(8) says of a script that begins: `@ 1767225600 [2026-01-01 00:00:00 UTC] /etc/rc.d/netif start`. */
+const TRACE = /^@ \d+ \[[^\]]*\] \S*\/(\S+) \w+$/;
+
+/** The scripts that ran, in that order; a script that runs twice counts for its first time. */
+export function scriptsRun(console: string): readonly string[] {
+  const names = console.split('\n').flatMap((line) => TRACE.exec(line)?.[1] ?? []);
+  return [...new Set(names)];
+}
+
+/** What an instance told, and what is known of it from outside. */
+export interface Inspected {
+  readonly console: string;
+  /** The overlay that it was given. */
+  readonly overlay: readonly OverlayFile[];
+  /** Kinds of packets that it sent, see {@link Peer.seen}. */
+  readonly sent: ReadonlySet<string>;
+  /** Its addresses on the internet side. */
+  readonly own: readonly string[];
+  /** Who was to be blocked by then. */
+  readonly offenders: readonly string[];
+  /** seconds that the boot took */
+  readonly seconds: number;
+}
+
+/** Judges how an instance looks from inside. Pure. */
+export function judgeInside(inspected: Inspected): readonly CheckResult[] {
+  const { console, overlay, seconds } = inspected;
   const sections = inspection(console);
   if (!sections)
     return [
@@ -55,7 +103,37 @@ export function judgeInside(
     seconds: 0,
     packets: wrong,
   });
+  const ran = scriptsRun(console);
   return [
+    result('order', orderFlaws(ran), `${ran.length} rc.d scripts ran, those of the chain in its order`),
+    result(
+      'outbound',
+      outboundFlaws(of('jails'), inspected),
+      'a plain and a VNET jail reach the internet by NAT, and neither the host nor what is forbidden',
+    ),
+    ...(inspected.offenders.length === 0
+      ? []
+      : [
+          result(
+            'blocked',
+            inspected.offenders
+              .filter((host) => !of('blocked').some((line) => line.trim() === host))
+              .map((host) => `${host} is not in <bruteforce>`)
+              .concat(
+                of('blocked')
+                  .filter((line) => !inspected.offenders.includes(line.trim()))
+                  .map((line) => `${line.trim()} is in <bruteforce>`),
+              ),
+            `<bruteforce> holds ${inspected.offenders.join(' and ')}, and nobody else`,
+          ),
+        ]),
+    result(
+      'info',
+      infoFlaws(of('info')),
+      of('info')[0]
+        ?.trim()
+        .replace(/\s{2,}.*$/, '') ?? '',
+    ),
     result(
       'netcheck',
       netcheckFlaws(of('netcheck')),
@@ -104,6 +182,9 @@ const NEEDED = [
   'access.sshd',
   'host.route',
   'host.forwarding',
+  'host.outbound',
+  'plain.jail',
+  'vnet.jail',
 ];
 
 function netcheckFlaws(lines: readonly string[]): readonly string[] {
@@ -117,6 +198,61 @@ function netcheckFlaws(lines: readonly string[]): readonly string[] {
     const found = report.checks.find(({ stage, check }) => `${stage}.${check}` === name);
     return found?.state === 'ok' ? [] : [`${name}: ${found?.detail ?? 'was not looked at'}`];
   });
+}
+
+/** What ran before what it had to wait for. */
+function orderFlaws(ran: readonly string[]): readonly string[] {
+  const at = (name: string): number => ran.indexOf(name);
+  return [
+    ...RULES.flatMap(([first, second]) => [first, second])
+      .filter((name, index, all) => all.indexOf(name) === index && at(name) < 0)
+      .map((name) => `${name} did not run`),
+    ...[...RULES, ...OPTIONAL]
+      .filter(([first, second]) => at(first) >= 0 && at(second) >= 0 && at(first) > at(second))
+      .map(([first, second, why]) => `${second} ran before ${first}: ${why}`),
+  ];
+}
+
+/** What a jail may reach of what clawdie_inspect tried. */
+const REACHED: Readonly<Record<string, 'yes' | 'no'>> = {
+  internet: 'yes',
+  metadata: 'no',
+  bridge: 'no',
+  outer: 'no',
+  private: 'no',
+  tailnet: 'no',
+};
+
+/** What jails reached and may not, or the other way round; and packets that left with another's address. */
+function outboundFlaws(lines: readonly string[], { sent, own }: Inspected): readonly string[] {
+  const flaws = ['plain', 'own'].flatMap((jail) =>
+    Object.entries(REACHED).flatMap(([what, wanted]) => {
+      const line = lines.find((each) => each.trim().startsWith(`${jail} ${what} `));
+      const found = line?.trim().split(' ').at(-1) ?? 'not tried';
+      const kind = jail === 'own' ? 'VNET jail' : 'plain jail';
+      return found === wanted ? [] : [`${kind}, ${what}: ${found} instead of ${wanted}`];
+    }),
+  );
+  const foreign = [...sent].filter((packet) => {
+    const [, src = ''] = packet.split(' ');
+    return !own.includes(src) && src !== '0.0.0.0' && src !== '::' && !src.startsWith('fe80:');
+  });
+  const forbidden = [...sent].filter((packet) =>
+    /^169\.254\.|^10\.|^100\.100\./.test(packet.split(' ')[2] ?? ''),
+  );
+  return [...flaws, ...[...new Set([...foreign, ...forbidden])].map((packet) => `left the host: ${packet}`)];
+}
+
+/** `pfctl -s info`: pf is on, and dropped nothing for want of memory. */
+function infoFlaws(lines: readonly string[]): readonly string[] {
+  const memory = lines
+    .find((line) => /^\s*memory\s/.test(line))
+    ?.trim()
+    .split(/\s+/)[1];
+  return [
+    ...(lines[0]?.startsWith('Status: Enabled') === true ? [] : [lines[0] ?? 'pfctl -s info says nothing']),
+    ...(memory === '0' ? [] : [`dropped for want of memory: ${memory ?? 'not told'}`]),
+  ];
 }
 
 /** Compares the rules in force with those of the image's pf.conf, in pfctl's normal form. */

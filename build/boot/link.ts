@@ -3,7 +3,7 @@ import { isIPv6 } from 'node:net';
 import { PROTO } from '../pf/names.js';
 import { arp, icmp, neighbourSolicitation, tcp, TCP, udp } from './frames.js';
 import type { IpFrame } from './frames.js';
-import { GUEST_MAC, NETWORK, PEER_MAC } from './peer.js';
+import { GUEST_MAC, PEER_MAC } from './peer.js';
 import type { Peer } from './peer.js';
 
 const ENDS = { from: PEER_MAC, to: GUEST_MAC } as const;
@@ -70,17 +70,18 @@ export class Link {
   }
 
   /**
-   * Sends many probes, as fast as the guest takes them.
+   * Sends many probes, as fast as the guest takes them. A batch with all its answers has to fit into the 208 KB that
+   * sockets have by default on Linux, at some 770 bytes a frame: what does not is lost.
    *
    * @returns whether the guest answered for every batch: otherwise nothing is known of what did not come back
    */
-  async probeAll(probes: Iterable<Probe>, batch = 128): Promise<boolean> {
+  async probeAll(probes: Iterable<Probe>, batch = 64): Promise<boolean> {
     let count = 0;
     for (const probe of probes) {
       this.probe(probe);
       if (++count % batch === 0 && !(await this.reached(probe.dst))) return false;
     }
-    return this.reached(NETWORK.guest4);
+    return this.reached(this.peer.network.guest4);
   }
 
   /** Whether the guest still takes frames: it answers a question about its own address, three tries of 2 s. */
@@ -89,8 +90,8 @@ export class Link {
       const answered = this.peer.nextLinkAnswer(2000);
       this.carrier.send(
         isIPv6(dst)
-          ? neighbourSolicitation(ENDS, NETWORK.router6, dst)
-          : arp(ENDS, 1, NETWORK.router4, '00:00:00:00:00:00', NETWORK.guest4),
+          ? neighbourSolicitation(ENDS, this.peer.network.router6, dst)
+          : arp(ENDS, 1, this.peer.network.router4, '00:00:00:00:00:00', this.peer.network.guest4),
       );
       if (await answered) return true;
     }

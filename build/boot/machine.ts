@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
+import type { Readable, Writable } from 'node:stream';
 import type { Socket } from 'node:dgram';
 import { accessSync, constants, existsSync } from 'node:fs';
 import { UserError } from '../error.js';
@@ -10,6 +11,7 @@ import { ConsoleReader } from './stages.js';
 
 export type Firmware = 'bios' | 'uefi';
 export type Media = 'cd' | 'disk';
+export type Accelerator = 'kvm' | 'tcg';
 
 export interface Start {
   readonly image: string;
@@ -21,10 +23,14 @@ export interface Start {
   readonly card: string;
   /** How many cards there are; on all but the first there is nobody. */
   readonly cards: number;
+  /** Whether the disk keeps what the guest writes to it. */
+  readonly kept?: boolean;
+  /** Socket for QEMU's own commands (QMP), where somebody is to log in: the card is then on a hub. */
+  readonly control?: string;
 }
 
 /** Whether this user may use hardware virtualisation; TCG does without, some ten times slower. */
-function accelerator(): 'kvm' | 'tcg' {
+function accelerator(): Accelerator {
   try {
     accessSync('/dev/kvm', constants.R_OK | constants.W_OK);
     return 'kvm';
@@ -40,7 +46,7 @@ function accelerator(): 'kvm' | 'tcg' {
  * @param port of the peer's socket
  * @throws UserError if there is no UEFI firmware on this machine and it is asked for.
  */
-function qemuCommand(start: Start, port: number, accel: 'kvm' | 'tcg'): readonly string[] {
+function qemuCommand(start: Start, port: number, accel: Accelerator): readonly string[] {
   const ovmf = OVMF_PATHS.find((path) => existsSync(path));
   if (start.firmware === 'uefi' && ovmf === undefined)
     throw new UserError(
@@ -58,19 +64,32 @@ function qemuCommand(start: Start, port: number, accel: 'kvm' | 'tcg'): readonly
       : []),
     ...(start.media === 'cd'
       ? ['-drive', `media=cdrom,readonly=on,format=raw,file=${quoted(start.image)}`]
-      : ['-drive', `if=ide,format=raw,snapshot=on,file=${quoted(start.image)}`]),
+      : [
+          '-drive',
+          `if=ide,format=raw,snapshot=${start.kept === true ? 'off' : 'on'},file=${quoted(start.image)}`,
+        ]),
     ...[
       '-netdev',
       `dgram,id=n0,local.type=inet,local.host=127.0.0.1,local.port=0,remote.type=inet,remote.host=127.0.0.1,remote.port=${port}`,
     ],
     // No boot ROM: the first frame is the system's own.
-    ...['-device', `${start.card},netdev=n0,mac=${GUEST_MAC},romfile=`],
+    ...(start.control === undefined
+      ? ['-device', `${start.card},netdev=n0,mac=${GUEST_MAC},romfile=`]
+      : [
+          ...['-netdev', `hubport,id=h0,hubid=${LOGIN_HUB},netdev=n0`],
+          ...['-netdev', `hubport,id=h1,hubid=${LOGIN_HUB}`],
+          ...['-device', `${start.card},netdev=h1,mac=${GUEST_MAC},romfile=`],
+          ...['-qmp', `unix:${quoted(start.control)},server=on,wait=off`],
+        ]),
     ...Array.from({ length: start.cards - 1 }, (_, index) => [
       ...['-netdev', `hubport,id=x${index},hubid=${index}`],
       ...['-device', `${start.card},netdev=x${index},mac=52:54:00:12:35:0${index},romfile=`],
     ]).flat(),
   ];
 }
+
+/** The hub where the guest's card is, if somebody is to log in. */
+export const LOGIN_HUB = 100;
 
 /** A comma ends an option's value in QEMU; two stand for one. */
 function quoted(path: string): string {
@@ -80,7 +99,11 @@ function quoted(path: string): string {
 /** A machine that runs, with the internet on its other end. */
 export interface Machine {
   readonly console: ConsoleReader;
-  readonly accelerator: 'kvm' | 'tcg';
+  readonly accelerator: Accelerator;
+  /** The serial line. */
+  readonly serial: { readonly output: Readable; readonly input: Writable };
+  /** Resolves when QEMU has ended. */
+  readonly ended: Promise<void>;
   /** seconds since it was started */
   seconds(): number;
   send(frame: Buffer): void;
@@ -100,7 +123,7 @@ export interface Machine {
 export async function startMachine(
   start: Start,
   peer: Peer,
-  wanted: 'auto' | 'kvm' | 'tcg',
+  wanted: 'auto' | Accelerator,
   signal: AbortSignal,
 ): Promise<Machine> {
   const socket = await openSocket();
@@ -109,7 +132,7 @@ export async function startMachine(
   const began = performance.now();
   const seconds = (): number => (performance.now() - began) / 1000;
   const console = new ConsoleReader();
-  const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'] });
   let remote: number | undefined;
   let firstFrame: number | undefined;
   let failure: string | undefined;
@@ -125,6 +148,7 @@ export async function startMachine(
       resolve();
     });
   });
+  child.stdin.on('error', () => undefined); // QEMU has ended
   child.stderr.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-4096)));
   child.stdout.setEncoding('latin1').on('data', (text: string) => {
     console.add(text, seconds());
@@ -146,6 +170,8 @@ export async function startMachine(
   return {
     console,
     accelerator: accel,
+    serial: { output: child.stdout, input: child.stdin },
+    ended,
     seconds,
     send,
     get firstFrame() {

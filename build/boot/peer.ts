@@ -8,6 +8,8 @@ import {
   parseDhcp,
   parseFrame,
   routerAdvertisement,
+  tcp,
+  TCP,
   udp,
 } from './frames.js';
 import type { Frame, IpFrame } from './frames.js';
@@ -16,17 +18,35 @@ import type { Frame, IpFrame } from './frames.js';
 export const GUEST_MAC = '52:54:00:12:34:56';
 export const PEER_MAC = '02:00:5e:00:53:01';
 
-/** What the guest gets from its network: documentation addresses (RFC 5737, RFC 3849). */
-export const NETWORK = {
+/** Addresses on the link between the guest and its router. */
+export interface Network {
+  readonly guest4: string;
+  readonly router4: string;
+  readonly router6: string;
+  /** What the router advertises; the guest's address is seen when it uses one. */
+  readonly prefix6: string;
+  /** The guest's own IPv6 address, where the deployment names one. */
+  readonly guest6?: string;
+  /** On whose behalf somebody logs in while the guest is kept running: the peer does not answer for this address. */
+  readonly login4: string;
+}
+
+/** What a guest gets that asks for its addresses: documentation addresses (RFC 5737, RFC 3849). */
+export const NETWORK: Network = {
   guest4: '203.0.113.15',
   router4: '203.0.113.1',
   router6: 'fe80::5eff:fe00:5301',
-  prefix6: '2001:db8:0:1::',
-} as const;
+  prefix6: '2001:db8:0:1:',
+  login4: '203.0.113.3',
+};
+
+/** A port on which every host of the internet takes connections of the guest. */
+export const OPEN_PORT = 80;
 
 export interface PeerOptions {
   /** Whether the guest's DHCP requests are answered. */
-  readonly dhcp: boolean;
+  readonly dhcp?: boolean;
+  readonly network?: Network;
 }
 
 /**
@@ -36,12 +56,16 @@ export interface PeerOptions {
 export class Peer {
   /** Global IPv6 address of the guest, once it was seen. */
   guest6: string | undefined;
-  /** Whether the guest was given its IPv4 address. */
-  leased = false;
+  readonly network: Network;
+  /** Every kind of packet that the guest sent: `tcp 203.0.113.15 198.51.100.80 80`. */
+  readonly seen = new Set<string>();
   private readonly listeners = new Set<(frame: IpFrame) => void>();
   private readonly waiting = new Set<() => void>();
 
-  constructor(private readonly options: PeerOptions = { dhcp: true }) {}
+  constructor(private readonly options: PeerOptions = {}) {
+    this.network = options.network ?? NETWORK;
+    this.guest6 = this.network.guest6;
+  }
 
   /** Tells of every IP packet that the guest sends. @returns what ends it */
   listen(use: (frame: IpFrame) => void): () => void {
@@ -74,6 +98,7 @@ export class Peer {
     if (isLinkAnswer) for (const answered of [...this.waiting]) answered();
     if (frame.kind === 'ip') {
       this.learn(frame);
+      this.seen.add(nameOf(frame));
       for (const use of this.listeners) use(frame);
     }
     return this.answer(frame);
@@ -81,29 +106,28 @@ export class Peer {
 
   private answer(frame: Frame): readonly Buffer[] {
     const back = { from: PEER_MAC, to: GUEST_MAC };
+    const { guest4, router4, router6, prefix6, login4 } = this.network;
     if (frame.kind === 'arp') {
       // A question about the guest's own address asks whether somebody else has it.
-      if (frame.operation !== 1 || frame.targetIp === NETWORK.guest4 || frame.senderIp === '0.0.0.0')
+      if (frame.operation !== 1 || [guest4, login4].includes(frame.targetIp) || frame.senderIp === '0.0.0.0')
         return [];
       return [arp(back, 2, frame.targetIp, frame.senderMac, frame.senderIp)];
     }
-    if (frame.proto === PROTO.udp && frame.dstPort === 67 && this.options.dhcp) {
+    if (frame.proto === PROTO.udp && frame.dstPort === 67 && this.options.dhcp !== false) {
       const question = parseDhcp(frame.body);
       if (question?.type !== 1 && question?.type !== 3) return [];
-      if (question.type === 3) this.leased = true;
       const body = dhcpAnswer(question, question.type === 1 ? 2 : 5, {
-        address: NETWORK.guest4,
-        server: NETWORK.router4,
+        address: guest4,
+        server: router4,
       });
-      return [udp(back, NETWORK.router4, '255.255.255.255', 67, 68, body)];
+      return [udp(back, router4, '255.255.255.255', 67, 68, body)];
     }
+    if (frame.proto === PROTO.tcp && frame.dstPort === OPEN_PORT) return serve(frame);
     if (frame.proto !== PROTO.icmp6) return [];
-    if (frame.type === 133) return [routerAdvertisement(back, NETWORK.router6, NETWORK.prefix6)];
+    if (frame.type === 133) return [routerAdvertisement(back, router6, `${prefix6}:`)];
     // Of a solicitation without a source the guest asks whether somebody else has its address.
     const target = frame.type === 135 && frame.src !== '::' ? neighbourTarget(frame.body) : undefined;
-    return target === undefined
-      ? []
-      : [neighbourAdvertisement(back, target, frame.src, target === NETWORK.router6)];
+    return target === undefined ? [] : [neighbourAdvertisement(back, target, frame.src, target === router6)];
   }
 
   /** The guest's IPv6 address: what it asks about before it takes it, or sends from. */
@@ -113,6 +137,37 @@ export class Peer {
       frame.src === '::' && frame.proto === PROTO.icmp6 && frame.type === 135
         ? neighbourTarget(frame.body)
         : frame.src;
-    if (asked?.startsWith('2001:db8:0:1:') === true) this.guest6 = asked;
+    if (asked?.startsWith(this.network.prefix6) === true) this.guest6 ??= asked;
   }
+}
+
+const PROTO_NAMES = new Map<number, string>([
+  [PROTO.tcp, 'tcp'],
+  [PROTO.udp, 'udp'],
+  [PROTO.icmp, 'icmp'],
+  [PROTO.icmp6, 'icmp6'],
+]);
+
+/** What kind of packet a frame carries. Ports of the guest's own answers are left out: there are as many as questions. */
+function nameOf({ proto, src, dst, dstPort, flags }: IpFrame): string {
+  const name = PROTO_NAMES.get(proto) ?? String(proto);
+  const asks = proto === PROTO.tcp ? flags === TCP.syn : proto === PROTO.udp;
+  return [name, src, dst, ...(asks ? [dstPort] : [])].join(' ');
+}
+
+/** The other end of a connection of the guest's: takes it, and ends it when the guest does (RFC 9293). */
+function serve({ src, dst, srcPort, dstPort, flags, sequence, acknowledged }: IpFrame): readonly Buffer[] {
+  const back = { from: PEER_MAC, to: GUEST_MAC };
+  const segment = (answer: number, from: number): readonly Buffer[] => [
+    tcp(back, dst, src, {
+      srcPort: dstPort,
+      dstPort: srcPort,
+      flags: answer,
+      sequence: from,
+      acknowledged: (sequence + 1) >>> 0,
+    }),
+  ];
+  if (flags === TCP.syn) return segment(TCP.syn | TCP.ack, 1);
+  if ((flags & TCP.fin) !== 0) return segment(TCP.fin | TCP.ack, acknowledged);
+  return [];
 }

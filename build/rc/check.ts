@@ -1,8 +1,8 @@
 import { RcOrder } from './order.js';
 import type { RcScript } from './headers.js';
 
-/** What has to run before what, and why. */
-const RULES: readonly (readonly [first: string, second: string, why: string])[] = [
+/** What has to run before what, by the names that scripts provide, and why. */
+export const RULES: readonly (readonly [first: string, second: string, why: string])[] = [
   ['clawdie_lockdown', 'netif', 'an interface would be up before the firewall drops everything'],
   ['clawdie_lockdown', 'routing', 'there would be routes before the firewall drops everything'],
   ['routing', 'clawdie_egress', 'what faces the internet is found by the default route'],
@@ -13,7 +13,7 @@ const RULES: readonly (readonly [first: string, second: string, why: string])[] 
 ];
 
 /** Held where the image has the second at all: packages bring it. */
-const OPTIONAL: readonly (readonly [first: string, second: string, why: string])[] = [
+export const OPTIONAL: readonly (readonly [first: string, second: string, why: string])[] = [
   ['tailscaled', 'pf_reload', 'tailscale0 would come after the rules that need it'],
 ];
 

@@ -1,3 +1,5 @@
+import { createSocket } from 'node:dgram';
+import type { Socket } from 'node:dgram';
 import {
   arp,
   icmp,
@@ -11,7 +13,6 @@ import {
 import type { IpFrame } from '../../build/boot/frames.js';
 import { PROTO } from '../../build/pf/names.js';
 import { GUEST_MAC, NETWORK, PEER_MAC } from '../../build/boot/peer.js';
-import type { Peer } from '../../build/boot/peer.js';
 import type { Carrier } from '../../build/boot/link.js';
 
 /** What a played guest does with packets: the answer, or nothing. */
@@ -26,12 +27,11 @@ export class FakeGuest implements Carrier {
   /** Completed handshakes by source. */
   readonly handshakes = new Map<string, number>();
 
+  /** @param deliver takes its frames to the peer */
   constructor(
-    private readonly peer: Peer,
+    private readonly deliver: (frame: Buffer) => void,
     private readonly behaviour: Behaviour,
-  ) {
-    peer.guest6 = GUEST6;
-  }
+  ) {}
 
   seconds(): number {
     return (performance.now() - this.began) / 1000;
@@ -43,7 +43,7 @@ export class FakeGuest implements Carrier {
     setImmediate(() => {
       const answer =
         frame.kind === 'arp' ? arp(ENDS, 2, NETWORK.guest4, PEER_MAC, frame.senderIp) : this.answer(frame);
-      if (answer) this.peer.receive(answer);
+      if (answer) this.deliver(answer);
     });
   }
 
@@ -73,6 +73,32 @@ export class FakeGuest implements Carrier {
     if (frame.flags !== TCP.ack) return undefined;
     const greeting = tcp(ENDS, frame.dst, frame.src, { ...ports, flags: TCP.ack | TCP.psh, sequence: 100 });
     return longer(greeting, Buffer.from('SSH-2.0-played\r\n'));
+  }
+}
+
+/** A guest that is played on the other end of a datagram socket, as QEMU’s is. */
+export class DatagramGuest {
+  private constructor(private readonly socket: Socket) {}
+
+  /** @param port of the peer, on the loopback */
+  static async start(port: number, behaviour: Behaviour): Promise<DatagramGuest> {
+    const socket = createSocket('udp4');
+    const deliver = (frame: Buffer): void => {
+      socket.send(frame, port, '127.0.0.1', () => undefined);
+    };
+    const guest = new FakeGuest(deliver, behaviour);
+    socket.on('message', (frame) => {
+      guest.send(frame);
+    });
+    await new Promise<void>((resolve) => socket.bind(0, '127.0.0.1', resolve));
+    // The first frame that a host sends: it asks whether somebody has the address that it takes.
+    const taken = Buffer.from('20010db800000001505400fffe123456', 'hex');
+    deliver(icmp(ENDS, '::', 'ff02::1:ff12:3456', 135, 0, Buffer.concat([Buffer.alloc(4), taken]), 255));
+    return new DatagramGuest(socket);
+  }
+
+  stop(): void {
+    this.socket.close();
   }
 }
 

@@ -16,11 +16,18 @@ import { ConsoleReader } from '../../../build/boot/stages.js';
 import { FakeGuest, good, GUEST6 } from '../../helpers/guest.js';
 import type { Behaviour } from '../../helpers/guest.js';
 
-const EXPECTED = { ports: [22, 80, 443], icmpEcho: false, agentNet: '192.168.100.0/24' };
+const EXPECTED = {
+  ports: [22, 80, 443],
+  icmpEcho: false,
+  ipv6: true,
+  agentNet: '192.168.100.0/24',
+  jailNets: ['192.168.100.0/24'],
+};
 
 function guestOf(behaviour: Behaviour): Guest {
   const peer = new Peer();
-  const carrier = new FakeGuest(peer, behaviour);
+  peer.guest6 = GUEST6;
+  const carrier = new FakeGuest((frame) => peer.receive(frame), behaviour);
   return {
     link: new Link(carrier, peer),
     peer,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { inspection, judgeInside } from '../../../build/boot/inside.js';
-import type { OverlayFile } from '../../../build/boot/inside.js';
+import { inspection, judgeInside, scriptsRun } from '../../../build/boot/inside.js';
+import type { Inspected, OverlayFile } from '../../../build/boot/inside.js';
 import { allRules } from '../../../build/pf/expand.js';
 import { printRule } from '../../../build/pf/print.js';
 import { readRules } from '../../../build/policy/image.js';
@@ -27,19 +27,40 @@ const netcheck = (change: (name: string) => string = () => 'ok'): string =>
       'access.sshd',
       'host.route',
       'host.forwarding',
+      'host.outbound',
+      'plain.jail',
+      'vnet.jail',
     ].map((name) => {
       const [stage, check] = name.split('.');
       return { stage, check, state: change(name), detail: 'because' };
     }),
   });
 
+/** The order in which the scripts of the chain run. */
+const RAN = [
+  'clawdie_lockdown',
+  'netif',
+  'routing',
+  'clawdie_egress',
+  'pf',
+  'clawdie_firstboot',
+  'LOGIN',
+  'sshd',
+];
+const JAILS = ['plain', 'own'].flatMap((jail) => [
+  `${jail} internet yes`,
+  ...['metadata', 'bridge', 'outer', 'private', 'tailnet'].map((what) => `${jail} ${what} no`),
+]);
+
 /** What an instance says, section by section. */
 function told(change: Readonly<Record<string, string>> = {}): string {
+  const { order = RAN.join(' '), ...others } = change;
   const sections: Readonly<Record<string, string>> = {
+    jails: JAILS.join('\n'),
     netcheck: netcheck(),
     rules: rules.filter((rule) => !/^(?:no nat|nat|rdr)/.test(rule)).join('\n'),
     nat: rules.filter((rule) => /^(?:no nat|nat|rdr)/.test(rule)).join('\n'),
-    info: 'Status: Enabled',
+    info: 'Status: Enabled for 0 days 00:00:09           Debug: Urgent\n  memory   0   0.0/s',
     egress: 'vtnet0',
     wardens: 'warden0',
     sockets:
@@ -48,16 +69,30 @@ function told(change: Readonly<Record<string, string>> = {}): string {
       .filter(({ path }) => path !== 'firstboot')
       .map(({ path, mode, uid, gid }) => `0${mode.toString(8)} ${uid}:${gid} /${path}`)
       .join('\n'),
-    ...change,
+    ...others,
   };
   const text = Object.entries(sections).map(([name, body]) => `===inspect ${name}\n${body}\n`);
-  return `Starting sshd.\n${text.join('')}===inspect end\nlogin: `;
+  const traced = order
+    .split(' ')
+    .map((name) => `@ 1767225600 [2026-01-01 00:00:00 UTC] /etc/rc.d/${name} start\n`);
+  return `${traced.join('')}Starting sshd.\n${text.join('')}===inspect end\nlogin: `;
 }
 
-const states = (text: string): Readonly<Record<string, string>> =>
-  Object.fromEntries(judgeInside(text, overlay, 1).map(({ id, state }) => [id, state]));
-const packetsOf = (text: string): string =>
-  judgeInside(text, overlay, 1)
+/** What an instance told, and sent. */
+const inspected = (console: string, more: Partial<Inspected> = {}): Inspected => ({
+  console,
+  overlay,
+  sent: new Set(['tcp 203.0.113.15 198.51.100.80 80', 'udp 0.0.0.0 255.255.255.255 67', 'icmp6 :: ff02::16']),
+  own: ['203.0.113.15'],
+  offenders: [],
+  seconds: 1,
+  ...more,
+});
+
+const states = (text: string, more?: Partial<Inspected>): Readonly<Record<string, string>> =>
+  Object.fromEntries(judgeInside(inspected(text, more)).map(({ id, state }) => [id, state]));
+const packetsOf = (text: string, more?: Partial<Inspected>): string =>
+  judgeInside(inspected(text, more))
     .flatMap(({ packets }) => packets)
     .join('\n');
 
@@ -65,6 +100,9 @@ describe('an instance from inside', () => {
   it('holds where all is as the overlay says', () => {
     expect(packetsOf(told())).toBe('');
     expect(states(told())).toEqual({
+      order: 'held',
+      outbound: 'held',
+      info: 'held',
       netcheck: 'held',
       rules: 'held',
       groups: 'held',
@@ -104,6 +142,34 @@ describe('an instance from inside', () => {
       'rules',
       'unknown: rdr pass',
     ],
+    ['pf counts no memory', { info: 'Status: Enabled' }, 'info', 'not told'],
+    ['pf is disabled', { info: 'Status: Disabled\n  memory 0 0.0/s' }, 'info', 'Status: Disabled'],
+    [
+      'pf dropped packets for want of memory',
+      { info: 'Status: Enabled for 1\n  memory   12   0.0/s' },
+      'info',
+      'dropped for want of memory: 12',
+    ],
+    [
+      'a jail does not reach the internet',
+      { jails: JAILS.join('\n').replace('own internet yes', 'own internet no') },
+      'outbound',
+      'VNET jail, internet: no instead of yes',
+    ],
+    [
+      'a jail reaches the metadata service',
+      { jails: JAILS.join('\n').replace('plain metadata no', 'plain metadata yes') },
+      'outbound',
+      'plain jail, metadata: yes instead of no',
+    ],
+    ['no jail was made', { jails: '' }, 'outbound', 'plain jail, internet: not tried'],
+    [
+      'netif runs before the lockdown',
+      { order: ['netif', ...RAN.filter((name) => name !== 'netif')].join(' ') },
+      'order',
+      'netif ran before clawdie_lockdown: an interface would be up',
+    ],
+    ['pf does not run', { order: RAN.filter((name) => name !== 'pf').join(' ') }, 'order', 'pf did not run'],
     ['nothing is egress', { egress: '' }, 'groups', 'egress: '],
     ['two are egress', { egress: 'vtnet0\nvtnet1' }, 'groups', 'egress: vtnet0 vtnet1'],
     ['a service listens', { sockets: 'root rpcbind 700 8 tcp4 *:111 *:*' }, 'sockets', 'rpcbind'],
@@ -118,5 +184,30 @@ describe('an instance from inside', () => {
   ])('fails where %s', (_, change, id, packet) => {
     expect(states(told(change))[id]).toBe('failed');
     expect(packetsOf(told(change))).toContain(packet);
+  });
+
+  it('looks for whom the firewall had to block, and for nobody else', () => {
+    const with_ = (...hosts: string[]): string =>
+      `${told()}\n===inspect blocked\n${hosts.map((host) => `   ${host}\n`).join('')}===inspect watched\n`;
+    const offenders = ['198.51.100.77', '198.51.100.99'];
+    expect(states(with_(...offenders), { offenders })).toMatchObject({ blocked: 'held', files: 'held' });
+    expect(packetsOf(with_('198.51.100.77'), { offenders })).toBe('198.51.100.99 is not in <bruteforce>');
+    expect(packetsOf(with_(...offenders, '198.51.100.88'), { offenders })).toBe(
+      '198.51.100.88 is in <bruteforce>',
+    );
+    expect(states(told(), { offenders })['blocked']).toBe('failed');
+  });
+
+  it.each(['tcp 192.168.100.250 198.51.100.80 80', 'tcp 203.0.113.15 169.254.169.254 80'])(
+    'fails where this left the host: %s',
+    (packet) => {
+      expect(packetsOf(told(), { sent: new Set([packet]) })).toBe(`left the host: ${packet}`);
+    },
+  );
+
+  it('knows the order of scripts from what rc tells, between the lines of others', () => {
+    const text =
+      '@ 1 [2026-01-01 00:00:00 UTC] /etc/rc.d/netif start\nlo0: up\n@ 2 [x] /usr/local/etc/rc.d/pf_reload start\n@ 3 [x] /etc/rc.d/netif start\n';
+    expect(scriptsRun(text)).toEqual(['netif', 'pf_reload']);
   });
 });

@@ -1,0 +1,50 @@
+import { parseInterface } from '../config/net.js';
+import type { Expected } from './checks.js';
+import { NETWORK } from './peer.js';
+import type { Network } from './peer.js';
+
+/** What a build record says of a deployment: keys of its configuration. */
+export type RecordedValues = (key: string, fallback: string) => string;
+
+/** Reads `address/prefix gateway` of the family; undefined if it is one of the words that stand for no such thing. */
+function fixed(value: string, family: 4 | 6): { readonly own: string; readonly gateway: string } | undefined {
+  const [own = '', gateway = ''] = value.split(/\s+/);
+  const address = parseInterface(own, family)?.address;
+  return address === undefined ? undefined : { own: address, gateway };
+}
+
+/** The link that a deployment expects to find: its own addresses and gateways where it names them. Pure. */
+export function networkOf(value: RecordedValues): Network {
+  const four = fixed(value('WAN_IPV4', 'dhcp'), 4);
+  const six = fixed(value('WAN_IPV6', 'slaac'), 6);
+  const guest4 = four?.own ?? NETWORK.guest4;
+  const router4 = four?.gateway ?? NETWORK.router4;
+  const login4 = [3, 4, 5]
+    .map((last) => guest4.replace(/\d+$/, String(last)))
+    .find((address) => address !== guest4 && address !== router4);
+  return {
+    ...NETWORK,
+    guest4,
+    router4,
+    login4: login4 ?? NETWORK.login4,
+    ...(six && { guest6: six.own, router6: six.gateway }),
+  };
+}
+
+/** What a deployment lets in. Pure. */
+export function expectedOf(value: RecordedValues): Expected {
+  return {
+    ports: [
+      22,
+      ...(value('HTTP', 'yes') === 'yes' ? [80] : []),
+      ...(value('HTTPS', 'yes') === 'yes' ? [443] : []),
+    ],
+    icmpEcho: value('ICMP_ECHO', 'no') === 'yes',
+    ipv6: value('WAN_IPV6', 'slaac') !== 'off',
+    agentNet: value('AGENT_NET', '192.168.100.0/24'),
+    jailNets: [
+      value('AGENT_NET', '192.168.100.0/24'),
+      ...(value('TENANTS', '').match(/(?<==)\S+\/24\b/g) ?? []),
+    ],
+  };
+}

@@ -1,0 +1,138 @@
+import { readFile } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { UserError } from '../error.js';
+import { run } from '../host/process.js';
+import { LOGIN_HUB } from './machine.js';
+import type { Machine } from './machine.js';
+import type { Network } from './peer.js';
+
+/**
+ * A key pair for one run.
+ *
+ * @param folder where it is put: that of this run, which nobody else may read
+ * @returns the line for authorized_keys
+ * @throws UserError if ssh-keygen(1) is not on this machine.
+ */
+export async function makeKey(folder: string, signal: AbortSignal): Promise<string> {
+  const key = join(folder, 'key');
+  await run(
+    'making a key to log in with',
+    ['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', 'clawdie-iso boot', '-f', key],
+    { signal },
+  );
+  return (await readFile(`${key}.pub`, 'utf8')).trim();
+}
+
+/**
+ * Opens a way in to a machine that keeps running: its SSH on a port of the loopback, its serial line on a socket.
+ * QEMU's user network takes the connections; it lets the guest out to nowhere (`restrict`).
+ *
+ * @param folder of this run
+ * @returns what a person has to type, a line each; and what closes it
+ */
+export async function openLogin(
+  machine: Machine,
+  network: Network,
+  folder: string,
+): Promise<{ readonly lines: readonly string[]; readonly close: () => void }> {
+  const port = await freePort();
+  const control = connect(join(folder, 'control'));
+  const ask = commands(control);
+  await ask('qmp_capabilities', {});
+  const four = network.guest4.replace(/\d+$/, '0/24');
+  await ask('netdev_add', {
+    type: 'user',
+    id: 'login',
+    net: four,
+    host: network.login4,
+    // Everything in slirp has to have an address of the net; nobody asks these.
+    dns: network.guest4.replace(/\d+$/, '6'),
+    dhcpstart: network.guest4.replace(/\d+$/, '7'),
+    restrict: true,
+    ipv6: false,
+    hostfwd: [{ str: `tcp:127.0.0.1:${port}-${network.guest4}:22` }],
+  });
+  await ask('netdev_add', { type: 'hubport', id: 'login-port', hubid: LOGIN_HUB, netdev: 'login' });
+  control.end();
+  const console = await serveConsole(machine, join(folder, 'console'));
+  return {
+    lines: [
+      `ssh -i ${join(folder, 'key')} -p ${port} -o UserKnownHostsFile=${join(folder, 'known_hosts')} -o StrictHostKeyChecking=accept-new root@127.0.0.1`,
+      `socat -,rawer,escape=0x1d UNIX-CONNECT:${join(folder, 'console')}    (the serial console; Ctrl-] leaves it)`,
+    ],
+    close: console.close,
+  };
+}
+
+/** Sends QMP commands, one after the other, and waits for each answer (QEMU, docs/interop/qmp-spec). */
+function commands(control: Socket): (execute: string, args: object) => Promise<void> {
+  const waiting: ((line: string) => void)[] = [];
+  let broken: Error | undefined;
+  control.on('error', (error) => {
+    broken = error;
+    for (const answer of waiting.splice(0)) answer(JSON.stringify({ error: { desc: error.message } }));
+  });
+  createInterface({ input: control })
+    .on('line', (line) => {
+      // Greetings and events answer nothing.
+      if (/"(?:return|error)":/.test(line)) waiting.shift()?.(line);
+    })
+    .on('error', () => undefined);
+  return async (execute, args) => {
+    const line = await new Promise<string>((resolve) => {
+      if (broken) resolve(JSON.stringify({ error: { desc: broken.message } }));
+      else {
+        waiting.push(resolve);
+        control.write(`${JSON.stringify({ execute, arguments: args })}\n`);
+      }
+    });
+    const { error } = JSON.parse(line) as { readonly error?: { readonly desc: string } };
+    if (error)
+      throw new UserError(
+        `QEMU opens no way in (${execute}): ${error.desc}.`,
+        'It has to be 7.2 or newer, with the "user" network (slirp).',
+      );
+  };
+}
+
+/** A TCP port of the loopback that nobody uses. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await listen(server, { port: 0, host: '127.0.0.1' });
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+/** Gives the serial line to whoever connects to a socket. */
+async function serveConsole({ serial }: Machine, path: string): Promise<{ readonly close: () => void }> {
+  const clients = new Set<Socket>();
+  serial.output.on('data', (text: string) => {
+    for (const client of clients) client.write(text, 'latin1');
+  });
+  const server = createServer((client) => {
+    clients.add(client);
+    client.on('data', (typed) => serial.input.write(typed));
+    client.on('error', () => undefined);
+    client.on('close', () => clients.delete(client));
+  });
+  await listen(server, { path });
+  return {
+    close: () => {
+      for (const client of clients) client.destroy();
+      server.close();
+    },
+  };
+}
+
+function listen(server: Server, where: { port: number; host: string } | { path: string }): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(where, () => {
+      resolve();
+    });
+  });
+}
