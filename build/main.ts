@@ -6,7 +6,12 @@ import { boot } from './commands/boot.js';
 import { showConfig } from './commands/config.js';
 import { PROJECT } from './commands/configuration.js';
 import { doctor } from './commands/doctor.js';
+import { diff } from './commands/diff.js';
+import { fleet } from './commands/fleet.js';
 import { iso } from './commands/iso.js';
+import type { IsoContext } from './commands/iso.js';
+import { plan, PLAN_FORMATS } from './commands/plan.js';
+import { publish } from './commands/store.js';
 import { askPacket, explain } from './commands/rules.js';
 import { CHECK_NAMES, CHECKS } from './boot/checks.js';
 import type { CheckName } from './boot/checks.js';
@@ -15,12 +20,14 @@ import type { FaultName } from './boot/faults.js';
 import type { Firmware, Media } from './boot/machine.js';
 import { InputError, messageOf, UserError } from './error.js';
 import { ensureTools } from './host/tools.js';
+import type { Purpose } from './host/tools.js';
 import { jsonMonitor, plainMonitor } from './monitor/plain.js';
 import { terminalMonitor } from './monitor/terminal.js';
 import type { Monitor } from './pipeline/events.js';
 
 const { env } = process;
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
+const complain = (line: string): void => void process.stderr.write(`${line}\n`);
 const colour = process.stdout.isTTY && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb';
 // A terminal that tells no width cannot hold tasks that are drawn over.
 const interactive =
@@ -252,17 +259,152 @@ program
     },
   );
 
+const cacheOption = new Option('--cache <folder>', 'folder of the cache, instead of CLAWDIE_CACHE');
+const installOption = new Option('--install-tools', 'install missing host tools where this user may').default(
+  false,
+);
+const jsonEvents = new Option('--json', 'print one event a line, as JSON').default(false);
+const onlyOption = new Option(
+  '--only <names>',
+  'these deployments alone, with commas between; * stands for anything',
+)
+  .argParser((value: string) => value.split(',').filter((name) => name !== ''))
+  .default([], 'all');
+const shardOption = new Option('--shard <K/N>', 'the Kth of N parts of the deployments');
+const sinceOption = new Option(
+  '--changed-since <record>',
+  'leave alone what has the inputs that this fleet record tells of, wherever its image is',
+);
+const insecureOption = new Option('--insecure-registry', 'talk to the registry without TLS').default(false);
+const storeTimeoutOption = new Option('--store-timeout <seconds>', 'what one transfer may take')
+  .argParser(wholeNumber)
+  .default(600, '600');
+
+const surroundings = (json: boolean): IsoContext => ({
+  environment: env,
+  signal: interruption.signal,
+  version,
+  makeMonitor: () => monitor(json),
+  print,
+});
+
+program
+  .command('fleet')
+  .description('build one image for each deployment of a folder, on base images that they share')
+  .argument('<deployments>', 'folder with a file <name>.cfg for each, and common.cfg for what they share')
+  .option('--out <folder>', 'folder for the images, their records, fleet.json and CHECKSUM.SHA256', 'dist')
+  .addOption(setOption)
+  .addOption(onlyOption)
+  .addOption(shardOption)
+  .addOption(sinceOption)
+  .option('--bases <references>', 'base images in a registry, as `clawdie-iso publish` printed them')
+  .addOption(insecureOption)
+  .addOption(storeTimeoutOption)
+  .addOption(cacheOption)
+  .addOption(installOption)
+  .option('--no-wait', 'fail if another build is writing to the folder, instead of waiting for it')
+  .addOption(jsonEvents)
+  .action(
+    (
+      deployments: string,
+      options: {
+        out: string;
+        set: string[];
+        only: string[];
+        shard?: string;
+        changedSince?: string;
+        bases?: string;
+        insecureRegistry: boolean;
+        storeTimeout: number;
+        cache?: string;
+        installTools: boolean;
+        wait: boolean;
+        json: boolean;
+      },
+    ) => fleet({ deployments, insecure: options.insecureRegistry, ...options }, surroundings(options.json)),
+  );
+
+program
+  .command('plan')
+  .description('say which images a fleet needs, for people and for CI engines; writes nothing')
+  .argument('<deployments>', 'folder of the deployments')
+  .addOption(new Option('--format <kind>', 'form of the plan').choices(PLAN_FORMATS).default('table'))
+  .option('--jobs <number>', 'jobs of the matrix at most (default: what the engine takes)', wholeNumber)
+  .option('--template <file>', 'file of your repository with the GitLab job .image', '/.gitlab-ci-image.yml')
+  .addOption(setOption)
+  .addOption(onlyOption)
+  .addOption(shardOption)
+  .addOption(sinceOption)
+  .action(
+    (
+      deployments: string,
+      options: {
+        format: (typeof PLAN_FORMATS)[number];
+        jobs?: number;
+        template: string;
+        set: string[];
+        only: string[];
+        shard?: string;
+        changedSince?: string;
+      },
+    ) => plan({ deployments, ...options }, env, print),
+  );
+
+program
+  .command('publish')
+  .description('build the base images of a fleet and push them to an OCI registry; prints where each is')
+  .argument('<deployments>', 'folder of the deployments')
+  .requiredOption('--to <repository>', 'where to, as in registry.example/team/bases')
+  .addOption(setOption)
+  .addOption(insecureOption)
+  .addOption(storeTimeoutOption)
+  .addOption(cacheOption)
+  .addOption(installOption)
+  .addOption(jsonEvents)
+  .action(
+    (
+      deployments: string,
+      options: {
+        to: string;
+        set: string[];
+        insecureRegistry: boolean;
+        storeTimeout: number;
+        cache?: string;
+        installTools: boolean;
+        json: boolean;
+      },
+    ) =>
+      publish(
+        { deployments, insecure: options.insecureRegistry, timeout: options.storeTimeout, ...options },
+        // The references are what it prints; all else is for whoever watches.
+        { ...surroundings(options.json), makeMonitor: () => plainMonitor(complain) },
+      ),
+  );
+
+program
+  .command('diff')
+  .description('say in which files two images differ, and whether they have one base')
+  .argument('<a>')
+  .argument('<b>')
+  .option('--patch', 'show the lines that differ', false)
+  .option('--json', 'as JSON', false)
+  .addHelpText('after', '\nExit codes: 0 they are the same, 1 they differ, 2 wrong input.')
+  .action(async (a: string, b: string, options: { patch: boolean; json: boolean }) => {
+    if (!(await diff({ a, b, ...options }, print))) process.exitCode = EXIT.failed;
+  });
+
 program
   .command('doctor')
   .description('say which host tools are there, which version, and what each is needed for')
   .addOption(
     new Option('--install <purpose>', 'install what is missing where this user may').choices([
       'build',
+      'store',
       'test',
     ]),
   )
   .option('--json', 'as JSON', false)
-  .action(async (options: { install?: 'build' | 'test'; json: boolean }) => {
+  .action(async (options: { install?: Purpose; json: boolean }) => {
     if (options.install)
       await ensureTools(options.install, { install: true, note: print, signal: interruption.signal });
     if (!(await doctor({ json: options.json, colour }, print))) process.exitCode = EXIT.failed;

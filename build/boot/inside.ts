@@ -1,25 +1,17 @@
 import { UserError } from '../error.js';
+import type { OverlayEntry } from '../overlay/render.js';
 import { allRules } from '../pf/expand.js';
 import { printRule } from '../pf/print.js';
 import { readRules } from '../policy/image.js';
 import { OPTIONAL, RULES } from '../rc/check.js';
 import type { CheckResult } from './checks.js';
 
-/** A file of an image's overlay, as its archive says. */
-export interface OverlayFile {
-  readonly path: string;
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-  readonly body: string;
-}
-
 /** What a copy of an image has beside its overlay, so that it tells how it looks from inside. */
 export function inspectionFiles(
   script: string,
-  overlay: readonly OverlayFile[],
+  overlay: readonly OverlayEntry[],
   offenders: number,
-): readonly Omit<OverlayFile, 'uid' | 'gid'>[] {
+): readonly Pick<OverlayEntry, 'path' | 'mode' | 'body'>[] {
   const paths = filesToLookAt(overlay).map(({ path }) => `/${path}\n`);
   return [
     { path: 'etc/rc.d/clawdie_inspect', mode: 0o555, body: script },
@@ -70,7 +62,7 @@ export function scriptsRun(console: string): readonly string[] {
 export interface Inspected {
   readonly console: string;
   /** The overlay that it was given. */
-  readonly overlay: readonly OverlayFile[];
+  readonly overlay: readonly OverlayEntry[];
   /** Kinds of packets that it sent, see {@link Peer.seen}. */
   readonly sent: ReadonlySet<string>;
   /** Its addresses on the internet side. */
@@ -259,7 +251,7 @@ function infoFlaws(lines: readonly string[]): readonly string[] {
 function ruleFlaws(
   rules: readonly string[],
   nat: readonly string[],
-  overlay: readonly OverlayFile[],
+  overlay: readonly OverlayEntry[],
 ): readonly string[] {
   const body = (path: string): string => {
     const file = overlay.find((entry) => entry.path === path);
@@ -294,11 +286,11 @@ function isKnownSocket(line: string): boolean {
 const USED_UP = new Set(['firstboot', 'var/db/clawdie/root.hash', 'var/db/clawdie/tailscale.key']);
 
 /** Files of an overlay that are to be looked at on the instance: their paths there. */
-export function filesToLookAt(overlay: readonly OverlayFile[]): readonly OverlayFile[] {
+export function filesToLookAt(overlay: readonly OverlayEntry[]): readonly OverlayEntry[] {
   return overlay.filter(({ path }) => !USED_UP.has(path));
 }
 
-function fileFlaws(lines: readonly string[], overlay: readonly OverlayFile[]): readonly string[] {
+function fileFlaws(lines: readonly string[], overlay: readonly OverlayEntry[]): readonly string[] {
   const found = new Map<string, string>();
   for (const line of lines) {
     const [mode = '', owner = '', path = ''] = line.trim().split(' ');

@@ -1,11 +1,11 @@
 import { copyFile, open } from 'node:fs/promises';
-import { extract, pack } from 'tar-stream';
-import type { Header } from 'tar-stream';
 import { UserError } from '../error.js';
 import { readAt } from '../host/files.js';
 import { findInRoot } from '../image/iso9660.js';
 import { filledSlot, SECTOR } from '../image/slot.js';
-import type { OverlayFile } from './inside.js';
+import { packOverlay } from '../overlay/pack.js';
+import type { OverlayEntry } from '../overlay/render.js';
+import { unpackOverlay } from '../overlay/unpack.js';
 
 /**
  * Writes a copy of an image with another slot.
@@ -23,7 +23,8 @@ export async function copyWithSlot(
   try {
     const slot = await findInRoot((offset, length) => readAt(file, offset, length), 'overlay', image);
     const changed = await change(await readAt(file, slot.offset, slot.length));
-    await file.write(changed, 0, changed.length, slot.offset);
+    const whole = Buffer.concat([changed], slot.length);
+    await file.write(whole, 0, whole.length, slot.offset);
   } finally {
     await file.close();
   }
@@ -57,42 +58,21 @@ export function withHeader(slot: Buffer, name: string, value: string): Buffer {
 export async function withFiles(
   slot: Buffer,
   change: (path: string, text: string) => string,
-  more: (files: readonly OverlayFile[]) => readonly Omit<OverlayFile, 'uid' | 'gid'>[] = () => [],
+  more: (
+    files: readonly OverlayEntry[],
+  ) => readonly Pick<OverlayEntry, 'path' | 'mode' | 'body'>[] = () => [],
 ): Promise<Buffer> {
-  const archive = slot.subarray(SECTOR, SECTOR + Number(headerOf(slot, 'length')));
-  const [reader, writer] = [extract(), pack()];
-  const chunks: Buffer[] = [];
-  const files: OverlayFile[] = [];
-  let last: Header | undefined;
-  const done = new Promise<void>((resolve, reject) => {
-    writer.on('data', (chunk: unknown) => chunks.push(chunk as Buffer));
-    writer.on('end', resolve);
-    writer.on('error', reject);
-    reader.on('error', reject);
-  });
-  reader.on('entry', (header, stream, next) => {
-    const parts: Buffer[] = [];
-    stream.on('data', (part: unknown) => parts.push(part as Buffer));
-    stream.on('end', () => {
-      const path = header.name.replace(/^\.\//, '').replace(/\/$/, '');
-      const text = Buffer.concat(parts).toString();
-      const body = header.type === 'file' ? change(path, text) : text;
-      if (header.type === 'file')
-        files.push({ path, mode: header.mode, uid: header.uid, gid: header.gid, body });
-      last = header;
-      writer.entry({ ...header, size: Buffer.byteLength(body) }, body);
-      next();
-    });
-  });
-  reader.on('finish', () => {
-    for (const { path, mode, body } of more(files))
-      writer.entry(
-        { name: `./${path}`, mode, uid: 0, gid: 0, type: 'file', ...(last && { mtime: last.mtime }) },
-        body,
-      );
-    writer.finalize();
-  });
-  reader.end(archive);
-  await done;
-  return filledSlot(Buffer.concat(chunks), headerOf(slot, 'release'));
+  const { entries, time } = await unpackOverlay(
+    slot.subarray(SECTOR, SECTOR + Number(headerOf(slot, 'length'))),
+  );
+  const changed = entries.map((entry) =>
+    entry.type === 'file' ? { ...entry, body: change(entry.path, entry.body) } : entry,
+  );
+  const added = more(changed.filter(({ type }) => type === 'file')).map((file): OverlayEntry => ({
+    type: 'file',
+    uid: 0,
+    gid: 0,
+    ...file,
+  }));
+  return filledSlot(await packOverlay([...changed, ...added], time), headerOf(slot, 'release'));
 }

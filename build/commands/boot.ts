@@ -8,7 +8,7 @@ import type { RecordedValues } from '../boot/expected.js';
 import { FAULTS, faultyImage } from '../boot/faults.js';
 import type { Fault, FaultName } from '../boot/faults.js';
 import { inspectionFiles, judgeInside, WATCHED } from '../boot/inside.js';
-import type { OverlayFile } from '../boot/inside.js';
+import type { OverlayEntry } from '../overlay/render.js';
 import { makeKey, openLogin } from '../boot/login.js';
 import type { Accelerator, Firmware, Media, Start } from '../boot/machine.js';
 import { junit, startHeld, table } from '../boot/report.js';
@@ -176,7 +176,7 @@ async function lookInside(run: Run): Promise<readonly StartReport[]> {
   const offences = OFFENDERS.filter(([check]) => options.checks.includes(check));
   const checks = offences.map(([check]) => check);
   const offenders = offences.map(([, host]) => host);
-  let overlay: readonly OverlayFile[] = [];
+  let overlay: readonly OverlayEntry[] = [];
   const script = await readFile(join(PROJECT, 'overlays', 'inspect', 'clawdie_inspect'), 'utf8');
   await copyWithSlot(options.image, image, (slot) =>
     withFiles(

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import type { Config, KeyName } from '../config/keys.js';
 import { mask, report } from '../config/report.js';
 import { resolve } from '../config/resolve.js';
-import type { Resolved } from '../config/resolve.js';
+import type { Layers, Resolved } from '../config/resolve.js';
 import { InputError, messageOf } from '../error.js';
 
 /** The folder of the project: what holds package.json, overlays/ and build.cfg.example. */
@@ -58,11 +58,38 @@ export async function loadConfig(
     );
   });
   const text = bytes.toString('utf8');
-  const name = relative(process.cwd(), path).startsWith('..') ? path : relative(process.cwd(), path);
+  const name = shownPath(path);
   const folder = dirname(path);
+  const { resolved, findings } = resolve({
+    file: { name, text },
+    ...(example && { preset: { from: 'no build.cfg', values: { FREEBSD_DIST: 'sample' } } }),
+    ...overrides(options.set, environment),
+    expand: (key, value) => expandKeyFiles(key, value, folder),
+  });
+  if (!resolved) {
+    const count = findings.length === 1 ? 'a problem' : `${findings.length} problems`;
+    throw new InputError(`The configuration has ${count}:\n\n${report(findings, { [name]: text })}\n`);
+  }
+  return { ...resolved, path, folder, example };
+}
 
+/** A path as messages show it: from the working folder on, where it is in there. */
+export function shownPath(path: string): string {
+  const from = relative(process.cwd(), path);
+  return from.startsWith('..') ? path : from;
+}
+
+/**
+ * The layers above the files: CLAWDIE_<KEY> of the environment, and --set KEY=value.
+ *
+ * @throws InputError if a --set is none.
+ */
+export function overrides(
+  set: readonly string[],
+  environment: NodeJS.ProcessEnv,
+): Pick<Layers, 'environment' | 'commandLine'> {
   const commandLine: Record<string, string> = {};
-  for (const setting of options.set) {
+  for (const setting of set) {
     const at = setting.indexOf('=');
     if (at <= 0)
       throw new InputError(
@@ -71,18 +98,7 @@ export async function loadConfig(
       );
     commandLine[setting.slice(0, at)] = setting.slice(at + 1);
   }
-  const { resolved, findings } = resolve({
-    file: { name, text },
-    ...(example && { preset: { from: 'no build.cfg', values: { FREEBSD_DIST: 'sample' } } }),
-    environment: fromEnvironment(environment),
-    commandLine,
-    expand: (key, value) => expandKeyFiles(key, value, folder),
-  });
-  if (!resolved) {
-    const count = findings.length === 1 ? 'a problem' : `${findings.length} problems`;
-    throw new InputError(`The configuration has ${count}:\n\n${report(findings, name, text)}\n`);
-  }
-  return { ...resolved, path, folder, example };
+  return { environment: fromEnvironment(environment), commandLine };
 }
 
 /** Variables that mean something else than a key. */
@@ -99,7 +115,7 @@ function fromEnvironment(environment: NodeJS.ProcessEnv): Record<string, string>
 }
 
 /** Lines "@file" of SSH_AUTHORIZED_KEYS become the lines of the file. */
-function expandKeyFiles(
+export function expandKeyFiles(
   key: KeyName,
   value: string,
   folder: string,

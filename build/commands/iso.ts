@@ -1,23 +1,22 @@
 import { mkdir, stat } from 'node:fs/promises';
 import { join, resolve as resolvePath } from 'node:path';
 import { writeError, writeFileAtomic } from '../host/files.js';
-import { buildVersions, ensureTools, missing } from '../host/tools.js';
-import { InputError } from '../error.js';
+import { ensureTools, missing } from '../host/tools.js';
 import { holdsSecret } from '../overlay/render.js';
 import { makeView } from '../overlay/view.js';
 import { proveImage } from '../policy/image.js';
 import type { BaseRequest } from '../pipeline/base.js';
 import { Cache, cacheFolder } from '../pipeline/cache.js';
-import { lockOutput, makeImage, makeOverlay, writeChecksum } from '../pipeline/deploy.js';
+import { lockOutput, makeOverlay, readyBase, writeChecksum, writeImage } from '../pipeline/deploy.js';
 import { stage } from '../pipeline/base.js';
 import { STAGES } from '../pipeline/events.js';
 import type { BuildEvent, Monitor, PlannedStage, StageName } from '../pipeline/events.js';
-import { baseKeys, planStages } from '../pipeline/plan.js';
+import { planStages } from '../pipeline/plan.js';
 import { buildRecord } from '../pipeline/record.js';
 import { resolveRelease } from '../release/source.js';
 import type { Release } from '../release/source.js';
-import { readFileSet } from '../rootfs/rootfs.js';
-import { loadConfig, PROJECT, readAuthKey } from './configuration.js';
+import { loadConfig, readAuthKey } from './configuration.js';
+import { baseRequest, imageTime } from './request.js';
 import { renderInput, ruleFiles } from './rules.js';
 import type { ConfigOptions, LoadedConfig } from './configuration.js';
 
@@ -37,9 +36,6 @@ export interface IsoContext {
   /** Prints a line of the result. */
   readonly print: (line: string) => void;
 }
-
-/** Time of everything in an image where SOURCE_DATE_EPOCH does not say another: 2026-01-01 00:00 UTC. */
-const DEFAULT_TIME = 1767225600;
 
 /** `clawdie-iso iso`: builds the image of one deployment. */
 export async function iso(options: IsoOptions, context: IsoContext): Promise<void> {
@@ -84,7 +80,7 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
     });
     const lock = await lockOutput(out, options.wait, work);
     try {
-      const { request, tools } = await baseRequest(loaded, release, time);
+      const { request, tools } = await baseRequest(config, release, time);
       const plan = await planFor(request, cache);
       emit({ type: 'plan', stages: plan });
       const { overlay, policy } = await stage(work, 'overlay', async () => {
@@ -99,15 +95,18 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
       for (const { row, example } of policy.exceptions) {
         emit({ type: 'warning', text: `POLICY_EXCEPTIONS: the row ${row} does not hold: ${example}.` });
       }
-      const stamped = await makeImage(request, overlay, out, `${name}.iso`, holdsSecret(config), work);
+      const base = await readyBase(request, work);
+      const image = join(out, `${name}.iso`);
+      const digest = await stage(work, 'stamp', () => writeImage(base, overlay, image, holdsSecret(config)));
+      const bytes = base.facts.sums.size;
       const record = join(out, `${name}.json`);
       await writeFileAtomic(
         record,
         buildRecord({
           project: `clawdie-iso ${context.version}`,
           resolved: loaded,
-          image: { name: `${name}.iso`, sha256: stamped.sha256, bytes: stamped.bytes },
-          base: stamped.base.facts,
+          image: { name: `${name}.iso`, sha256: digest, bytes },
+          base: base.facts,
           keys: request.keys,
           overlay: overlay.entries,
           policy,
@@ -120,12 +119,12 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
         }),
         0o644,
       );
-      await writeChecksum(out, `${name}.iso`, stamped.sha256);
+      await writeChecksum(out, `${name}.iso`, digest);
       emit({
         type: 'result',
-        image: stamped.image,
-        sha256: stamped.sha256,
-        bytes: stamped.bytes,
+        image,
+        sha256: digest,
+        bytes,
         record,
         seconds: (Date.now() - started.getTime()) / 1000,
       });
@@ -135,43 +134,6 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
   } finally {
     await monitor.close();
   }
-}
-
-/** SOURCE_DATE_EPOCH, in seconds (reproducible-builds.org), or the time that images have by default. */
-function imageTime(environment: NodeJS.ProcessEnv): number {
-  const text = environment['SOURCE_DATE_EPOCH'];
-  if (text === undefined || text === '') return DEFAULT_TIME;
-  const time = Number(text);
-  if (!/^\d{1,10}$/.test(text) || time >= 2 ** 31) {
-    throw new InputError(
-      `SOURCE_DATE_EPOCH is "${text}", which is not a number of seconds since 1970 that an image can hold.`,
-      'Unset it, or set it to a number like 1767225600.',
-    );
-  }
-  return time;
-}
-
-async function baseRequest(
-  loaded: LoadedConfig,
-  release: Release,
-  time: number,
-): Promise<{ request: BaseRequest; tools: Readonly<Record<string, string>> }> {
-  const { config } = loaded;
-  const overlays = join(PROJECT, 'overlays');
-  const [baseOverlay, isoOverlay, tools] = await Promise.all([
-    readFileSet(join(overlays, 'base'), join(overlays, 'base.mtree')),
-    readFileSet(join(overlays, 'iso')),
-    buildVersions(),
-  ]);
-  const common = { version: config.FREEBSD_VERSION, arch: config.ARCH, profile: config.PROFILE, time };
-  const keys = baseKeys({
-    ...common,
-    release: release.id,
-    baseOverlay: baseOverlay.digest,
-    isoOverlay: isoOverlay.digest,
-    tools,
-  });
-  return { request: { ...common, release, baseOverlay, isoOverlay, keys }, tools };
 }
 
 async function planFor(request: BaseRequest, cache: Cache): Promise<readonly PlannedStage[]> {
@@ -190,7 +152,7 @@ async function dryRun(
   context: IsoContext,
 ): Promise<void> {
   const lacking = missing('build').map((tool) => tool.name);
-  const { request } = await baseRequest(loaded, release, time);
+  const { request } = await baseRequest(loaded.config, release, time);
   const plan = await planFor(request, cache);
   const present = await stat(image).then(
     () => true,

@@ -1,5 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
+import { createHash } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
 import { InputError } from '../error.js';
 import { OPERATOR_RULES, renderOverlay } from '../overlay/render.js';
 import type { OverlayEntry, RenderInput, Template } from '../overlay/render.js';
@@ -18,8 +20,11 @@ import { parseMtree } from '../rootfs/mtree.js';
 import { loadConfig, PROJECT, readOperatorRules } from './configuration.js';
 import type { ConfigOptions, LoadedConfig } from './configuration.js';
 
-/** Reads what an overlay is rendered of. */
-export async function renderInput(loaded: LoadedConfig, authKey: string | undefined): Promise<RenderInput> {
+/** What every overlay is rendered of: the templates, their owners and modes. */
+export type OverlaySources = Pick<RenderInput, 'templates' | 'spec'>;
+
+/** Reads overlays/firstboot. */
+export async function readOverlaySources(): Promise<OverlaySources> {
   const folder = join(PROJECT, 'overlays', 'firstboot');
   const specPath = join(PROJECT, 'overlays', 'firstboot.mtree');
   const listed = (await readdir(folder, { recursive: true, withFileTypes: true })).filter((entry) =>
@@ -31,14 +36,34 @@ export async function renderInput(loaded: LoadedConfig, authKey: string | undefi
       return { path: path.slice(folder.length + 1), text: await readFile(path, 'utf8') };
     }),
   );
+  return { templates, spec: parseMtree(await readFile(specPath, 'utf8'), specPath) };
+}
+
+/** Reads what an overlay is rendered of. */
+export async function renderInput(loaded: LoadedConfig, authKey: string | undefined): Promise<RenderInput> {
   const operatorRules = await readOperatorRules(loaded.config, loaded.folder);
   return {
     config: loaded.config,
     ...(authKey !== undefined && { authKey }),
     ...(operatorRules !== undefined && { operatorRules }),
-    templates,
-    spec: parseMtree(await readFile(specPath, 'utf8'), specPath),
+    ...(await readOverlaySources()),
   };
+}
+
+/** SHA-256 over this program and the overlays that it renders: with another one, images are made again. */
+export async function programDigest(): Promise<string> {
+  const hash = createHash('sha256');
+  for (const folder of [dirname(dirname(fileURLToPath(import.meta.url))), join(PROJECT, 'overlays')]) {
+    const files = (await readdir(folder, { recursive: true, withFileTypes: true }))
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name))
+      .sort();
+    for (const file of files) {
+      const text = await readFile(file);
+      hash.update(`${relative(folder, file)} ${text.length}\n`).update(text);
+    }
+  }
+  return hash.digest('hex');
 }
 
 /** The rule files of a rendered overlay. */

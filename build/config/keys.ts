@@ -199,6 +199,20 @@ export const KEYS = {
     }),
     'Host name of the instance. Empty: ASSISTANT_NAME.',
   ),
+  HOST: key(
+    'Identity',
+    '',
+    text<string>((input) =>
+      input === '' || /^[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/.test(input)
+        ? { value: input }
+        : {
+            message: 'must be the name of a machine: letters, digits, . _ and -',
+            fix: 'write it as "rack1-7"',
+          },
+    ),
+    'Machine that the instance shares with other deployments of a fleet. Empty: its own.',
+    'Deployments of one machine must differ in ASSISTANT_NAME and in their nets.',
+  ),
   TIMEZONE: key(
     'Identity',
     'UTC',

@@ -25,14 +25,15 @@ export function mask(text: string): string {
 
 /**
  * Findings as text, one after the other: place, what is wrong, the line with a caret under it, and the fix.
- * `source` is the text of the file named by `file`; findings of other origins have no line to show.
+ *
+ * @param sources texts of the files by name; findings of other origins have no line to show
  */
-export function report(findings: readonly Finding[], file: string, source: string): string {
-  const lines = source.replace(/^\uFEFF/, '').split(/\r?\n/);
+export function report(findings: readonly Finding[], sources: Readonly<Record<string, string>>): string {
   return findings
     .map((finding) => {
-      const { place } = finding;
-      const shown = place && finding.origin === file ? lines[place.line - 1] : undefined;
+      const { place, origin } = finding;
+      const lines = sources[origin]?.replace(/^\uFEFF/, '').split(/\r?\n/);
+      const shown = place && lines?.[place.line - 1];
       if (!place || shown === undefined)
         return `${finding.origin}: ${mask(finding.message)}\n  fix: ${finding.fix}`;
       const text = mask(shown).replace(/\t/g, ' ');
@@ -43,7 +44,7 @@ export function report(findings: readonly Finding[], file: string, source: strin
       const column = masked ? Math.min(place.column, text.length + 1) : place.column;
       const length = masked ? 1 : Math.max(1, Math.min(place.length, text.length - column + 1));
       return [
-        `${file}:${number}:${place.column}: ${mask(finding.message)}`,
+        `${origin}:${number}:${place.column}: ${mask(finding.message)}`,
         `  ${number} | ${text}`,
         `  ${margin} | ${' '.repeat(column - 1)}${'^'.repeat(length)}`,
         `  ${margin} fix: ${finding.fix}`,

@@ -7,7 +7,7 @@ import type { Finding } from './report.js';
 import { crossCheck } from './rules.js';
 
 /** Where a value came from. */
-export type Origin = 'default' | 'preset' | 'file' | 'environment' | 'command line';
+export type Origin = 'default' | 'common file' | 'preset' | 'file' | 'environment' | 'command line';
 
 /** One value as text, with where it stands. */
 export interface Setting {
@@ -26,8 +26,10 @@ export interface Resolved {
   readonly settings: Readonly<Record<KeyName, Setting>>;
 }
 
-/** The layers a configuration is made of; later ones win: file, preset, environment, command line. */
+/** The layers a configuration is made of; later ones win: common file, file, preset, environment, command line. */
 export interface Layers {
+  /** What a set of deployments has in common (common.cfg). */
+  readonly common?: { readonly name: string; readonly text: string };
   /** What the program itself sets, and what a message calls that. */
   readonly preset?: { readonly from: string; readonly values: Readonly<Record<string, string>> };
   readonly file: { readonly name: string; readonly text: string };
@@ -50,18 +52,22 @@ export function resolve(layers: Layers): {
   readonly findings: readonly Finding[];
 } {
   const findings: Finding[] = [];
-  const parsed = parse(layers.file.text);
-  findings.push(...parsed.flaws.map((flaw) => ({ ...flaw, origin: layers.file.name })));
-
-  const given: Setting[] = [
-    ...parsed.entries.map((entry) => ({
+  const ofFile = ({ name, text }: Layers['file'], origin: 'common file' | 'file'): readonly Setting[] => {
+    const parsed = parse(text);
+    findings.push(...parsed.flaws.map((flaw) => ({ ...flaw, origin: name })));
+    return parsed.entries.map((entry) => ({
       key: entry.key,
       value: entry.value,
-      origin: 'file' as const,
-      from: layers.file.name,
+      origin,
+      from: name,
       place: entry.place,
       keyPlace: entry.keyPlace,
-    })),
+    }));
+  };
+
+  const given: Setting[] = [
+    ...(layers.common ? ofFile(layers.common, 'common file') : []),
+    ...ofFile(layers.file, 'file'),
     ...Object.entries(layers.preset?.values ?? {}).map(([key, value]) => ({
       key,
       value,

@@ -4,12 +4,14 @@ import { UserError } from '../error.js';
 import { shellQuote } from '../quote.js';
 import { attempt, run } from './process.js';
 
+export type Purpose = 'build' | 'store' | 'test';
+
 /** A program of the host that the project calls. */
 export interface Tool {
   readonly name: string;
   readonly need: string;
-  /** `build` is needed for an image, `test` only by the project's own tests. */
-  readonly for: 'build' | 'test';
+  /** `build` is needed for an image, `store` for base images in a registry, `test` only by the project's own tests. */
+  readonly for: Purpose;
   /** Packages that bring it, by package manager; none where the base system has it. */
   readonly apt?: string;
   readonly pkg?: string;
@@ -58,6 +60,30 @@ export const TOOLS: readonly Tool[] = [
     apt: 'xorriso',
     pkg: 'xorriso',
     version: ['xorriso', '--version'],
+  },
+  {
+    name: 'skopeo',
+    need: 'brings base images to a registry and back',
+    for: 'store',
+    apt: 'skopeo',
+    pkg: 'skopeo',
+    version: ['skopeo', '--version'],
+  },
+  {
+    name: 'docker-registry',
+    need: 'is the registry of tests',
+    for: 'test',
+    apt: 'docker-registry',
+    pkg: 'docker-registry',
+    version: ['docker-registry', '--version'],
+  },
+  {
+    name: 'ssh-keygen',
+    need: 'makes a key to log in to an image with',
+    for: 'test',
+    apt: 'openssh-client',
+    elsewhere: true,
+    version: 'package',
   },
   {
     name: 'qemu-system-x86_64',
@@ -117,10 +143,10 @@ export function find(name: string, path = process.env['PATH'] ?? ''): string | u
 }
 
 /** The tools that are not there. */
-export function missing(purpose: 'build' | 'test', path?: string): readonly Tool[] {
+export function missing(purpose: Purpose, path?: string): readonly Tool[] {
   return TOOLS.filter(
     (tool) =>
-      (tool.for === 'build' || purpose === 'test') &&
+      (tool.for === purpose || purpose === 'test') &&
       !(tool.elsewhere === true && process.platform === 'freebsd') &&
       find(tool.name, path) === undefined,
   );
@@ -170,7 +196,7 @@ function manager(): Manager | undefined {
 }
 
 /** Packages that the tests need and that bring files instead of a program. */
-function firmwareMissing(purpose: 'build' | 'test'): boolean {
+function firmwareMissing(purpose: Purpose): boolean {
   return (
     purpose === 'test' &&
     !OVMF_PATHS.some((path) => {
@@ -184,7 +210,7 @@ function firmwareMissing(purpose: 'build' | 'test'): boolean {
 }
 
 /** What to run for the missing tools: commands for this host's package manager, or none where it has neither. */
-export function installCommands(purpose: 'build' | 'test'): {
+export function installCommands(purpose: Purpose): {
   readonly names: readonly string[];
   readonly commands: readonly (readonly string[])[];
 } {
@@ -205,7 +231,7 @@ export function installCommands(purpose: 'build' | 'test'): {
  * @throws UserError with that command.
  */
 export async function ensureTools(
-  purpose: 'build' | 'test',
+  purpose: Purpose,
   options: {
     readonly install: boolean;
     readonly note: (text: string) => void;

@@ -4,14 +4,13 @@ export function checksumLine(name: string, sum: string): string {
 }
 
 /**
- * CHECKSUM.SHA256 with the sum of one image put in: lines of other images stay, sorted by name.
+ * CHECKSUM.SHA256 with sums of images put in: lines of other images stay, sorted by name.
  *
- * @param keep tells whether the file of a line is still there
+ * @param keep tells whether a line of another image stays
  */
-export function withChecksum(
+export function withChecksums(
   text: string,
-  name: string,
-  sum: string,
+  more: ReadonlyMap<string, string>,
   keep: (name: string) => boolean,
 ): string {
   const sums = new Map<string, string>();
@@ -19,7 +18,7 @@ export function withChecksum(
     const match = /^SHA256 \((.+)\) = ([0-9a-f]{64})$/.exec(line);
     if (match?.[1] !== undefined && match[2] !== undefined && keep(match[1])) sums.set(match[1], match[2]);
   }
-  sums.set(name, sum);
+  for (const [name, sum] of more) sums.set(name, sum);
   return [...sums]
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([file, value]) => `${checksumLine(file, value)}\n`)

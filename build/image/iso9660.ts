@@ -16,22 +16,56 @@ export interface Extent {
  * @param read reads bytes of the image
  * @throws UserError if the image is none, or holds no such file.
  */
-export async function findInRoot(
-  read: (offset: number, length: number) => Promise<Buffer>,
-  name: string,
-  image: string,
-): Promise<Extent> {
+export async function findInRoot(read: Read, name: string, image: string): Promise<Extent> {
+  const wanted = name.toUpperCase();
+  for (const entry of await readFolder(read, await rootOf(read, image)))
+    if (entry.name === wanted) return entry.extent;
+  throw new UserError(`${image} holds no /${name}: it is not an image of this project.`, 'Build it again.');
+}
+
+/**
+ * All files of an ISO 9660 image by path, in capitals as ISO 9660 has them.
+ *
+ * @param read reads bytes of the image
+ * @throws UserError if the image is none, or its folders are deeper than such an image has them.
+ */
+export async function listFiles(read: Read, image: string): Promise<ReadonlyMap<string, Extent>> {
+  const files = new Map<string, Extent>();
+  const walk = async (folder: Extent, path: string, depth: number): Promise<void> => {
+    if (depth > 16) throw new UserError(`${image} is damaged: its folders go round.`, 'Build it again.');
+    for (const { name, extent, isFolder } of await readFolder(read, folder)) {
+      if (isFolder) await walk(extent, `${path}${name}/`, depth + 1);
+      else files.set(`${path}${name}`, extent);
+    }
+  };
+  await walk(await rootOf(read, image), '/', 0);
+  return files;
+}
+
+type Read = (offset: number, length: number) => Promise<Buffer>;
+
+async function rootOf(read: Read, image: string): Promise<Extent> {
   const descriptor = await read(16 * ISO_SECTOR, ISO_SECTOR);
   if (
     descriptor.length < ISO_SECTOR ||
     descriptor.readUInt8(0) !== 1 ||
     descriptor.toString('latin1', 1, 6) !== 'CD001'
-  ) {
+  )
     throw new UserError(`${image} is not an ISO 9660 image.`, 'Build it again.');
-  }
-  const root = extentOf(descriptor, 156);
-  const folder = await read(root.offset, Math.min(root.length, 64 * ISO_SECTOR));
-  const wanted = name.toUpperCase();
+  return extentOf(descriptor, 156);
+}
+
+interface FolderEntry {
+  /** In capitals, without version. */
+  readonly name: string;
+  readonly extent: Extent;
+  readonly isFolder: boolean;
+}
+
+/** The records of a folder but those of itself and its parent. */
+async function readFolder(read: Read, extent: Extent): Promise<readonly FolderEntry[]> {
+  const folder = await read(extent.offset, Math.min(extent.length, 64 * ISO_SECTOR));
+  const entries: FolderEntry[] = [];
   for (let at = 0; at < folder.length;) {
     const length = folder.readUInt8(at);
     if (length === 0) {
@@ -39,11 +73,16 @@ export async function findInRoot(
       continue;
     }
     if (length < 34 || at + length > folder.length) break;
-    const found = folder.toString('latin1', at + 33, at + 33 + folder.readUInt8(at + 32));
-    if (found.toUpperCase().replace(/\.?;\d+$/, '') === wanted) return extentOf(folder, at);
+    const name = folder.toString('latin1', at + 33, at + 33 + folder.readUInt8(at + 32));
+    if (name !== '\u0000' && name !== '\u0001')
+      entries.push({
+        name: name.toUpperCase().replace(/\.?;\d+$/, ''),
+        extent: extentOf(folder, at),
+        isFolder: (folder.readUInt8(at + 25) & 2) !== 0,
+      });
     at += length;
   }
-  throw new UserError(`${image} holds no /${name}: it is not an image of this project.`, 'Build it again.');
+  return entries;
 }
 
 function extentOf(buffer: Buffer, at: number): Extent {

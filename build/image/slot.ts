@@ -32,7 +32,7 @@ export function emptySlot(release: string): Buffer {
 }
 
 /**
- * A slot with an overlay in it.
+ * A slot with an overlay in it, as far as it is not zero: what is behind is the slot's size less its own.
  *
  * @throws UserError if the archive does not fit.
  */
@@ -50,8 +50,11 @@ export function filledSlot(archive: Buffer, release: string): Buffer {
     `length ${archive.length}`,
     `sha256 ${sha256(archive)}`,
   ]);
-  return Buffer.concat([header, archive], SLOT_SIZE);
+  return Buffer.concat([header, archive]);
 }
+
+/** Nothing, for the rest of a slot. */
+export const ZEROS: Buffer = Buffer.alloc(SLOT_SIZE);
 
 /** The release that a base image's empty slot is for; undefined if the bytes are no empty slot. */
 export function slotRelease(head: Buffer): string | undefined {

@@ -1,11 +1,14 @@
 import { createHash } from 'node:crypto';
-import { open } from 'node:fs/promises';
+import type { Hash } from 'node:crypto';
+import { constants } from 'node:fs';
+import type { BigIntStats } from 'node:fs';
+import { copyFile, open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { UserError } from '../error.js';
 import { readAt, writeError } from '../host/files.js';
 import { findInRoot } from './iso9660.js';
 import type { Extent } from './iso9660.js';
-import { SECTOR, SLOT_SIZE, slotRelease } from './slot.js';
+import { SECTOR, SLOT_SIZE, slotRelease, ZEROS } from './slot.js';
 
 /** What is known of a base image: enough to tell, while it is copied, that it is undamaged. */
 export interface BaseSums {
@@ -53,51 +56,95 @@ export async function measureBase(path: string, signal: AbortSignal): Promise<Ba
   }
 }
 
+/** A base image whose bytes were looked at: images are made of it without looking at them again. */
+export interface CheckedBase {
+  readonly path: string;
+  readonly known: BaseSums;
+  /** What the bytes before the slot sum up to so far: they are the same in every image. */
+  readonly before: Hash;
+  /** The file that was looked at; another one under its name is not it. */
+  readonly identity: string;
+}
+
 /**
- * Writes the image of one deployment: the base image with the slot filled. The bytes are read once: copied, compared
- * with what is known of the base, and summed up.
+ * Reads a base image once, and tells whether it is what was built.
  *
- * @param output open, empty file
- * @returns SHA-256 of the image
- * @throws DamagedBase if the base image is not what was built; the output is then of no use.
+ * @param options.onBytes hears how many bytes were read since the last call
+ * @throws DamagedBase if it is not.
  */
-export async function stamp(
-  base: string,
+export async function checkBase(
+  path: string,
   known: BaseSums,
-  slot: Buffer,
-  output: FileHandle,
   options: { readonly signal: AbortSignal; readonly onBytes?: (count: number) => void },
-): Promise<string> {
-  const input = await open(base, 'r').catch((error: unknown) => {
-    throw new DamagedBase(`The base image ${base} cannot be read: ${(error as Error).message}.`);
+): Promise<CheckedBase> {
+  const damaged = (what: string): DamagedBase =>
+    new DamagedBase(`The base image ${path} is damaged: ${what}.`);
+  const file = await open(path, 'r').catch((error: unknown) => {
+    throw new DamagedBase(`The base image ${path} cannot be read: ${(error as Error).message}.`);
   });
   try {
-    const damaged = (what: string): DamagedBase =>
-      new DamagedBase(`The base image ${base} is damaged: ${what}.`);
-    if ((await input.stat()).size !== known.size) throw damaged('its size has changed');
-    const image = createHash('sha256');
-    const copy = async (chunk: Buffer, position: number): Promise<void> => {
-      image.update(chunk);
-      await writeFully(output, chunk, position);
-      options.onBytes?.(chunk.length);
+    const info = await file.stat({ bigint: true });
+    if (Number(info.size) !== known.size) throw damaged('its size has changed');
+    const sum = async (from: number, to: number): Promise<Hash> => {
+      const hash = createHash('sha256');
+      await eachChunk(file, from, to, options.signal, (chunk) => {
+        hash.update(chunk);
+        options.onBytes?.(chunk.length);
+      });
+      return hash;
     };
-    await eachChunk(input, 0, known.slot.offset, options.signal, copy);
-    if (image.copy().digest('hex') !== known.before)
+    const before = await sum(0, known.slot.offset);
+    if (before.copy().digest('hex') !== known.before)
       throw damaged('the part before the overlay slot has changed');
-    await copy(slot, known.slot.offset);
-    const behind = createHash('sha256');
-    await eachChunk(
-      input,
-      known.slot.offset + known.slot.length,
-      known.size,
-      options.signal,
-      async (chunk, position) => {
-        behind.update(chunk);
-        await copy(chunk, position);
-      },
-    );
+    const behind = await sum(known.slot.offset + known.slot.length, known.size);
     if (behind.digest('hex') !== known.behind) throw damaged('the part behind the overlay slot has changed');
-    return image.digest('hex');
+    const slot = await readAt(file, known.slot.offset, known.slot.length);
+    if (!slot.subarray(SECTOR).equals(ZEROS.subarray(SECTOR))) throw damaged('its overlay slot is not empty');
+    return { path, known, before, identity: identityOf(info) };
+  } finally {
+    await file.close();
+  }
+}
+
+function identityOf({ dev, ino, size, mtimeNs }: BigIntStats): string {
+  return [dev, ino, size, mtimeNs].join(' ');
+}
+
+/**
+ * Makes the image of one deployment: a copy of the base image with the slot filled. The file system copies (reflink
+ * where it can, else copy_file_range(2)); summed up are the slot and what is behind it, since all before is known.
+ *
+ * @param image where it is made; nothing may stand there. Left behind half-made if this throws
+ * @param mode of the image, set before the slot is in it
+ * @returns SHA-256 of the image
+ * @throws DamagedBase if the base image has changed since it was looked at; UserError if it cannot be written.
+ */
+export async function stamp(base: CheckedBase, slot: Buffer, image: string, mode: number): Promise<string> {
+  const { known } = base;
+  // Of an empty slot all but its first sector is zero already.
+  const hash = base.before.copy().update(slot).update(ZEROS.subarray(slot.length, known.slot.length));
+  const input = await open(base.path, 'r').catch((error: unknown) => {
+    throw new DamagedBase(`The base image ${base.path} cannot be read: ${(error as Error).message}.`);
+  });
+  try {
+    await copyFile(base.path, image, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+    const output = await open(image, 'r+');
+    try {
+      await output.chmod(mode);
+      await writeFully(output, slot, known.slot.offset);
+      const behind = known.slot.offset + known.slot.length;
+      await eachChunk(input, behind, known.size, undefined, (chunk) => {
+        hash.update(chunk);
+      });
+      const [now, copied] = [await input.stat({ bigint: true }), await output.stat()];
+      if (identityOf(now) !== base.identity || copied.size !== known.size)
+        throw new DamagedBase(`The base image ${base.path} has changed while images were made of it.`);
+    } finally {
+      await output.close();
+    }
+    return hash.digest('hex');
+  } catch (error) {
+    throw writeError(image, error);
   } finally {
     await input.close();
   }
@@ -107,25 +154,20 @@ async function eachChunk(
   file: FileHandle,
   from: number,
   to: number,
-  signal: AbortSignal,
-  use: (chunk: Buffer, position: number) => void | Promise<void>,
+  signal: AbortSignal | undefined,
+  use: (chunk: Buffer) => void,
 ): Promise<void> {
   const buffer = Buffer.allocUnsafe(CHUNK);
   for (let at = from; at < to;) {
-    signal.throwIfAborted();
+    signal?.throwIfAborted();
     const { bytesRead } = await file.read(buffer, 0, Math.min(CHUNK, to - at), at);
     if (bytesRead === 0) return;
-    await use(buffer.subarray(0, bytesRead), at);
+    use(buffer.subarray(0, bytesRead));
     at += bytesRead;
   }
 }
 
 async function writeFully(file: FileHandle, chunk: Buffer, position: number): Promise<void> {
-  for (let done = 0; done < chunk.length;) {
-    try {
-      done += (await file.write(chunk, done, chunk.length - done, position + done)).bytesWritten;
-    } catch (error) {
-      throw writeError('the image', error);
-    }
-  }
+  for (let done = 0; done < chunk.length;)
+    done += (await file.write(chunk, done, chunk.length - done, position + done)).bytesWritten;
 }

@@ -25,7 +25,7 @@ export function plainMonitor(print: (line: string) => void): Monitor {
           const share =
             event.total === undefined ? '' : ` (${Math.floor((100 * event.done) / event.total)}%)`;
           print(
-            `${STAGES[event.stage]}: ${event.label}, ${event.unit === 'bytes' ? bytes(event.done) : `${event.done} files`}${share}`,
+            `${STAGES[event.stage]}: ${event.label}, ${event.unit === 'bytes' ? bytes(event.done) : `${event.done} ${event.unit}`}${share}`,
           );
           break;
         }

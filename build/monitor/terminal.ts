@@ -84,7 +84,7 @@ export function terminalMonitor(print: (line: string) => void, columns: () => nu
           const amount =
             event.unit === 'bytes'
               ? `${bytes(event.done)}, ${bytes(rate)}/s`
-              : `${event.done} files, ${Math.round(rate)}/s`;
+              : `${event.done} ${event.unit}, ${Math.round(rate)}/s`;
           const room = Math.max(0, Math.min(30, columns() - event.label.length - amount.length - 16));
           const share = event.total === undefined ? undefined : event.done / event.total;
           task.output = [

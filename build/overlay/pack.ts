@@ -1,3 +1,4 @@
+import { buffer } from 'node:stream/consumers';
 import { pack } from 'tar-stream';
 import type { OverlayEntry } from './render.js';
 
@@ -11,14 +12,6 @@ const TYPES = { dir: 'directory', file: 'file', link: 'symlink' } as const;
  */
 export async function packOverlay(entries: readonly OverlayEntry[], time: number): Promise<Buffer> {
   const tar = pack();
-  const chunks: Buffer[] = [];
-  tar.on('data', (chunk: unknown) => {
-    chunks.push(chunk as Buffer);
-  });
-  const done = new Promise<void>((resolve, reject) => {
-    tar.on('end', resolve);
-    tar.on('error', reject);
-  });
   for (const entry of entries) {
     const header = {
       name: entry.path === '' ? './' : `./${entry.path}`,
@@ -34,6 +27,5 @@ export async function packOverlay(entries: readonly OverlayEntry[], time: number
     tar.entry(header, entry.type === 'file' ? entry.body : '');
   }
   tar.finalize();
-  await done;
-  return Buffer.concat(chunks);
+  return buffer(tar);
 }

@@ -61,11 +61,13 @@ function generated(input: RenderInput): ReadonlyMap<string, string> {
   return files;
 }
 
-const OPTIONAL = new Set([
-  'root/.ssh/authorized_keys',
+/** Files whose contents nobody is to see, nor their sums: a sum of a short secret can be searched for. */
+export const SECRET_FILES: ReadonlySet<string> = new Set([
   'var/db/clawdie/root.hash',
   'var/db/clawdie/tailscale.key',
 ]);
+
+const OPTIONAL = new Set(['root/.ssh/authorized_keys', ...SECRET_FILES]);
 
 /** Templates whose text would be empty are not installed: an empty resolv.conf would stand in the way of DHCP. */
 const DROPPED_WHEN_EMPTY = new Set(['etc/resolv.conf', 'etc/resolvconf.conf']);

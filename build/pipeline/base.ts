@@ -11,6 +11,7 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
+import { isDeepStrictEqual } from 'node:util';
 import { dirname, join } from 'node:path';
 import { UserError } from '../error.js';
 import { removeTree, writeError } from '../host/files.js';
@@ -44,7 +45,18 @@ export interface BaseRequest {
   readonly keys: BaseKeys;
 }
 
+/** A base image that was made elsewhere. */
+export interface StoredBase {
+  readonly facts: BaseFacts;
+  /** Where it is, for people. */
+  readonly from: string;
+  /** Brings it into a file; `work` is a folder of its own that is not there yet. */
+  readonly fetch: (file: string, work: string) => Promise<void>;
+}
+
 export interface Work {
+  /** Base images that need not be made, by cache key. */
+  readonly stored?: ReadonlyMap<string, StoredBase>;
   readonly cache: Cache;
   readonly signal: AbortSignal;
   readonly emit: (event: BuildEvent) => void;
@@ -107,6 +119,8 @@ export async function obtainBase(request: BaseRequest, work: Work): Promise<Cach
   try {
     const made = await cache.get<BaseFacts>('base', request.keys.base);
     if (made) return made;
+    const stored = work.stored?.get(request.keys.base);
+    if (stored) return await fetchBase(request.keys.base, stored, work);
     let root = await cache.get<RootFacts>('root', request.keys.root);
     if (root && !(await cache.verify('root', request.keys.root, signal))) {
       work.emit({
@@ -122,6 +136,34 @@ export async function obtainBase(request: BaseRequest, work: Work): Promise<Cach
     await lock.release();
   }
 }
+
+/** Brings a base image that was made elsewhere into the cache. */
+async function fetchBase(key: string, stored: StoredBase, work: Work): Promise<CacheEntry<BaseFacts>> {
+  const { cache, signal } = work;
+  const folder = await cache.workFolder();
+  try {
+    return await stage(work, 'base', async () => {
+      const out = join(folder, 'entry');
+      await mkdir(out);
+      const image = join(out, BASE_IMAGE);
+      await stored.fetch(image, join(folder, 'fetched'));
+      await chmod(image, 0o644);
+      if (!isDeepStrictEqual(await measureBase(image, signal), stored.facts.sums))
+        throw new UserError(
+          `The base image of ${stored.from} is not the one that its description tells of.`,
+          'Push it again.',
+        );
+      return cache.put('base', key, out, stored.facts, [], signal);
+    });
+  } catch (error) {
+    throw writeError(folder, error);
+  } finally {
+    await removeTree(folder);
+  }
+}
+
+/** Name of the file in a `base` entry. */
+export const BASE_IMAGE = 'base.iso';
 
 /** Names of files in a `root` entry. Boot files lie flat: `boot/lua/core.lua` as `boot+lua+core.lua`. */
 const flat = (path: string): string => path.replaceAll('/', '+');
@@ -362,7 +404,7 @@ async function makeBase(
       await makeEsp(part('boot/loader.efi'), esp, request.time, signal);
       const out = join(folder, 'entry');
       await mkdir(out);
-      const image = join(out, 'base.iso');
+      const image = join(out, BASE_IMAGE);
       await makeIso(
         { folder: iso, pmbr: part('boot/pmbr'), isoboot: part('boot/isoboot'), esp },
         image,

@@ -1,11 +1,12 @@
-import { open, readFile, rename, rm } from 'node:fs/promises';
+import { readFile, rename, rm } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { partialName, writeError, writeFileAtomic } from '../host/files.js';
 import { acquire } from '../host/lock.js';
-import { withChecksum } from '../image/checksum.js';
+import { withChecksums } from '../image/checksum.js';
 import { filledSlot } from '../image/slot.js';
-import { DamagedBase, stamp } from '../image/stamp.js';
+import { checkBase, DamagedBase, stamp } from '../image/stamp.js';
+import type { CheckedBase } from '../image/stamp.js';
 import { packOverlay } from '../overlay/pack.js';
 import { renderOverlay } from '../overlay/render.js';
 import type { OverlayEntry, RenderInput } from '../overlay/render.js';
@@ -13,9 +14,8 @@ import { checkOrder } from '../rc/check.js';
 import { parseHeader, RC_FOLDERS } from '../rc/headers.js';
 import type { RcScript } from '../rc/headers.js';
 import { UserError } from '../error.js';
-import { obtainBase, stage } from './base.js';
+import { BASE_IMAGE, obtainBase } from './base.js';
 import type { BaseFacts, BaseRequest, Work } from './base.js';
-import type { CacheEntry } from './cache.js';
 
 /** A rendered deployment: the overlay's entries and the slot that holds them. */
 export interface Overlay {
@@ -24,40 +24,36 @@ export interface Overlay {
 }
 
 /** Renders and packs the overlay of a deployment; it stays in memory, since it may hold secrets. */
-export async function makeOverlay(input: RenderInput, release: string, time: number): Promise<Overlay> {
-  const entries = renderOverlay(input);
+export function makeOverlay(input: RenderInput, release: string, time: number): Promise<Overlay> {
+  return packedOverlay(renderOverlay(input), release, time);
+}
+
+/** The overlay of entries that were rendered. */
+export async function packedOverlay(
+  entries: readonly OverlayEntry[],
+  release: string,
+  time: number,
+): Promise<Overlay> {
   return { entries, slot: filledSlot(await packOverlay(entries, time), release) };
 }
 
-export interface Stamped {
-  readonly image: string;
-  readonly sha256: string;
-  readonly bytes: number;
-  readonly base: CacheEntry<BaseFacts>;
+/** A base image that stands in the cache, and whose bytes were looked at. */
+export interface ReadyBase {
+  readonly facts: BaseFacts;
+  readonly checked: CheckedBase;
 }
 
 /**
- * Makes the image of a deployment: the base image with its slot filled, under a temporary name, renamed when it is
- * whole. A base image that turns out to be damaged is made again, once.
+ * The base image of a request, undamaged: from the cache, or made; one that turns out to be damaged is made again, once.
  *
- * @throws UserError if something cannot be built or written; no file then stands under the final name that was not
- *   there before.
+ * @throws UserError if it cannot be made.
  */
-export async function makeImage(
-  request: BaseRequest,
-  overlay: Overlay,
-  folder: string,
-  name: string,
-  secret: boolean,
-  work: Work,
-): Promise<Stamped> {
+export async function readyBase(request: BaseRequest, work: Work): Promise<ReadyBase> {
   for (let again = false; ; again = true) {
-    const base = await obtainBase(request, work);
-    checkRcOrder(base.facts.root.rc, overlay.entries);
+    const { folder, facts } = await obtainBase(request, work);
     try {
-      const image = join(folder, name);
-      const sha256 = await stage(work, 'stamp', () => writeImage(base, overlay, image, secret, work));
-      return { image, sha256, bytes: base.facts.sums.size, base };
+      const checked = await checkBase(join(folder, BASE_IMAGE), facts.sums, { signal: work.signal });
+      return { facts, checked };
     } catch (error) {
       if (!(error instanceof DamagedBase) || again) throw error;
       work.emit({ type: 'warning', text: `${error.message} It is made again.` });
@@ -82,43 +78,25 @@ function checkRcOrder(base: readonly RcScript[], entries: readonly OverlayEntry[
     );
 }
 
-async function writeImage(
-  base: CacheEntry<BaseFacts>,
+/**
+ * Makes the image of a deployment: under a temporary name, renamed when it is whole.
+ *
+ * @param secret whether it holds one: it is then its owner's alone
+ * @returns its SHA-256
+ * @throws UserError if it cannot be written, or its rc.d scripts are in no safe order; what stood under the name stands.
+ */
+export async function writeImage(
+  base: ReadyBase,
   overlay: Overlay,
   image: string,
   secret: boolean,
-  work: Work,
 ): Promise<string> {
+  checkRcOrder(base.facts.root.rc, overlay.entries);
   const part = partialName(image);
   try {
-    const output = await open(part, 'wx', 0o600);
-    try {
-      let done = 0;
-      let told = 0;
-      const sum = await stamp(join(base.folder, 'base.iso'), base.facts.sums, overlay.slot, output, {
-        signal: work.signal,
-        onBytes: (count) => {
-          done += count;
-          if (done - told < 16 * 1024 * 1024) return;
-          told = done;
-          work.emit({
-            type: 'progress',
-            stage: 'stamp',
-            label: 'writing',
-            done,
-            total: base.facts.sums.size,
-            unit: 'bytes',
-          });
-        },
-      });
-      // An image with a secret in it is its owner's alone.
-      await output.chmod(secret ? 0o600 : 0o644);
-      await output.close();
-      await rename(part, image);
-      return sum;
-    } finally {
-      await output.close().catch(() => undefined);
-    }
+    const sum = await stamp(base.checked, overlay.slot, part, secret ? 0o600 : 0o644);
+    await rename(part, image);
+    return sum;
   } catch (error) {
     throw writeError(image, error);
   } finally {
@@ -126,13 +104,16 @@ async function writeImage(
   }
 }
 
+/** Sums of the images in a folder. */
+export const CHECKSUM = 'CHECKSUM.SHA256';
+
 /** Puts the sum of an image into CHECKSUM.SHA256 of its folder; sums of images that are gone are dropped. */
 export async function writeChecksum(folder: string, name: string, sum: string): Promise<void> {
-  const path = join(folder, 'CHECKSUM.SHA256');
+  const path = join(folder, CHECKSUM);
   const text = await readFile(path, 'utf8').catch(() => '');
   await writeFileAtomic(
     path,
-    withChecksum(text, name, sum, (other) => existsSync(join(folder, other))),
+    withChecksums(text, new Map([[name, sum]]), (other) => existsSync(join(folder, other))),
     0o644,
   );
 }

@@ -21,7 +21,7 @@ export type BuildEvent =
       readonly label: string;
       readonly done: number;
       readonly total?: number;
-      readonly unit: 'bytes' | 'files';
+      readonly unit: 'bytes' | 'files' | 'deployments' | 'images';
     }
   | { readonly type: 'done'; readonly stage: StageName; readonly seconds: number }
   | { readonly type: 'failed'; readonly stage: StageName }

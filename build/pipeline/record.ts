@@ -2,6 +2,7 @@ import type { Resolved } from '../config/resolve.js';
 import { SECRET_KEYS } from '../config/keys.js';
 import type { KeyName } from '../config/keys.js';
 import { sha256 } from '../host/hash.js';
+import { SECRET_FILES } from '../overlay/render.js';
 import type { OverlayEntry } from '../overlay/render.js';
 import type { ImageProof } from '../policy/image.js';
 import type { BaseFacts } from './base.js';
@@ -23,9 +24,6 @@ export interface RecordInput {
   readonly started: Date;
   readonly finished: Date;
 }
-
-/** Files of an overlay whose sums stay out of the record: a sum of a short secret can be searched for. */
-const SECRET_FILES = new Set(['var/db/clawdie/root.hash', 'var/db/clawdie/tailscale.key']);
 
 /** The build record as JSON: what went in, with its sums; what it was made with; what came out. It holds no secret. Pure. */
 export function buildRecord(input: RecordInput): string {

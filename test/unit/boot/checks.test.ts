@@ -206,7 +206,8 @@ describe('faults', () => {
 });
 
 describe('the console', () => {
-  const text = readFileSync('test/fixtures/console/good.txt', 'utf8');
+  const recorded = (name: string): string => readFileSync(`test/fixtures/console/${name}.txt`, 'utf8');
+  const text = recorded('good');
   const read = (log: string): ConsoleReader => {
     const reader = new ConsoleReader();
     // In pieces, as it comes.
@@ -232,37 +233,42 @@ describe('the console', () => {
     expect(reader.ended).toBeUndefined();
   });
 
+  // Each was recorded of a real boot of an image that had been broken at that place.
   it.each([
-    ['Loading kernel', 'loader'],
-    ['Copyright (c) 1992', 'kernel'],
-    ['Setting hostuuid', 'init'],
-    ['Setting hostname', 'lockdown'],
-    ['Additional inet routing', 'netif'],
-    ['Enabling pf', 'egress'],
-    ['First boot: users', 'pf'],
-    ['Generating RSA', 'firstboot'],
-    ['Starting cron', 'services'],
-  ])('stuck before %j, says where', (line, stage) => {
-    const reader = read(text.slice(0, text.indexOf(line)));
+    ['stuck-netif', 'lockdown'],
+    ['stuck-egress', 'netif'],
+    ['stuck-pf', 'egress'],
+    ['stuck-firstboot', 'pf'],
+    ['stuck-services', 'firstboot'],
+    ['stuck-login', 'services'],
+  ])('%s: says where', (name, stage) => {
+    const reader = read(recorded(name));
     expect(reader.last).toBe(stage);
     expect(reader.finished).toBe(false);
+    expect(reader.ended).toBeUndefined();
   });
 
   it.each([
-    ['clawdie-init: this instance stays closed: no interface is up.\n', 'clawdie-init refused the overlay'],
-    [
-      'WARNING: no overlay was applied. The boot stops here: no interface is up.\n',
-      'clawdie_lockdown stopped the boot',
-    ],
-    ['panic: vm_fault: fault on nofault entry\ncpuid = 1\n', 'the kernel panicked'],
-    ['mountroot> ', 'the kernel found no root file system'],
-    ["can't load 'kernel'\n", 'the loader found no kernel'],
-    ['Enter full pathname of shell or RETURN for /bin/sh: ', 'the boot ended in single-user mode'],
-  ])('says why it goes no further: %j', (line, why) => {
-    const reader = read(`${text.slice(0, text.indexOf('clawdie-init'))}${line}`);
+    ['no-kernel', 'loader', 'the loader found no kernel', "can't load 'kernel'"],
+    ['mountroot', 'kernel', 'the kernel found no root file system', 'mountroot>'],
+    ['overlay-damaged', 'kernel', 'clawdie-init refused the overlay', 'the overlay is damaged'],
+    ['lockdown-stops', 'init', 'clawdie_lockdown stopped the boot', 'pf cannot be enabled'],
+    ['panic', 'pf', 'the kernel panicked', 'Uptime'],
+  ])('%s: says why it goes no further', (name, stage, why, shown) => {
+    const reader = read(recorded(name));
+    expect(reader.last).toBe(stage);
     expect(reader.ended).toBe(why);
     expect(reader.finished).toBe(true);
-    expect(reader.tail(1)[0]).toContain(line.trim().split('\n').at(-1));
+    expect(reader.tail().join('\n')).toContain(shown);
+  });
+
+  it('stuck in the loader, or before the overlay: says where', () => {
+    const before = (line: string): ConsoleReader => read(text.slice(0, text.indexOf(line)));
+    expect(before('---<<BOOT>>---')).toMatchObject({ last: 'loader', finished: false });
+    expect(before('clawdie-init:')).toMatchObject({ last: 'kernel', finished: false });
+    expect(read(`${text.slice(0, text.indexOf('clawdie-init:'))}Enter full pathname of shell`).ended).toBe(
+      'the boot ended in single-user mode',
+    );
   });
 
   it('keeps control sequences off a terminal', () => {

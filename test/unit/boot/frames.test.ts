@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
@@ -9,8 +10,10 @@ import {
   parseDhcp,
   parseFrame,
   tcp,
+  TCP,
   udp,
 } from '../../../build/boot/frames.js';
+import type { IpFrame } from '../../../build/boot/frames.js';
 import { GUEST_MAC, NETWORK, Peer, PEER_MAC } from '../../../build/boot/peer.js';
 
 const ends = { from: PEER_MAC, to: GUEST_MAC };
@@ -210,5 +213,71 @@ describe('the peer', () => {
     const [host] = asked('20010db80000000100000000000000aa', '2001:db8:0:1::15');
     const other = host && parseFrame(host);
     expect(other?.kind === 'ip' && other.body[0]).toBe(0x60);
+  });
+});
+
+describe('frames of a real boot', () => {
+  // What FreeBSD 15.1 sent (<) while it booted, and what it was answered (>).
+  const recorded = readFileSync('test/fixtures/frames/boot.txt', 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => ({ fromGuest: line.startsWith('<'), bytes: hex(line.slice(2)) }));
+
+  it('are all understood', () => {
+    for (const { bytes } of recorded) expect(parseFrame(bytes)).toBeDefined();
+    const kinds = recorded
+      .filter(({ fromGuest }) => fromGuest)
+      .map(({ bytes }) => {
+        const frame = parseFrame(bytes);
+        return frame?.kind === 'ip' ? `${frame.proto}/${frame.type}/${frame.dstPort}` : frame?.kind;
+      });
+    // Solicitations of neighbours and routers, DHCP twice, and the question whether its address is taken.
+    expect(kinds.filter((kind) => kind?.startsWith('58/135'))).toHaveLength(2);
+    expect(kinds.filter((kind) => kind?.startsWith('58/133'))).toHaveLength(2);
+    expect(kinds.filter((kind) => kind?.startsWith('17/') && kind.endsWith('/67'))).toHaveLength(2);
+    expect(kinds).toContain('arp');
+  });
+
+  it('are answered again as they were, and tell the address that the guest takes', () => {
+    const peer = new Peer();
+    let expected: string[] = [];
+    let answered: string[] = [];
+    for (const { fromGuest, bytes } of recorded) {
+      if (!fromGuest) {
+        expected.push(bytes.toString('hex'));
+        continue;
+      }
+      expect(answered).toEqual(expected);
+      expected = [];
+      answered = peer.receive(bytes).map((answer) => answer.toString('hex'));
+    }
+    expect(answered).toEqual(expected);
+    expect(peer.guest6).toBe('2001:db8:0:1:5054:ff:fe12:3456');
+    expect([...peer.seen]).toContain('udp 0.0.0.0 255.255.255.255 67');
+  });
+});
+
+describe('a host of the internet', () => {
+  const asked = (flags: number, sequence: number): IpFrame | undefined => {
+    const [answer] = new Peer().receive(
+      tcp(back, NETWORK.guest4, '198.51.100.80', {
+        ...{ srcPort: 50123, dstPort: 80, flags, sequence, acknowledged: 2 },
+      }),
+    );
+    const frame = answer && parseFrame(answer);
+    return frame?.kind === 'ip' ? frame : undefined;
+  };
+
+  it('takes a connection of the guest, and ends it with the guest', () => {
+    expect(asked(TCP.syn, 0xffffffff)).toMatchObject({
+      ...{ src: '198.51.100.80', dst: NETWORK.guest4, srcPort: 80, dstPort: 50123 },
+      ...{ flags: TCP.syn | TCP.ack, acknowledged: 0 },
+    });
+    expect(asked(TCP.ack, 8)).toBeUndefined();
+    expect(asked(TCP.fin | TCP.ack, 8)).toMatchObject({
+      flags: TCP.fin | TCP.ack,
+      acknowledged: 9,
+      sequence: 2,
+    });
   });
 });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { inspection, judgeInside, scriptsRun } from '../../../build/boot/inside.js';
-import type { Inspected, OverlayFile } from '../../../build/boot/inside.js';
+import type { Inspected } from '../../../build/boot/inside.js';
+import type { OverlayEntry } from '../../../build/overlay/render.js';
 import { allRules } from '../../../build/pf/expand.js';
 import { printRule } from '../../../build/pf/print.js';
 import { readRules } from '../../../build/policy/image.js';
@@ -8,7 +9,7 @@ import { configOf } from '../../helpers/config.js';
 import { bodyOf, overlayOf } from '../../helpers/deployment.js';
 
 const entries = overlayOf(configOf());
-const overlay: readonly OverlayFile[] = entries.filter(({ type }) => type === 'file');
+const overlay: readonly OverlayEntry[] = entries.filter(({ type }) => type === 'file');
 const files = {
   pf: bodyOf(entries, 'etc/pf.conf'),
   fallback: bodyOf(entries, 'etc/pf-fallback.conf'),

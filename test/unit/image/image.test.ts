@@ -1,24 +1,22 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { sha256 } from '../../../build/host/hash.js';
-import { withChecksum } from '../../../build/image/checksum.js';
+import { withChecksums } from '../../../build/image/checksum.js';
 import { findInRoot } from '../../../build/image/iso9660.js';
 import { emptySlot, filledSlot, SLOT_SIZE, slotRelease } from '../../../build/image/slot.js';
-import { DamagedBase, measureBase, stamp } from '../../../build/image/stamp.js';
+import { checkBase, DamagedBase, measureBase, stamp } from '../../../build/image/stamp.js';
 import { biosStub, pmbrStub, uefiStub } from '../../../build/release/sample/stub.js';
 import { never, tmp } from '../../helpers/tmp.js';
 
 describe('slot', () => {
   it('says in its first sector what follows', () => {
     const slot = filledSlot(Buffer.from('archive'), '15.1-RELEASE-amd64');
-    expect(slot.length).toBe(SLOT_SIZE);
     expect(slot.toString('latin1', 0, 512).replace(/\0+$/, '')).toBe(
       `clawdie-overlay 1\nrelease 15.1-RELEASE-amd64\nlength 7\nsha256 ${sha256('archive')}\n`,
     );
-    expect(slot.toString('latin1', 512, 520)).toBe('archive\0');
+    expect(slot.toString('latin1', 512)).toBe('archive');
     expect(slotRelease(emptySlot('15.1-RELEASE-amd64'))).toBe('15.1-RELEASE-amd64');
     expect(slotRelease(slot)).toBeUndefined();
     expect(slotRelease(Buffer.alloc(512))).toBeUndefined();
@@ -34,19 +32,18 @@ describe('CHECKSUM.SHA256', () => {
   const sum = (digit: string): string => digit.repeat(64);
 
   it('holds a line an image, sorted, in the format of sha256(1)', () => {
-    const text = withChecksum(
+    const text = withChecksums(
       `SHA256 (b.iso) = ${sum('b')}\nSHA256 (a.iso) = ${sum('0')}\ngarbage\n`,
-      'a.iso',
-      sum('a'),
+      new Map([['a.iso', sum('a')]]),
       () => true,
     );
     expect(text).toBe(`SHA256 (a.iso) = ${sum('a')}\nSHA256 (b.iso) = ${sum('b')}\n`);
   });
 
   it('forgets images that are gone', () => {
-    expect(withChecksum(`SHA256 (gone.iso) = ${sum('b')}\n`, 'a.iso', sum('a'), () => false)).toBe(
-      `SHA256 (a.iso) = ${sum('a')}\n`,
-    );
+    expect(
+      withChecksums(`SHA256 (gone.iso) = ${sum('b')}\n`, new Map([['a.iso', sum('a')]]), () => false),
+    ).toBe(`SHA256 (a.iso) = ${sum('a')}\n`);
   });
 
   it('is what sha256sum -c checks', async () => {
@@ -54,7 +51,7 @@ describe('CHECKSUM.SHA256', () => {
     writeFileSync(join(folder, 'a.iso'), 'image');
     writeFileSync(
       join(folder, 'CHECKSUM.SHA256'),
-      withChecksum('', 'a.iso', sha256('image'), () => true),
+      withChecksums('', new Map([['a.iso', sha256('image')]]), () => true),
     );
     expect(execFileSync('sha256sum', ['-c', 'CHECKSUM.SHA256'], { cwd: folder, encoding: 'utf8' })).toBe(
       'a.iso: OK\n',
@@ -95,12 +92,7 @@ async function stampTo(
   slot: Buffer,
   known: Awaited<ReturnType<typeof measureBase>>,
 ): Promise<string> {
-  const output = await open(path, 'wx');
-  try {
-    return await stamp(base, known, slot, output, { signal: never });
-  } finally {
-    await output.close();
-  }
+  return stamp(await checkBase(base, known, { signal: never }), slot, path, 0o644);
 }
 
 describe('stamp', () => {
@@ -120,7 +112,7 @@ describe('stamp', () => {
       ['-osirrox', 'on', '-indev', join(folder, 'image.iso'), '-extract', '/overlay', extracted],
       { stdio: 'ignore' },
     );
-    expect(readFileSync(extracted).equals(slot)).toBe(true);
+    expect(readFileSync(extracted).equals(Buffer.concat([slot], SLOT_SIZE))).toBe(true);
   });
 
   it.each([
@@ -138,6 +130,13 @@ describe('stamp', () => {
         return bytes;
       },
     ],
+    [
+      'in the slot',
+      (bytes: Buffer) => {
+        bytes[bytes.indexOf('clawdie-slot 1') + SLOT_SIZE - 1] = 1;
+        return bytes;
+      },
+    ],
     ['in its size', (bytes: Buffer) => bytes.subarray(0, bytes.length - 2048)],
   ])('notices a base that was damaged %s', async (_, damage) => {
     const { folder, path } = await base();
@@ -146,6 +145,25 @@ describe('stamp', () => {
     await expect(
       stampTo(join(folder, 'image.iso'), path, filledSlot(Buffer.from('x'), 'r'), known),
     ).rejects.toThrow(DamagedBase);
+  });
+
+  it('notices a base that became another one after it was looked at', async () => {
+    const { folder, path } = await base();
+    const checked = await checkBase(path, await measureBase(path, never), { signal: never });
+    const other = readFileSync(path);
+    other[40_000] = 1;
+    writeFileSync(path, other);
+    const slot = filledSlot(Buffer.from('x'), 'r');
+    await expect(stamp(checked, slot, join(folder, 'image.iso'), 0o600)).rejects.toThrow(DamagedBase);
+  });
+
+  it('writes nothing over what stands there, and gives an image its mode', async () => {
+    const { folder, path } = await base();
+    const checked = await checkBase(path, await measureBase(path, never), { signal: never });
+    const [slot, image] = [filledSlot(Buffer.from('x'), 'r'), join(folder, 'image.iso')];
+    await stamp(checked, slot, image, 0o600);
+    expect(statSync(image).mode & 0o777).toBe(0o600);
+    await expect(stamp(checked, slot, image, 0o600)).rejects.toThrow('EEXIST');
   });
 
   it('refuses a base without an empty slot', async () => {

@@ -1,0 +1,269 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { basename, join, resolve as resolvePath } from 'node:path';
+import { assignTenants } from '../config/tenants.js';
+import type { Config } from '../config/keys.js';
+import { parseNetwork4 } from '../config/net.js';
+import { report } from '../config/report.js';
+import type { Finding } from '../config/report.js';
+import { resolve } from '../config/resolve.js';
+import { InputError, messageOf, UserError } from '../error.js';
+import { findConflicts } from '../fleet/conflicts.js';
+import { sha256 } from '../host/hash.js';
+import { renderOverlay } from '../overlay/render.js';
+import type { OverlayEntry } from '../overlay/render.js';
+import { makeView } from '../overlay/view.js';
+import { proveImage } from '../policy/image.js';
+import type { ImageProof } from '../policy/image.js';
+import type { BaseRequest } from '../pipeline/base.js';
+import { resolveRelease } from '../release/source.js';
+import type { Release } from '../release/source.js';
+import { expandKeyFiles, overrides, readAuthKey, readOperatorRules, shownPath } from './configuration.js';
+import type { LoadedConfig } from './configuration.js';
+import { baseRequest } from './request.js';
+import { programDigest, readOverlaySources, ruleFiles } from './rules.js';
+import type { OverlaySources } from './rules.js';
+
+/** What all deployments of a folder share. */
+export const COMMON = 'common.cfg';
+
+/** A deployment of a fleet, read and validated. */
+export interface Deployment {
+  /** Its file without `.cfg`. */
+  readonly name: string;
+  readonly loaded: LoadedConfig;
+  readonly authKey: string | undefined;
+  readonly operatorRules: string | undefined;
+  readonly request: BaseRequest;
+  /** File name of the image. */
+  readonly image: string;
+  /** SHA-256 over all that the image depends on. */
+  readonly inputs: string;
+}
+
+export interface Fleet {
+  readonly deployments: readonly Deployment[];
+  readonly sources: OverlaySources;
+  /** Versions of the host tools, by name. */
+  readonly tools: Readonly<Record<string, string>>;
+  /** Sentences about deployments that could be in each other's way. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Reads all deployments of a folder: every `*.cfg`, each on top of `common.cfg` where there is one.
+ *
+ * @param time of everything in the images, in seconds since the epoch
+ * @throws InputError with every problem of every file, and with what deployments are in each other's way with.
+ */
+export async function loadFleet(
+  folder: string,
+  set: readonly string[],
+  environment: NodeJS.ProcessEnv,
+  time: number,
+): Promise<Fleet> {
+  const path = resolvePath(folder);
+  const files = (
+    await readdir(path).catch((error: unknown) => {
+      throw new InputError(
+        `The folder of deployments ${folder} cannot be read: ${messageOf(error)}.`,
+        'Name a folder with one file <name>.cfg for each deployment.',
+      );
+    })
+  )
+    .filter((file) => file.endsWith('.cfg') && !file.startsWith('.') && file !== COMMON)
+    .sort();
+  if (files.length === 0)
+    throw new InputError(
+      `The folder ${folder} has no deployment.`,
+      'Put a file <name>.cfg into it for each; build.cfg.example shows the keys.',
+    );
+  const common = await readFile(join(path, COMMON), 'utf8').then(
+    (text) => ({ name: shownPath(join(path, COMMON)), text }),
+    (error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw new InputError(`${join(folder, COMMON)} cannot be read: ${messageOf(error)}.`);
+    },
+  );
+  const layers = overrides(set, environment);
+  const problems = new Problems(common);
+  const resolved: LoadedConfig[] = [];
+  for (const file of files) {
+    const name = shownPath(join(path, file));
+    if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}\.cfg$/.test(file)) {
+      problems.add(name, new UserError('Its name may have letters, digits, . _ and - alone.', 'Rename it.'));
+      continue;
+    }
+    try {
+      const text = await readFile(join(path, file), 'utf8');
+      const result = resolve({
+        ...(common && { common }),
+        file: { name, text },
+        ...layers,
+        expand: (key, value) => expandKeyFiles(key, value, path),
+      });
+      if (result.resolved)
+        resolved.push({ ...result.resolved, path: join(path, file), folder: path, example: false });
+      else problems.find(name, text, result.findings);
+    } catch (error) {
+      problems.add(name, error);
+    }
+  }
+  const { deployments, sources, tools } = await complete(resolved, time, problems);
+  const conflicts = findConflicts(deployments.map(placed));
+  for (const sentence of conflicts.refused) problems.say(sentence);
+  problems.throwIfAny(files.length);
+  return { deployments, sources, tools, warnings: conflicts.warned };
+}
+
+/** Finds out what else the deployments are made of: files that they name, releases, tools. */
+async function complete(
+  resolved: readonly LoadedConfig[],
+  time: number,
+  problems: Problems,
+): Promise<Omit<Fleet, 'warnings'>> {
+  const [sources, program] = await Promise.all([readOverlaySources(), programDigest()]);
+  let tools: Readonly<Record<string, string>> = {};
+  const requests = new Map<string, { readonly release: Release; readonly request: BaseRequest }>();
+  const requestOf = async (config: Config, folder: string) => {
+    const { FREEBSD_DIST, FREEBSD_VERSION, FREEBSD_MIRROR, FREEBSD_MANIFEST_SHA256, ARCH, PROFILE } = config;
+    const key = JSON.stringify([
+      ...[FREEBSD_DIST, FREEBSD_VERSION, FREEBSD_MIRROR, FREEBSD_MANIFEST_SHA256, ARCH, PROFILE],
+    ]);
+    const known = requests.get(key);
+    if (known) return known;
+    const release = await resolveRelease(config, folder);
+    const { request, tools: versions } = await baseRequest(config, release, time);
+    tools = versions;
+    const made = { release, request };
+    requests.set(key, made);
+    return made;
+  };
+  const deployments: Deployment[] = [];
+  for (const loaded of resolved) {
+    const { config, folder } = loaded;
+    const name = basename(loaded.path, '.cfg');
+    try {
+      const [authKey, operatorRules] = [
+        await readAuthKey(config, folder),
+        await readOperatorRules(config, folder),
+      ];
+      const { release, request } = await requestOf(config, folder);
+      const version = release.sample ? 'sample' : config.FREEBSD_VERSION;
+      deployments.push({
+        ...{ name, loaded, authKey, operatorRules, request },
+        image: `${name}-${version}-${config.ARCH}.iso`,
+        inputs: sha256(
+          JSON.stringify([program, request.keys.base, time, name, config, authKey, operatorRules]),
+        ),
+      });
+    } catch (error) {
+      problems.add(shownPath(loaded.path), error);
+    }
+  }
+  return { deployments, sources, tools };
+}
+
+function placed({ loaded }: Deployment): Parameters<typeof findConflicts>[0][number] {
+  const { config, settings } = loaded;
+  const tenants = assignTenants(
+    config.ASSISTANT_NAME,
+    config.AGENT_NET,
+    config.JAIL_SUPERNET,
+    config.TENANTS,
+  );
+  return {
+    file: shownPath(loaded.path),
+    assistant: config.ASSISTANT_NAME,
+    host: config.HOST,
+    agentNet: settings.AGENT_NET.value,
+    nets: 'message' in tenants ? [config.AGENT_NET] : tenants.flatMap(({ net }) => parseNetwork4(net) ?? []),
+  };
+}
+
+/** A deployment whose overlay was rendered, and whose firewall was proved. */
+export interface Rendered {
+  readonly entries: readonly OverlayEntry[];
+  readonly proof: ImageProof;
+}
+
+/** Renders the overlay of a deployment. @throws UserError if a template asks for what is not there. */
+export function render(
+  { loaded, authKey, operatorRules }: Deployment,
+  sources: OverlaySources,
+): readonly OverlayEntry[] {
+  return renderOverlay({
+    config: loaded.config,
+    ...(authKey !== undefined && { authKey }),
+    ...(operatorRules !== undefined && { operatorRules }),
+    ...sources,
+  });
+}
+
+/**
+ * Renders and proves deployments, one after the other.
+ *
+ * @param onDone hears of each
+ * @returns what each proof tried, by name
+ * @throws InputError with the problems of all of them.
+ */
+export async function proveAll(
+  deployments: readonly Deployment[],
+  sources: OverlaySources,
+  signal: AbortSignal,
+  onDone: (count: number) => void,
+): Promise<ReadonlyMap<string, ImageProof>> {
+  const problems = new Problems(undefined);
+  const proofs = new Map<string, ImageProof>();
+  for (const [index, deployment] of deployments.entries()) {
+    signal.throwIfAborted();
+    const { config } = deployment.loaded;
+    try {
+      const files = ruleFiles(render(deployment, sources));
+      proofs.set(deployment.name, proveImage(files, makeView(config), config.POLICY_EXCEPTIONS));
+    } catch (error) {
+      problems.add(shownPath(deployment.loaded.path), error);
+    }
+    onDone(index + 1);
+    // Signals and progress have their turn between two.
+    await new Promise(setImmediate);
+  }
+  problems.throwIfAny(deployments.length);
+  return proofs;
+}
+
+/** Problems of many files, gathered: each is said once, those of the common file too. */
+class Problems {
+  private readonly files = new Set<string>();
+  private readonly texts = new Set<string>();
+
+  constructor(private readonly common: { readonly name: string; readonly text: string } | undefined) {}
+
+  /** Findings in a file and in the common one. */
+  find(name: string, text: string, findings: readonly Finding[]): void {
+    this.files.add(name);
+    const sources = { [name]: text, ...(this.common && { [this.common.name]: this.common.text }) };
+    for (const finding of findings) this.texts.add(report([finding], sources));
+  }
+
+  /** @throws what is no UserError: a defect of the program */
+  add(name: string, error: unknown): void {
+    if (!(error instanceof UserError) && (error as NodeJS.ErrnoException).code === undefined) throw error;
+    this.files.add(name);
+    const fix = error instanceof UserError && error.fix !== undefined ? `\n  fix: ${error.fix}` : '';
+    this.texts.add(`${name}: ${messageOf(error)}${fix}`);
+  }
+
+  say(sentence: string): void {
+    this.texts.add(sentence);
+  }
+
+  throwIfAny(of: number): void {
+    if (this.texts.size === 0) return;
+    const shown = [...this.texts].slice(0, 50);
+    const more = this.texts.size - shown.length;
+    const count = this.files.size === 0 ? '' : `${this.files.size} of ${of} deployments have problems. `;
+    throw new InputError(
+      `${count}Nothing was built.\n\n${shown.join('\n\n')}${more > 0 ? `\n\n… and ${more} more` : ''}\n`,
+    );
+  }
+}

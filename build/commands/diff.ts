@@ -1,0 +1,107 @@
+import { createHash } from 'node:crypto';
+import { open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { InputError, messageOf } from '../error.js';
+import { headerOf } from '../boot/slot-copy.js';
+import { readAt } from '../host/files.js';
+import { findInRoot, listFiles } from '../image/iso9660.js';
+import { SECTOR } from '../image/slot.js';
+import { compareOverlays } from '../overlay/compare.js';
+import type { OverlayEntry } from '../overlay/render.js';
+import { unpackOverlay } from '../overlay/unpack.js';
+
+export interface DiffOptions {
+  readonly a: string;
+  readonly b: string;
+  /** Whether contents are shown too. */
+  readonly patch: boolean;
+  readonly json: boolean;
+}
+
+/** What there is to compare of an image. */
+interface Image {
+  readonly overlay: readonly OverlayEntry[];
+  /** SHA-256 of every file but the overlay, and of what lies outside of files, by name. */
+  readonly parts: ReadonlyMap<string, string>;
+}
+
+/**
+ * `clawdie-iso diff`: says in which files two images differ, and whether they have one base.
+ *
+ * @returns whether they are the same
+ * @throws InputError if one of them is no image of this project.
+ */
+export async function diff(options: DiffOptions, print: (line: string) => void): Promise<boolean> {
+  const [a, b] = [await readImage(options.a), await readImage(options.b)];
+  const names = [...new Set([...a.parts.keys(), ...b.parts.keys()])].sort();
+  const base = names.filter((name) => a.parts.get(name) !== b.parts.get(name));
+  const overlay = compareOverlays(a.overlay, b.overlay);
+  const same = base.length === 0 && overlay.length === 0;
+  if (options.json) {
+    print(JSON.stringify({ same, sameBase: base.length === 0, base, overlay }, null, 2));
+    return same;
+  }
+  print(`A  ${options.a}`);
+  print(`B  ${options.b}`);
+  print(
+    base.length === 0
+      ? 'Base     the same: all bytes outside of the overlay'
+      : `Base     differs: ${base.join(', ')}`,
+  );
+  print(
+    overlay.length === 0
+      ? `Overlay  the same: ${a.overlay.length} entries`
+      : `Overlay  ${overlay.length} of ${new Set([...a.overlay, ...b.overlay].map(({ path }) => path)).size} entries differ`,
+  );
+  for (const { path, change, what, patch } of overlay) {
+    print(`  ${change === 'differs' ? '' : `${change}: `}/${path}  (${what.join(', ')})`);
+    if (options.patch && patch !== undefined)
+      for (const line of patch.split('\n').slice(1)) if (line !== '') print(`    ${line}`);
+  }
+  return same;
+}
+
+async function readImage(path: string): Promise<Image> {
+  const file = await open(path, 'r').catch((error: unknown) => {
+    throw new InputError(`The image ${path} cannot be read: ${messageOf(error)}.`);
+  });
+  try {
+    const read = (offset: number, length: number): Promise<Buffer> => readAt(file, offset, length);
+    const slot = await findInRoot(read, 'overlay', path);
+    const bytes = await read(slot.offset, slot.length);
+    const isEmpty = bytes.toString('latin1', 0, 12) === 'clawdie-slot';
+    const archive = isEmpty ? undefined : bytes.subarray(SECTOR, SECTOR + Number(headerOf(bytes, 'length')));
+    const files = [...(await listFiles(read, path))].sort(([, one], [, other]) => one.offset - other.offset);
+    const parts = new Map<string, string>();
+    const outside = createHash('sha256');
+    let at = 0;
+    for (const [name, { offset, length }] of files) {
+      await update(outside, file, at, offset);
+      at = Math.max(at, offset + length);
+      if (name === '/OVERLAY') continue;
+      const hash = createHash('sha256');
+      await update(hash, file, offset, offset + length);
+      parts.set(name, hash.digest('hex'));
+    }
+    await update(outside, file, at, (await file.stat()).size);
+    parts.set('boot sectors, folders and partitions', outside.digest('hex'));
+    return { overlay: archive ? (await unpackOverlay(archive)).entries : [], parts };
+  } finally {
+    await file.close();
+  }
+}
+
+async function update(
+  hash: ReturnType<typeof createHash>,
+  file: FileHandle,
+  from: number,
+  to: number,
+): Promise<void> {
+  const buffer = Buffer.allocUnsafe(1024 * 1024);
+  for (let at = from; at < to;) {
+    const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, to - at), at);
+    if (bytesRead === 0) return;
+    hash.update(buffer.subarray(0, bytesRead));
+    at += bytesRead;
+  }
+}

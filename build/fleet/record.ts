@@ -1,0 +1,60 @@
+import { z } from 'zod';
+
+/** What is known of an image of a fleet: enough to tell whether it has to be made again. */
+const ENTRY = z.object({
+  /** Name of the deployment: its file without `.cfg`. */
+  name: z.string(),
+  assistant: z.string(),
+  host: z.string(),
+  agentNet: z.string(),
+  /** File name of the image, and of its build record. */
+  image: z.string(),
+  sha256: z.string().regex(/^[0-9a-f]{64}$/),
+  bytes: z.number(),
+  /** When it was written, in nanoseconds since the epoch, as text. */
+  written: z.string(),
+  /** SHA-256 over all that the image depends on. */
+  inputs: z.string(),
+  /** Cache key of its base image. */
+  base: z.string(),
+});
+export type FleetEntry = z.infer<typeof ENTRY>;
+
+const RECORD = z.object({
+  format: z.literal('clawdie-iso fleet record 1'),
+  project: z.string(),
+  started: z.string(),
+  finished: z.string(),
+  bases: z.array(z.object({ key: z.string(), release: z.string(), from: z.string(), trust: z.string() })),
+  deployments: z.array(ENTRY),
+  /** Names of those whose image this run made; of the others it stands as it stood. */
+  made: z.array(z.string()),
+});
+export type FleetRecord = z.infer<typeof RECORD>;
+
+/**
+ * Reads a fleet record.
+ *
+ * @returns what is wrong with it, as the end of a sentence, if it is none
+ */
+export function parseFleetRecord(text: string): FleetRecord | { readonly flaw: string } {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return { flaw: 'it is no JSON' };
+  }
+  const result = RECORD.safeParse(value);
+  return result.success ? result.data : { flaw: `it is no fleet record: ${z.prettifyError(result.error)}` };
+}
+
+/** Lines of a journal that are whole; what a killed run wrote last may not be. */
+export function parseJournal(text: string): readonly FleetEntry[] {
+  return text.split('\n').flatMap((line) => {
+    try {
+      return [ENTRY.parse(JSON.parse(line))];
+    } catch {
+      return [];
+    }
+  });
+}
