@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { chmod, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { codeOf, messageOf, UserError } from '../error.js';
@@ -53,6 +53,16 @@ export async function readAt(file: FileHandle, offset: number, length: number): 
   const buffer = Buffer.alloc(length);
   const { bytesRead } = await file.read(buffer, 0, length, offset);
   return buffer.subarray(0, bytesRead);
+}
+
+/**
+ * Removes files that a build which was killed has left half-written in a folder.
+ *
+ * @param folder nobody else may be writing into it: its lock has to be held
+ */
+export async function sweepPartial(folder: string): Promise<void> {
+  for (const name of await readdir(folder))
+    if (/^\..+\.\d+-[0-9a-f]{8}\.part$/.test(name)) await rm(join(folder, name), { force: true });
 }
 
 /** Whether there is something at the path. */

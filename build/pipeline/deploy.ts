@@ -1,8 +1,9 @@
 import { readFile, rename, rm } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { partialName, writeError, writeFileAtomic } from '../host/files.js';
+import { partialName, sweepPartial, writeError, writeFileAtomic } from '../host/files.js';
 import { acquire } from '../host/lock.js';
+import type { Lock } from '../host/lock.js';
 import { withChecksums } from '../image/checksum.js';
 import { filledSlot } from '../image/slot.js';
 import { checkBase, DamagedBase, stamp } from '../image/stamp.js';
@@ -118,17 +119,24 @@ export async function writeChecksum(folder: string, name: string, sum: string): 
   );
 }
 
-/** The lock of an output folder: one build at a time writes there. */
-export function lockOutput(
+/** Takes the lock of an output folder, one build at a time writes there; and removes what killed ones have left. */
+export async function lockOutput(
   folder: string,
   wait: boolean,
   work: Pick<Work, 'signal' | 'emit'>,
-): ReturnType<typeof acquire> {
-  return acquire(join(folder, '.clawdie-iso.lock'), {
+): Promise<Lock> {
+  const lock = await acquire(join(folder, '.clawdie-iso.lock'), {
     wait,
     onWait: (pid) => {
       work.emit({ type: 'note', text: `Waiting for process ${pid}, which is building into ${folder}.` });
     },
     signal: work.signal,
   });
+  try {
+    await sweepPartial(folder);
+    return lock;
+  } catch (error) {
+    await lock.release();
+    throw writeError(folder, error);
+  }
 }
