@@ -28,6 +28,8 @@ export interface Expected {
   readonly agentNet: string;
   /** The /24s of all tenants that the deployment names. */
   readonly jailNets: readonly string[];
+  /** An address of the pool that jails of further tenants would have. */
+  readonly otherJail: string;
 }
 
 /** What a check has at hand. */
@@ -76,7 +78,7 @@ function impossible({ expected, peer }: Guest): {
 } {
   const jail = expected.agentNet.replace(/\.0\/24$/, '.30');
   return {
-    four: [jail, '192.168.254.9', '100.100.100.20', '127.0.0.1', '169.254.1.1', peer.network.guest4],
+    four: [jail, expected.otherJail, '100.100.100.20', '127.0.0.1', '169.254.1.1', peer.network.guest4],
     six: ['fd7a:115c:a1e0::20', '::1'],
   };
 }
@@ -122,7 +124,11 @@ export async function probeThroughout(guest: Guest, going: () => boolean): Promi
 /** What came back before services were started: nothing may. */
 export function judgeSilence(guest: Guest, sent: number, began: number | undefined): CheckResult {
   const until = guest.console.reached.find(({ name }) => name === 'services')?.seconds ?? Infinity;
-  const early = guest.link.answersTo().filter(({ seconds }) => seconds < until);
+  const { four, six } = impossible(guest);
+  // A deployment that answers ping does so from the moment that its rules are in force.
+  const mayAnswer = ({ proto, src }: Probe): boolean =>
+    proto === 'icmp' && guest.expected.icmpEcho && ![...four, ...six].includes(src);
+  const early = guest.link.answersTo().filter(({ seconds, probe }) => seconds < until && !mayAnswer(probe));
   const span = began === undefined ? 0 : Math.min(until, guest.seconds()) - began;
   const base = { id: 'silence', seconds: span, packets: early.map(describeAnswer) } as const;
   if (sent === 0 || began === undefined)

@@ -1,4 +1,4 @@
-import { parseInterface } from '../config/net.js';
+import { parseInterface, parseNetwork4, toText } from '../config/net.js';
 import type { Expected } from './checks.js';
 import { NETWORK } from './peer.js';
 import type { Network } from './peer.js';
@@ -31,6 +31,12 @@ export function networkOf(value: RecordedValues): Network {
   };
 }
 
+/** The last host address of a network. */
+function lastOf(text: string): string {
+  const network = parseNetwork4(text);
+  return network ? toText(network.base + 2 ** (32 - network.prefix) - 2) : text;
+}
+
 /** What a deployment lets in. Pure. */
 export function expectedOf(value: RecordedValues): Expected {
   return {
@@ -46,5 +52,6 @@ export function expectedOf(value: RecordedValues): Expected {
       value('AGENT_NET', '192.168.100.0/24'),
       ...(value('TENANTS', '').match(/(?<==)\S+\/24\b/g) ?? []),
     ],
+    otherJail: lastOf(value('JAIL_SUPERNET', '192.168.0.0/16')),
   };
 }

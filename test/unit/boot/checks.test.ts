@@ -22,6 +22,7 @@ const EXPECTED = {
   ipv6: true,
   agentNet: '192.168.100.0/24',
   jailNets: ['192.168.100.0/24'],
+  otherJail: '192.168.255.254',
 };
 
 function guestOf(behaviour: Behaviour): Guest {
@@ -167,6 +168,23 @@ describe('silence until services start', () => {
       expect(result.state).toBe('failed');
       expect(result.packets.length).toBeGreaterThan(0);
     }
+  });
+
+  it('lets a deployment that answers ping answer it, but nobody who cannot be there', async () => {
+    const pinged = async (behaviour: Behaviour): Promise<CheckResult> => {
+      const guest: Guest = { ...guestOf(behaviour), expected: { ...EXPECTED, icmpEcho: true } };
+      let rounds = 0;
+      const sent = await probeThroughout(guest, () => rounds++ < 8);
+      return judgeSilence(guest, sent, 0);
+    };
+    const echo = (frame: { proto: number }): boolean =>
+      frame.proto === PROTO.icmp || frame.proto === PROTO.icmp6;
+    expect(
+      await pinged((frame) => (echo(frame) && /^(?:198\.51|2001:)/.test(frame.src) ? 'open' : 'silent')),
+    ).toMatchObject({ state: 'held' });
+    const everybody = await pinged((frame) => (echo(frame) ? 'open' : 'silent'));
+    expect(everybody.state).toBe('failed');
+    expect(everybody.packets.join('\n')).not.toContain('198.51.100.30');
   });
 
   it('is no proof where nothing was asked', () => {

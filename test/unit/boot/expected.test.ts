@@ -16,6 +16,7 @@ describe('what an image is expected to do', () => {
       ipv6: true,
       agentNet: '192.168.100.0/24',
       jailNets: ['192.168.100.0/24'],
+      otherJail: '192.168.255.254',
     });
   });
 
@@ -25,6 +26,7 @@ describe('what an image is expected to do', () => {
       ICMP_ECHO: 'yes',
       WAN_IPV6: 'off',
       AGENT_NET: '10.83.0.0/24',
+      JAIL_SUPERNET: '10.83.0.0/16',
       TENANTS: 'natasha=10.83.7.0/24 clawd',
     });
     expect(expectedOf(values)).toEqual({
@@ -33,6 +35,7 @@ describe('what an image is expected to do', () => {
       ipv6: false,
       agentNet: '10.83.0.0/24',
       jailNets: ['10.83.0.0/24', '10.83.7.0/24'],
+      otherJail: '10.83.255.254',
     });
   });
 
