@@ -3,6 +3,7 @@
 CONFIG =
 OUT = dist
 IMAGE =
+DEPLOYMENTS =
 CLI = node lib/build/main.js
 
 SOURCES != find build scripts -name '*.ts'
@@ -15,6 +16,7 @@ help: ## list the targets
 	@echo 'Variables:'
 	@echo '  CONFIG=build.cfg   configuration of the deployment (none: the sample image)'
 	@echo '  IMAGE=file         image that `make boot` starts'
+	@echo '  DEPLOYMENTS=dir    a file for each deployment of a fleet'
 	@echo '  OUT=dist           folder for the image, its record and its checksum'
 
 iso: lib/.built ## build the image; installs what is missing
@@ -31,6 +33,10 @@ config: lib/.built ## print the configuration, and where each value came from
 	@set -- config; \
 	[ -z '$(CONFIG)' ] || set -- "$$@" --config '$(CONFIG)'; \
 	exec $(CLI) "$$@"
+
+fleet: lib/.built ## build one image for each file of DEPLOYMENTS=folder
+	@[ -n '$(DEPLOYMENTS)' ] || { echo 'Say which deployments: make fleet DEPLOYMENTS=deployments/' >&2; exit 2; }
+	@exec $(CLI) fleet '$(DEPLOYMENTS)' --install-tools --out '$(OUT)'
 
 boot: lib/.built ## start IMAGE=… in QEMU in four ways, and attack it from outside
 	@$(CLI) doctor --install test
@@ -52,7 +58,8 @@ lint: node_modules/.package-lock.json ## check style, types and shell scripts
 
 bench: lib/.built ## measure time and memory against reference steps
 	@$(CLI) doctor --install build
-	@node lib/scripts/bench.js
+	@$(CLI) doctor --install bench
+	@node lib/scripts/bench/main.js --plot docs/fleet.svg
 
 example: lib/.built ## write build.cfg.example anew from the schema
 	@node lib/scripts/example.js
@@ -71,4 +78,4 @@ lib/.built: node_modules/.package-lock.json tsconfig.json $(SOURCES)
 	@npx --no-install tsc -p tsconfig.json
 	@touch lib/.built
 
-.PHONY: all help iso plan config doctor test lint bench example format clean
+.PHONY: all help iso fleet plan config doctor test lint bench example format clean

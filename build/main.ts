@@ -401,6 +401,7 @@ program
       'build',
       'store',
       'test',
+      'bench',
     ]),
   )
   .option('--json', 'as JSON', false)

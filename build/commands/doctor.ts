@@ -1,6 +1,14 @@
 import { find, installCommands, OVMF_PATHS, TOOLS, versionOf } from '../host/tools.js';
+import type { Purpose } from '../host/tools.js';
 import { existsSync } from 'node:fs';
 import { shellQuote } from '../quote.js';
+
+const NEEDED_BY: Readonly<Record<Purpose, string>> = {
+  build: 'A build needs',
+  store: 'Only `publish` and `fleet --bases` need',
+  test: 'Only the tests need',
+  bench: 'Only the bench needs',
+};
 
 /**
  * `clawdie-iso doctor`: says which host tools are there, which version, and what each is needed for.
@@ -31,7 +39,7 @@ export async function doctor(
     path: firmware,
     version: firmware === undefined ? undefined : 'there',
   });
-  const ready = rows.every((row) => row.path !== undefined || row.for === 'test');
+  const ready = rows.every((row) => row.path !== undefined || row.for !== 'build');
   if (options.json) {
     print(JSON.stringify({ ready, node: process.version, tools: rows }, null, 2));
     return ready;
@@ -57,15 +65,11 @@ export async function doctor(
       `${name.padEnd(names)}  ${version === undefined ? paint(purpose === 'build' ? 31 : 33, shown) : paint(32, shown)}  ${need}`,
     );
   }
-  for (const purpose of ['build', 'test'] as const) {
+  for (const purpose of ['build', 'store', 'test', 'bench'] as const) {
     const { names: lacking, commands } = installCommands(purpose);
     if (lacking.length === 0) continue;
     print('');
-    print(
-      purpose === 'build'
-        ? 'A build needs what is missing. Run:'
-        : 'Only the tests need what is missing. Run:',
-    );
+    print(`${NEEDED_BY[purpose]} what is missing. Run:`);
     for (const command of commands) print(`  ${command.map(shellQuote).join(' ')}`);
     break;
   }

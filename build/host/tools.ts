@@ -4,13 +4,15 @@ import { UserError } from '../error.js';
 import { shellQuote } from '../quote.js';
 import { attempt, run } from './process.js';
 
-export type Purpose = 'build' | 'store' | 'test';
+export type Purpose = 'build' | 'store' | 'test' | 'bench';
 
 /** A program of the host that the project calls. */
 export interface Tool {
   readonly name: string;
   readonly need: string;
-  /** `build` is needed for an image, `store` for base images in a registry, `test` only by the project's own tests. */
+  /**
+   * `build` is needed for an image, `store` for base images in a registry, `test` and
+   * `bench` only by the project's own. */
   readonly for: Purpose;
   /** Packages that bring it, by package manager; none where the base system has it. */
   readonly apt?: string;
@@ -94,6 +96,13 @@ export const TOOLS: readonly Tool[] = [
     version: ['qemu-system-x86_64', '--version'],
   },
   {
+    name: 'makefs',
+    need: 'is a step of what the bench measures against',
+    for: 'bench',
+    apt: 'makefs',
+    version: 'package',
+  },
+  {
     name: 'shellcheck',
     need: 'checks the shell scripts',
     for: 'test',
@@ -146,7 +155,7 @@ export function find(name: string, path = process.env['PATH'] ?? ''): string | u
 export function missing(purpose: Purpose, path?: string): readonly Tool[] {
   return TOOLS.filter(
     (tool) =>
-      (tool.for === purpose || purpose === 'test') &&
+      (tool.for === purpose || (purpose === 'test' && tool.for !== 'bench')) &&
       !(tool.elsewhere === true && process.platform === 'freebsd') &&
       find(tool.name, path) === undefined,
   );
