@@ -457,6 +457,29 @@ export const KEYS = {
     'Packages that the first boot installs with pkg(8).',
   ),
 
+  INSTALL: key(
+    'Disk',
+    'never',
+    oneOf('never', 'ask', 'auto'),
+    'Whether the live image puts itself onto a disk: "never", "ask" (on the console, for a minute) or "auto" (once: an',
+    'installed instance is never overwritten, and the boot goes on from it).',
+  ),
+  INSTALL_DISK: key(
+    'Disk',
+    'auto',
+    text<string>((input) =>
+      input === 'auto' || /^(?:ada|da|vtbd|nda|nvd|mmcsd|xbd)[0-9]{1,3}$/.test(input)
+        ? { value: input }
+        : { message: 'must be "auto" or the name of a disk, such as "vtbd0"', fix: 'write "auto"' },
+    ),
+    'Disk to install to. "auto" takes the only suitable one, and refuses to guess between two.',
+  ),
+  INSTALL_WIPE: key(
+    'Disk',
+    'no',
+    yesNo,
+    'Whether a disk that carries something may be taken. What is on it is lost.',
+  ),
   TAILSCALE: key(
     'Tailscale and operator',
     'off',

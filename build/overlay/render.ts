@@ -110,9 +110,14 @@ export function renderOverlay(input: RenderInput): readonly OverlayEntry[] {
   return entries.sort((a, b) => compareBytes(a.path, b.path));
 }
 
+/** Templates by their text: a fleet renders the same ones for every deployment. */
+const compiled = new Map<string, HandlebarsTemplateDelegate>();
+
 function renderTemplate(path: string, text: string, view: object): string {
   try {
-    return engine.compile(text, { strict: true, noEscape: true })(view);
+    const template = compiled.get(text) ?? engine.compile(text, { strict: true, noEscape: true });
+    compiled.set(text, template);
+    return template(view);
   } catch (error) {
     throw new UserError(`Rendering overlays/firstboot/${path}: ${(error as Error).message}.`);
   }

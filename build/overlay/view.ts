@@ -8,6 +8,9 @@ export interface View {
   readonly assistant: string;
   readonly hostname: string;
   readonly timezone: string;
+  readonly install: string;
+  readonly installDisk: string;
+  readonly installWipe: string;
   /** The interface that build.cfg names, or null where the routing table is asked. */
   readonly external: string | null;
   readonly extIf: string;
@@ -90,6 +93,9 @@ export function makeView(config: Config): View {
     assistant: config.ASSISTANT_NAME,
     hostname: config.HOSTNAME === '' ? config.ASSISTANT_NAME : config.HOSTNAME,
     timezone: config.TIMEZONE,
+    install: config.INSTALL,
+    installDisk: config.INSTALL_DISK,
+    installWipe: config.INSTALL_WIPE ? 'yes' : 'no',
     external,
     extIf,
     ifconfig4:

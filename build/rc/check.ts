@@ -5,6 +5,7 @@ import type { RcScript } from './headers.js';
 export const RULES: readonly (readonly [first: string, second: string, why: string])[] = [
   ['clawdie_lockdown', 'netif', 'an interface would be up before the firewall drops everything'],
   ['clawdie_lockdown', 'routing', 'there would be routes before the firewall drops everything'],
+  ['clawdie_install', 'netif', 'an interface would be up while the instance moves to its disk'],
   ['routing', 'clawdie_egress', 'what faces the internet is found by the default route'],
   ['clawdie_egress', 'pf', "pf's rules would be loaded before it is known what faces the internet"],
   ['pf', 'sshd', 'sshd would answer before the rules are loaded'],

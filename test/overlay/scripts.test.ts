@@ -5,6 +5,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { filledSlot, emptySlot, SLOT_SIZE } from '../../build/image/slot.js';
 import { packOverlay } from '../../build/overlay/pack.js';
 import { FakeRoot } from '../helpers/shell.js';
+import type { ScriptResult } from '../helpers/shell.js';
 
 const scripts = readdirSync('overlays', { recursive: true, withFileTypes: true })
   .filter((entry) => entry.isFile())
@@ -35,9 +36,15 @@ describe('clawdie-init', () => {
       0,
     );
 
+  /** A slot as a disk has it: whole. */
+  const slotWith = (content: Buffer, release: string): Buffer =>
+    Buffer.concat([filledSlot(content, release)], SLOT_SIZE);
+
   beforeEach(async () => {
     fake = (await FakeRoot.make())
       .stub('mount')
+      .stub('fsck')
+      .stub('sync')
       .stub('kenv')
       .stub('pw')
       // FreeBSD's sha256 -q, on top of what this machine has.
@@ -47,7 +54,7 @@ describe('clawdie-init', () => {
   });
 
   it('applies the overlay, whichever disk it is on, and locks root', async () => {
-    fake.file('dev/md0', filledSlot(await archive(), RELEASE));
+    fake.file('dev/md0', slotWith(await archive(), RELEASE));
     const result = fake.run(INIT);
     expect(result).toMatchObject({ code: 0, stderr: '' });
     expect(result.stdout).toMatch(/^clawdie-init: overlay [0-9a-f]{64} applied\.\n$/);
@@ -56,6 +63,7 @@ describe('clawdie-init', () => {
     expect(result.calls.map((call) => call.replaceAll(fake.root, ''))).toEqual([
       'mount -u -w /',
       'sha256 -q /var/run/overlay.tar',
+      'sync ',
       'pw usermod -n root -h -',
       'kenv -u init_script',
     ]);
@@ -81,14 +89,14 @@ describe('clawdie-init', () => {
 
   it('stays closed if there is no overlay, or its first sector is damaged', async () => {
     stays('there is no overlay');
-    const slot = filledSlot(await archive(), RELEASE);
+    const slot = slotWith(await archive(), RELEASE);
     slot.write('x', 0);
     fake.file('dev/md0', slot);
     stays('there is no overlay');
   });
 
   it('stays closed if a byte of the overlay is not what it was', async () => {
-    const slot = filledSlot(await archive(), RELEASE);
+    const slot = slotWith(await archive(), RELEASE);
     for (const position of [512, 700, 512 + 1500]) {
       const damaged = Buffer.from(slot);
       damaged.writeUInt8(damaged.readUInt8(position) ^ 1, position);
@@ -99,9 +107,9 @@ describe('clawdie-init', () => {
   });
 
   it('stays closed if the overlay is of another release, or there are two', async () => {
-    fake.file('dev/md0', filledSlot(await archive(), '14.3-RELEASE-amd64'));
+    fake.file('dev/md0', slotWith(await archive(), '14.3-RELEASE-amd64'));
     stays('the overlay is for release "14.3-RELEASE-amd64", this is 15.1-RELEASE-amd64');
-    const slot = filledSlot(await archive(), RELEASE);
+    const slot = slotWith(await archive(), RELEASE);
     fake.file('dev/md0', slot).file('dev/md2', slot);
     stays('there is more than one overlay');
   });
@@ -114,7 +122,7 @@ describe('clawdie-init', () => {
       [/sha256 \w+/, 'sha256 abc', "the overlay's checksum is damaged"],
       [/sha256 \w+/, 'sha256 $(reboot)', "the overlay's checksum is damaged"],
     ] as const) {
-      const slot = filledSlot(await archive(), RELEASE);
+      const slot = slotWith(await archive(), RELEASE);
       const head = slot.toString('latin1', 0, 512).replace(/\0+$/, '').replace(from, to);
       const changed = Buffer.concat([Buffer.from(head.padEnd(512, '\0'), 'latin1'), slot.subarray(512)]);
       fake.file('dev/md0', changed);
@@ -128,8 +136,76 @@ describe('clawdie-init', () => {
     ['pw', 'the root account cannot be locked'],
     ['sha256', 'the overlay cannot be summed up'],
   ])('stays closed if %s fails', async (command, message) => {
-    fake.file('dev/md0', filledSlot(await archive(), RELEASE)).stub(command, 'exit 1');
+    fake.file('dev/md0', slotWith(await archive(), RELEASE)).stub(command, 'exit 1');
     stays(message);
+  });
+
+  describe('of an installed instance', () => {
+    const APPLIED = 'a'.repeat(64);
+    beforeEach(() => {
+      fake.file('etc/clawdie/installed', '').file('etc/clawdie/applied', `${APPLIED}\n`);
+    });
+    const calls = (result: ScriptResult): readonly string[] =>
+      result.calls.map((call) => call.replaceAll(fake.root, ''));
+
+    it('leaves alone what it has applied, and looks at no memory disk', async () => {
+      const slot = slotWith(await archive(), RELEASE);
+      const sum = /sha256 (\w+)/.exec(slot.toString('latin1', 0, 512))?.[1] ?? '';
+      fake.file('dev/gpt/clawdie-slot', slot).file('etc/clawdie/applied', `${sum}\n`);
+      fake.file('dev/md0', slotWith(Buffer.from('something else'), RELEASE));
+      const result = fake.run(INIT);
+      expect(result).toMatchObject({ code: 0, stdout: `clawdie-init: overlay ${sum} stands.\n` });
+      // Nothing is written, not even mounted.
+      expect(calls(result)).toEqual(['kenv -u init_script']);
+      expect(fake.has('etc/rc.conf')).toBe(false);
+    });
+
+    it('applies another overlay, after the file system was looked at', async () => {
+      fake.file('dev/gpt/clawdie-slot', slotWith(await archive(), RELEASE));
+      const result = fake.run(INIT);
+      expect(result.code).toBe(0);
+      expect(calls(result).slice(0, 2)).toEqual(['fsck -p /', 'mount -u -w /']);
+      expect(fake.read('etc/rc.conf')).toBe('hostname="agent"\n');
+      expect(fake.read('etc/clawdie/applied')).not.toContain(APPLIED);
+    });
+
+    it.each([
+      ['the slot is empty', () => emptySlot(RELEASE)],
+      ['its first sector is damaged', () => Buffer.alloc(SLOT_SIZE, 1)],
+      ['of another release', async () => slotWith(await archive(), '14.3-RELEASE-amd64')],
+      [
+        'a byte is not what it was',
+        async () => {
+          const slot = slotWith(await archive(), RELEASE);
+          slot.writeUInt8(slot.readUInt8(700) ^ 1, 700);
+          return slot;
+        },
+      ],
+    ])('keeps what it has where %s, and says so', async (_, slot) => {
+      fake.file('dev/gpt/clawdie-slot', await slot());
+      const result = fake.run(INIT);
+      expect(result.code).toBe(0);
+      expect(result.stdout).toMatch(/: it is not applied\.\nclawdie-init: overlay a{64} stands\.\n$/);
+      expect(fake.read('etc/clawdie/applied')).toBe(`${APPLIED}\n`);
+      expect(fake.has('etc/rc.conf')).toBe(false);
+    });
+
+    it('stays closed if a power cut came between: the next boot takes it up again', async () => {
+      fake.file('dev/gpt/clawdie-slot', slotWith(await archive(), RELEASE)).stub('tar', 'exit 1');
+      const cut = fake.run(INIT);
+      expect(cut.code).toBe(1);
+      expect(cut.stdout).toContain('this instance stays closed');
+      expect(fake.has('etc/clawdie/applied')).toBe(false);
+      expect(fake.remove('tar').run(INIT).code).toBe(0);
+      expect(fake.has('etc/clawdie/applied')).toBe(true);
+    });
+
+    it('that never had an overlay stays closed', () => {
+      fake.removeFile('etc/clawdie/applied').file('dev/gpt/clawdie-slot', emptySlot(RELEASE));
+      const result = fake.run(INIT);
+      expect(result.code).toBe(1);
+      expect(result.stdout).toContain('the overlay slot is empty');
+    });
   });
 });
 

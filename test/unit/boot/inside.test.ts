@@ -39,6 +39,7 @@ const netcheck = (change: (name: string) => string = () => 'ok'): string =>
 
 /** The order in which the scripts of the chain run. */
 const RAN = [
+  'clawdie_install',
   'clawdie_lockdown',
   'netif',
   'routing',

@@ -50,6 +50,7 @@ describe('the order of the scripts of an image', () => {
 
   it.each([
     ['clawdie_lockdown', /^# BEFORE: netif$/m, 'before netif'],
+    ['clawdie_install', /^# BEFORE: clawdie_lockdown$/m, 'before netif'],
     ['clawdie_egress', /^# REQUIRE: routing defaultroute$/m, 'routing (routing) run before clawdie_egress'],
     ['clawdie_egress', /^# BEFORE: NETWORKING pf$/m, 'before pf'],
     ['clawdie_firstboot', /^# BEFORE: LOGIN$/m, 'before LOGIN'],
