@@ -1,4 +1,4 @@
-import { mkdir, open, readFile, rm, stat } from 'node:fs/promises';
+import { open, readFile, rm, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join, resolve as resolvePath } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
@@ -7,7 +7,6 @@ import { parseFleetRecord, parseJournal } from '../fleet/record.js';
 import type { FleetEntry, FleetRecord } from '../fleet/record.js';
 import { parseShard, select } from '../fleet/select.js';
 import { writeError, writeFileAtomic } from '../host/files.js';
-import { ensureTools } from '../host/tools.js';
 import { withChecksums } from '../image/checksum.js';
 import { bytes, duration } from '../monitor/format.js';
 import { holdsSecret } from '../overlay/render.js';
@@ -15,7 +14,7 @@ import type { ImageProof } from '../policy/image.js';
 import { stage } from '../pipeline/base.js';
 import type { StoredBase, Work } from '../pipeline/base.js';
 import { Cache, cacheFolder } from '../pipeline/cache.js';
-import { CHECKSUM, lockOutput, packedOverlay, readyBase, writeImage } from '../pipeline/deploy.js';
+import { CHECKSUM, packedOverlay, readyBase, writeImage } from '../pipeline/deploy.js';
 import type { ReadyBase } from '../pipeline/deploy.js';
 import type { BuildEvent, PlannedStage } from '../pipeline/events.js';
 import { planStages } from '../pipeline/plan.js';
@@ -23,6 +22,7 @@ import { buildRecord } from '../pipeline/record.js';
 import { loadFleet, proveAll, render } from './deployments.js';
 import type { Deployment, Fleet } from './deployments.js';
 import type { IsoContext } from './iso.js';
+import { buildInto, needTools } from './output.js';
 import { imageTime } from './request.js';
 import { requestsOf, storedBases } from './store.js';
 
@@ -74,23 +74,9 @@ export async function fleet(options: FleetOptions, context: IsoContext): Promise
   let record: FleetRecord;
   try {
     for (const text of all.warnings) emit({ type: 'warning', text });
-    await ensureTools('build', {
-      install: options.installTools,
-      note: (text) => {
-        emit({ type: 'note', text });
-      },
-      signal: context.signal,
-    });
-    await cache.prepare();
-    await mkdir(out, { recursive: true }).catch((error: unknown) => {
-      throw writeError(out, error);
-    });
-    const lock = await lockOutput(out, options.wait, work);
-    try {
-      record = await bring(chosen, all, out, since, options, { ...work, started, version: context.version });
-    } finally {
-      await lock.release();
-    }
+    record = await buildInto(out, options, work, () =>
+      bring(chosen, all, out, since, options, { ...work, started, version: context.version }),
+    );
   } finally {
     await monitor.close();
   }
@@ -222,13 +208,11 @@ async function bring(
 async function fromRegistry(
   { bases, insecure, storeTimeout, installTools }: FleetOptions,
   requests: ReturnType<typeof requestsOf>,
-  { cache, signal, emit }: Work,
+  work: Work,
 ): Promise<ReadonlyMap<string, StoredBase>> {
   if (bases === undefined) return new Map();
-  const note = (text: string): void => {
-    emit({ type: 'note', text });
-  };
-  await ensureTools('store', { install: installTools, note, signal });
+  await needTools('store', installTools, work);
+  const { cache, signal } = work;
   return storedBases(bases, requests, cache, { insecure, timeout: storeTimeout, signal });
 }
 

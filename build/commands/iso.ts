@@ -1,13 +1,13 @@
-import { mkdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join, resolve as resolvePath } from 'node:path';
-import { writeError, writeFileAtomic } from '../host/files.js';
-import { ensureTools, missing } from '../host/tools.js';
+import { writeFileAtomic } from '../host/files.js';
+import { missing } from '../host/tools.js';
 import { holdsSecret } from '../overlay/render.js';
 import { makeView } from '../overlay/view.js';
 import { proveImage } from '../policy/image.js';
 import type { BaseRequest } from '../pipeline/base.js';
 import { Cache, cacheFolder } from '../pipeline/cache.js';
-import { lockOutput, makeOverlay, readyBase, writeChecksum, writeImage } from '../pipeline/deploy.js';
+import { makeOverlay, readyBase, writeChecksum, writeImage } from '../pipeline/deploy.js';
 import { stage } from '../pipeline/base.js';
 import { STAGES } from '../pipeline/events.js';
 import type { BuildEvent, Monitor, PlannedStage, StageName } from '../pipeline/events.js';
@@ -16,6 +16,7 @@ import { buildRecord } from '../pipeline/record.js';
 import { resolveRelease } from '../release/source.js';
 import type { Release } from '../release/source.js';
 import { loadConfig, readAuthKey } from './configuration.js';
+import { buildInto } from './output.js';
 import { baseRequest, imageTime } from './request.js';
 import { renderInput, ruleFiles } from './rules.js';
 import type { ConfigOptions, LoadedConfig } from './configuration.js';
@@ -67,19 +68,7 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
         type: 'note',
         text: 'There is no build.cfg: building the sample image from build.cfg.example. It boots to a message and holds no FreeBSD.',
       });
-    await ensureTools('build', {
-      install: options.installTools,
-      note: (text) => {
-        emit({ type: 'note', text });
-      },
-      signal: context.signal,
-    });
-    await cache.prepare();
-    await mkdir(out, { recursive: true }).catch((error: unknown) => {
-      throw writeError(out, error);
-    });
-    const lock = await lockOutput(out, options.wait, work);
-    try {
+    await buildInto(out, options, work, async () => {
       const { request, tools } = await baseRequest(config, release, time);
       const plan = await planFor(request, cache);
       emit({ type: 'plan', stages: plan });
@@ -128,9 +117,7 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
         record,
         seconds: (Date.now() - started.getTime()) / 1000,
       });
-    } finally {
-      await lock.release();
-    }
+    });
   } finally {
     await monitor.close();
   }

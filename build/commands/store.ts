@@ -2,7 +2,6 @@ import { mkdir } from 'node:fs/promises';
 import { z } from 'zod';
 import { InputError, UserError } from '../error.js';
 import { removeTree } from '../host/files.js';
-import { ensureTools } from '../host/tools.js';
 import type { BaseFacts, BaseRequest, StoredBase, Work } from '../pipeline/base.js';
 import { Cache, cacheFolder } from '../pipeline/cache.js';
 import { readyBase } from '../pipeline/deploy.js';
@@ -10,6 +9,7 @@ import { describe, formatReference, parseReference, parseRepository, pull, push 
 import type { StoreOptions } from '../store/oci.js';
 import { loadFleet } from './deployments.js';
 import type { IsoContext } from './iso.js';
+import { needTools } from './output.js';
 import { imageTime } from './request.js';
 
 export interface PublishOptions {
@@ -55,11 +55,8 @@ export async function publish(options: PublishOptions, context: IsoContext): Pro
   };
   const pushed: { key: string; release: string; reference: string }[] = [];
   try {
-    const note = (text: string): void => {
-      work.emit({ type: 'note', text });
-    };
-    await ensureTools('build', { install: options.installTools, note, signal });
-    await ensureTools('store', { install: options.installTools, note, signal });
+    await needTools('build', options.installTools, work);
+    await needTools('store', options.installTools, work);
     await cache.prepare();
     for (const [key, request] of requests) {
       const base = await readyBase(request, work);

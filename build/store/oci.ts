@@ -68,6 +68,12 @@ function skopeo(options: StoreOptions, ...args: readonly string[]): readonly str
   return ['skopeo', '--insecure-policy', '--command-timeout', `${options.timeout}s`, ...args];
 }
 
+/** A copy that keeps all bytes; `registry` says on which side the registry is. */
+function copy(options: StoreOptions, registry: 'src' | 'dest', from: string, to: string): readonly string[] {
+  const how = ['--quiet', '--preserve-digests', '--retry-times', '3'];
+  return skopeo(options, 'copy', ...how, `--${registry}-tls-verify=${!options.insecure}`, from, to);
+}
+
 const LAYOUT = { file: 'oci-layout', text: '{"imageLayoutVersion":"1.0.0"}' };
 const NAME = 'base';
 
@@ -119,17 +125,7 @@ export async function push(
   await writeFile(join(work, 'index.json'), JSON.stringify(index));
   await run(
     `pushing the base image to ${repository}`,
-    skopeo(
-      options,
-      'copy',
-      '--quiet',
-      '--preserve-digests',
-      '--retry-times',
-      '3',
-      `--dest-tls-verify=${!options.insecure}`,
-      `oci:${work}:${NAME}`,
-      `docker://${repository}:${tag}`,
-    ),
+    copy(options, 'dest', `oci:${work}:${NAME}`, `docker://${repository}:${tag}`),
     { signal: options.signal },
   );
   return { repository, digest: described.digest.slice('sha256:'.length) };
@@ -210,17 +206,7 @@ export async function pull(
   try {
     await run(
       `pulling ${formatReference(reference)}`,
-      skopeo(
-        options,
-        'copy',
-        '--quiet',
-        '--preserve-digests',
-        '--retry-times',
-        '3',
-        `--src-tls-verify=${!options.insecure}`,
-        `docker://${formatReference(reference)}`,
-        `oci:${work}:${NAME}`,
-      ),
+      copy(options, 'src', `docker://${formatReference(reference)}`, `oci:${work}:${NAME}`),
       { signal: options.signal },
     );
     const blobs = join(work, 'blobs', 'sha256');
