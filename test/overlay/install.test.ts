@@ -249,3 +249,50 @@ describe('clawdie-install', () => {
     expect(fake.run(TOOL, ['--finish', 'vtbd0']).stderr).toContain('nothing is to be finished on vtbd0');
   });
 });
+
+describe('clawdie_grow', () => {
+  const SCRIPT = 'overlays/base/etc/rc.d/clawdie_grow';
+  const table = (free: number): string =>
+    `echo "=> 40 8388528 vtbd0 GPT (4.0G)"; echo "  665600 7720960 5 clawdie-root [bootme] (3.7G)"; echo "  8386560 ${free} - free - (1M)"`;
+  let fake: FakeRoot;
+
+  beforeEach(async () => {
+    fake = (await FakeRoot.make())
+      .withRcSubr()
+      .file('etc/clawdie/installed', '')
+      .stub('mount', 'echo "/dev/gpt/clawdie-root / ufs ro 1 1"')
+      .stub('glabel', 'echo "gpt/clawdie-root N/A vtbd0p5"')
+      .stub('gpart', `case $1 in show) ${table(4194304)} ;; esac`)
+      .stub('growfs');
+  });
+
+  const changes = (result: ScriptResult): readonly string[] =>
+    result.calls.filter((call) => /^(?:growfs|gpart (?!show))/.test(call));
+
+  it('gives the room that the disk has gained to the root', () => {
+    const result = fake.run(SCRIPT, ['start']);
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    expect(changes(result)).toEqual(['gpart resize -i 5 vtbd0', 'growfs -y /dev/gpt/clawdie-root']);
+  });
+
+  it('finds the second copy of the table again first', () => {
+    fake.stub('gpart', `case $1 in show) ${table(4194304)}; echo CORRUPT ;; esac`);
+    expect(changes(fake.run(SCRIPT, ['start']))[0]).toBe('gpart recover vtbd0');
+  });
+
+  it.each<[string, (fake: FakeRoot) => FakeRoot]>([
+    ['there is no room', (each) => each.stub('gpart', `case $1 in show) ${table(2008)} ;; esac`)],
+    ['the root is in use', (each) => each.stub('mount', 'echo "/dev/gpt/clawdie-root / ufs rw 1 1"')],
+    ['nothing is installed', (each) => each.removeFile('etc/clawdie/installed')],
+    ['the root is no partition of its own', (each) => each.stub('glabel')],
+  ])('changes nothing where %s', (_, change) => {
+    const result = change(fake).run(SCRIPT, ['start']);
+    expect(result.code).toBe(0);
+    expect(changes(result)).toEqual([]);
+  });
+
+  it('does not grow a file system whose partition could not be', () => {
+    fake.stub('gpart', `case $1 in show) ${table(4194304)} ;; resize) exit 1 ;; esac`);
+    expect(changes(fake.run(SCRIPT, ['start']))).toEqual(['gpart resize -i 5 vtbd0']);
+  });
+});
