@@ -34,7 +34,7 @@ export async function makeKey(folder: string, signal: AbortSignal): Promise<stri
  * @returns what a person has to type, a line each; and what closes it
  */
 export async function openLogin(
-  machine: Machine,
+  machine: Pick<Machine, 'serial'>,
   network: Network,
   folder: string,
 ): Promise<{ readonly lines: readonly string[]; readonly close: () => void }> {
@@ -108,7 +108,10 @@ async function freePort(): Promise<number> {
 }
 
 /** Gives the serial line to whoever connects to a socket. */
-async function serveConsole({ serial }: Machine, path: string): Promise<{ readonly close: () => void }> {
+async function serveConsole(
+  { serial }: Pick<Machine, 'serial'>,
+  path: string,
+): Promise<{ readonly close: () => void }> {
   const clients = new Set<Socket>();
   serial.output.on('data', (text: string) => {
     for (const client of clients) client.write(text, 'latin1');

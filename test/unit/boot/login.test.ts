@@ -1,0 +1,87 @@
+import { createServer, connect } from 'node:net';
+import { readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { createInterface } from 'node:readline';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { makeKey, openLogin } from '../../../build/boot/login.js';
+import { NETWORK } from '../../../build/boot/peer.js';
+import { never, tmp } from '../../helpers/tmp.js';
+
+interface Command {
+  readonly execute: string;
+  readonly arguments: Readonly<Record<string, unknown>>;
+}
+
+/** The end of QMP that is QEMU's: says hello, notes what it is told, and answers. */
+async function qmp(folder: string, answer: (command: Command) => object): Promise<readonly Command[]> {
+  const told: Command[] = [];
+  const server = createServer((client) => {
+    client.write('{"QMP": {"version": {}}}\n');
+    createInterface({ input: client }).on('line', (line) => {
+      const command = JSON.parse(line) as Command;
+      told.push(command);
+      client.write(`{"event": "NIC_RX_FILTER_CHANGED"}\n${JSON.stringify(answer(command))}\n`);
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(join(folder, 'control'), resolve));
+  onTestFinished(() => {
+    server.close();
+  });
+  return told;
+}
+
+const serial = (): { output: PassThrough; input: PassThrough } => ({
+  output: new PassThrough(),
+  input: new PassThrough(),
+});
+
+describe('logging in to a machine that keeps running', () => {
+  it('opens SSH on the loopback alone, and lets the guest out to nowhere', async () => {
+    const folder = await tmp();
+    const told = await qmp(folder, () => ({ return: {} }));
+    const login = await openLogin({ serial: serial() }, NETWORK, folder);
+    login.close();
+    expect(told.map(({ execute }) => execute)).toEqual(['qmp_capabilities', 'netdev_add', 'netdev_add']);
+    const port = / -p (\d+) /.exec(login.lines[0] ?? '')?.[1] ?? '';
+    expect(told[1]?.arguments).toMatchObject({
+      ...{ type: 'user', net: '203.0.113.0/24', host: NETWORK.login4, restrict: true, ipv6: false },
+      hostfwd: [{ str: `tcp:127.0.0.1:${port}-${NETWORK.guest4}:22` }],
+    });
+    expect(told[2]?.arguments).toMatchObject({ type: 'hubport', netdev: 'login' });
+    expect(login.lines[0]).toContain(`ssh -i ${join(folder, 'key')} `);
+  });
+
+  it('gives the serial line to who connects, both ways', async () => {
+    const folder = await tmp();
+    await qmp(folder, () => ({ return: {} }));
+    const line = serial();
+    const login = await openLogin({ serial: line }, NETWORK, folder);
+    const person = connect(join(folder, 'console'));
+    await new Promise((resolve) => person.once('connect', resolve));
+    person.write('root\n');
+    expect(String((await line.input.iterator().next()).value)).toBe('root\n');
+    line.output.write('Password:');
+    expect(String((await person.iterator().next()).value)).toBe('Password:');
+    login.close();
+  });
+
+  it('says so where QEMU cannot', async () => {
+    const folder = await tmp();
+    await qmp(folder, ({ execute }) =>
+      execute === 'netdev_add' ? { error: { class: 'GenericError', desc: 'no slirp' } } : { return: {} },
+    );
+    await expect(openLogin({ serial: serial() }, NETWORK, folder)).rejects.toThrow(
+      'QEMU opens no way in (netdev_add): no slirp.',
+    );
+    await expect(openLogin({ serial: serial() }, NETWORK, await tmp())).rejects.toThrow(/ENOENT/);
+  });
+
+  it('makes a key of its own for a run, that nobody else may read', async () => {
+    const folder = await tmp();
+    const line = await makeKey(folder, never);
+    expect(line).toMatch(/^ssh-ed25519 \S+ clawdie-iso boot$/);
+    expect(statSync(join(folder, 'key')).mode & 0o077).toBe(0);
+    expect(readFileSync(join(folder, 'key'), 'utf8')).toContain('OPENSSH PRIVATE KEY');
+  });
+});
