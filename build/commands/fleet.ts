@@ -54,8 +54,6 @@ const JOURNAL = '.fleet.journal';
 /** `clawdie-iso fleet`: one image for each deployment of a folder. */
 export async function fleet(options: FleetOptions, context: IsoContext): Promise<void> {
   const started = new Date();
-  // V8 would rather take memory than collect what a thousand deployments leave behind.
-  setFlagsFromString('--optimize-for-size');
   const all = await loadFleet(
     options.deployments,
     options.set,
@@ -122,6 +120,9 @@ interface Surroundings extends Work {
   readonly version: string;
 }
 
+/** Deployments from which on memory counts for more than a tenth of the time. */
+const MANY = 100;
+
 /** Brings an output folder to what the deployments say: makes what is missing or changed, keeps the rest. */
 async function bring(
   chosen: readonly Deployment[],
@@ -155,6 +156,8 @@ async function bring(
     const entry = current(deployment);
     if (entry) entries.set(deployment.name, entry);
   }
+  // V8 would rather take memory than collect what hundreds of deployments leave behind; a few are made faster so.
+  if (toMake.length > MANY) setFlagsFromString('--optimize-for-size');
   if (toMake.length > 0) {
     emit({ type: 'plan', stages: plan });
     const proofs = await stage(work, 'overlay', () =>
