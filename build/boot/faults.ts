@@ -1,5 +1,5 @@
-import { emptySlot, SECTOR } from '../image/slot.js';
-import { copyWithSlot, headerOf, withFiles, withHeader } from './slot-copy.js';
+import { emptySlot, headerOf, SECTOR } from '../image/slot.js';
+import { copyWithSlot, withFiles, withHeader } from './slot-copy.js';
 import type { Start } from './machine.js';
 import type { PeerOptions } from './peer.js';
 

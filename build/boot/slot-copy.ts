@@ -1,8 +1,7 @@
 import { copyFile, open } from 'node:fs/promises';
-import { UserError } from '../error.js';
 import { readAt } from '../host/files.js';
 import { findInRoot } from '../image/iso9660.js';
-import { filledSlot, SECTOR } from '../image/slot.js';
+import { archiveIn, filledSlot, headerOf, SECTOR } from '../image/slot.js';
 import { packOverlay } from '../overlay/pack.js';
 import type { OverlayEntry } from '../overlay/render.js';
 import { unpackOverlay } from '../overlay/unpack.js';
@@ -30,17 +29,6 @@ export async function copyWithSlot(
   }
 }
 
-/** A value of a slot's header. */
-export function headerOf(slot: Buffer, name: string): string {
-  const value = new RegExp(`^${name} (\\S+)$`, 'm').exec(slot.toString('latin1', 0, SECTOR))?.[1];
-  if (value === undefined)
-    throw new UserError(
-      `The image’s slot has no "${name}": it holds no overlay.`,
-      'Name an image that `make iso` made.',
-    );
-  return value;
-}
-
 /** The slot with one value of its header changed; the rest of it stays. */
 export function withHeader(slot: Buffer, name: string, value: string): Buffer {
   const head = slot.toString('latin1', 0, SECTOR).replace(/\0+$/, '');
@@ -62,9 +50,7 @@ export async function withFiles(
     files: readonly OverlayEntry[],
   ) => readonly Pick<OverlayEntry, 'path' | 'mode' | 'body'>[] = () => [],
 ): Promise<Buffer> {
-  const { entries, time } = await unpackOverlay(
-    slot.subarray(SECTOR, SECTOR + Number(headerOf(slot, 'length'))),
-  );
+  const { entries, time } = await unpackOverlay(archiveIn(slot));
   const changed = entries.map((entry) =>
     entry.type === 'file' ? { ...entry, body: change(entry.path, entry.body) } : entry,
   );

@@ -1,11 +1,10 @@
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
-import type { FileHandle } from 'node:fs/promises';
 import { InputError, messageOf } from '../error.js';
-import { headerOf } from '../boot/slot-copy.js';
 import { readAt } from '../host/files.js';
+import { hashRange } from '../host/hash.js';
 import { findInRoot, listFiles } from '../image/iso9660.js';
-import { SECTOR } from '../image/slot.js';
+import { archiveIn, slotRelease } from '../image/slot.js';
 import { compareOverlays } from '../overlay/compare.js';
 import type { OverlayEntry } from '../overlay/render.js';
 import { unpackOverlay } from '../overlay/unpack.js';
@@ -69,39 +68,22 @@ async function readImage(path: string): Promise<Image> {
     const read = (offset: number, length: number): Promise<Buffer> => readAt(file, offset, length);
     const slot = await findInRoot(read, 'overlay', path);
     const bytes = await read(slot.offset, slot.length);
-    const isEmpty = bytes.toString('latin1', 0, 12) === 'clawdie-slot';
-    const archive = isEmpty ? undefined : bytes.subarray(SECTOR, SECTOR + Number(headerOf(bytes, 'length')));
+    const archive = slotRelease(bytes) === undefined ? archiveIn(bytes) : undefined;
     const files = [...(await listFiles(read, path))].sort(([, one], [, other]) => one.offset - other.offset);
     const parts = new Map<string, string>();
     const outside = createHash('sha256');
     let at = 0;
     for (const [name, { offset, length }] of files) {
-      await update(outside, file, at, offset);
+      await hashRange(outside, file, at, offset);
       at = Math.max(at, offset + length);
       if (name === '/OVERLAY') continue;
-      const hash = createHash('sha256');
-      await update(hash, file, offset, offset + length);
+      const hash = await hashRange(createHash('sha256'), file, offset, offset + length);
       parts.set(name, hash.digest('hex'));
     }
-    await update(outside, file, at, (await file.stat()).size);
+    await hashRange(outside, file, at, (await file.stat()).size);
     parts.set('boot sectors, folders and partitions', outside.digest('hex'));
     return { overlay: archive ? (await unpackOverlay(archive)).entries : [], parts };
   } finally {
     await file.close();
-  }
-}
-
-async function update(
-  hash: ReturnType<typeof createHash>,
-  file: FileHandle,
-  from: number,
-  to: number,
-): Promise<void> {
-  const buffer = Buffer.allocUnsafe(1024 * 1024);
-  for (let at = from; at < to;) {
-    const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, to - at), at);
-    if (bytesRead === 0) return;
-    hash.update(buffer.subarray(0, bytesRead));
-    at += bytesRead;
   }
 }

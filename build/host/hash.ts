@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
+import type { Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 
 /** SHA-256 of text or bytes, in hexadecimal. */
 export function sha256(data: string | Uint8Array): string {
@@ -22,6 +24,30 @@ export async function sha256File(
     options.onBytes?.(chunk.length);
   }
   return hash.digest('hex');
+}
+
+/**
+ * Feeds a piece of an open file to a hash, bit by bit.
+ *
+ * @param to byte behind the last one; where the file ends before, there is less
+ * @returns the hash
+ */
+export async function hashRange(
+  hash: Hash,
+  file: FileHandle,
+  from: number,
+  to: number,
+  signal?: AbortSignal,
+): Promise<Hash> {
+  const buffer = Buffer.allocUnsafe(1024 * 1024);
+  for (let at = from; at < to;) {
+    signal?.throwIfAborted();
+    const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, to - at), at);
+    if (bytesRead === 0) break;
+    hash.update(buffer.subarray(0, bytesRead));
+    at += bytesRead;
+  }
+  return hash;
 }
 
 /** SHA-256 of a small file, read whole. */

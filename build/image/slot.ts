@@ -62,3 +62,23 @@ export function slotRelease(head: Buffer): string | undefined {
   const [magic, release] = text.split('\n');
   return magic === SLOT_MAGIC ? /^release (\S+)$/.exec(release ?? '')?.[1] : undefined;
 }
+
+/**
+ * A value of a slot's header.
+ *
+ * @throws UserError if it has none of that name.
+ */
+export function headerOf(slot: Buffer, name: string): string {
+  const value = new RegExp(`^${name} (\\S+)$`, 'm').exec(slot.toString('latin1', 0, SECTOR))?.[1];
+  if (value === undefined)
+    throw new UserError(
+      `The image’s slot has no "${name}": it holds no overlay.`,
+      'Name an image that `make iso` made.',
+    );
+  return value;
+}
+
+/** The archive of a slot. @throws UserError if the slot has none. */
+export function archiveIn(slot: Buffer): Buffer {
+  return slot.subarray(SECTOR, SECTOR + Number(headerOf(slot, 'length')));
+}

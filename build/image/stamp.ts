@@ -6,6 +6,7 @@ import { copyFile, open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { UserError } from '../error.js';
 import { readAt, writeError } from '../host/files.js';
+import { hashRange } from '../host/hash.js';
 import { findInRoot } from './iso9660.js';
 import type { Extent } from './iso9660.js';
 import { SECTOR, SLOT_SIZE, slotRelease, ZEROS } from './slot.js';
@@ -22,8 +23,6 @@ export interface BaseSums {
 /** A base image whose bytes are not those that were built. */
 export class DamagedBase extends UserError {}
 
-const CHUNK = 1024 * 1024;
-
 /**
  * Finds the slot of a base image and sums up what is around it.
  *
@@ -38,13 +37,8 @@ export async function measureBase(path: string, signal: AbortSignal): Promise<Ba
     if (slot.length !== SLOT_SIZE || slotRelease(head) === undefined) {
       throw new UserError(`${path} has no empty overlay slot.`, 'Build the base image again.');
     }
-    const sum = async (from: number, to: number): Promise<string> => {
-      const hash = createHash('sha256');
-      await eachChunk(file, from, to, signal, (chunk) => {
-        hash.update(chunk);
-      });
-      return hash.digest('hex');
-    };
+    const sum = async (from: number, to: number): Promise<string> =>
+      (await hashRange(createHash('sha256'), file, from, to, signal)).digest('hex');
     return {
       size,
       slot,
@@ -69,14 +63,9 @@ export interface CheckedBase {
 /**
  * Reads a base image once, and tells whether it is what was built.
  *
- * @param options.onBytes hears how many bytes were read since the last call
  * @throws DamagedBase if it is not.
  */
-export async function checkBase(
-  path: string,
-  known: BaseSums,
-  options: { readonly signal: AbortSignal; readonly onBytes?: (count: number) => void },
-): Promise<CheckedBase> {
+export async function checkBase(path: string, known: BaseSums, signal: AbortSignal): Promise<CheckedBase> {
   const damaged = (what: string): DamagedBase =>
     new DamagedBase(`The base image ${path} is damaged: ${what}.`);
   const file = await open(path, 'r').catch((error: unknown) => {
@@ -85,14 +74,8 @@ export async function checkBase(
   try {
     const info = await file.stat({ bigint: true });
     if (Number(info.size) !== known.size) throw damaged('its size has changed');
-    const sum = async (from: number, to: number): Promise<Hash> => {
-      const hash = createHash('sha256');
-      await eachChunk(file, from, to, options.signal, (chunk) => {
-        hash.update(chunk);
-        options.onBytes?.(chunk.length);
-      });
-      return hash;
-    };
+    const sum = (from: number, to: number): Promise<Hash> =>
+      hashRange(createHash('sha256'), file, from, to, signal);
     const before = await sum(0, known.slot.offset);
     if (before.copy().digest('hex') !== known.before)
       throw damaged('the part before the overlay slot has changed');
@@ -133,9 +116,7 @@ export async function stamp(base: CheckedBase, slot: Buffer, image: string, mode
       await output.chmod(mode);
       await writeFully(output, slot, known.slot.offset);
       const behind = known.slot.offset + known.slot.length;
-      await eachChunk(input, behind, known.size, undefined, (chunk) => {
-        hash.update(chunk);
-      });
+      await hashRange(hash, input, behind, known.size);
       const [now, copied] = [await input.stat({ bigint: true }), await output.stat()];
       if (identityOf(now) !== base.identity || copied.size !== known.size)
         throw new DamagedBase(`The base image ${base.path} has changed while images were made of it.`);
@@ -147,23 +128,6 @@ export async function stamp(base: CheckedBase, slot: Buffer, image: string, mode
     throw writeError(image, error);
   } finally {
     await input.close();
-  }
-}
-
-async function eachChunk(
-  file: FileHandle,
-  from: number,
-  to: number,
-  signal: AbortSignal | undefined,
-  use: (chunk: Buffer) => void,
-): Promise<void> {
-  const buffer = Buffer.allocUnsafe(CHUNK);
-  for (let at = from; at < to;) {
-    signal?.throwIfAborted();
-    const { bytesRead } = await file.read(buffer, 0, Math.min(CHUNK, to - at), at);
-    if (bytesRead === 0) return;
-    use(buffer.subarray(0, bytesRead));
-    at += bytesRead;
   }
 }
 

@@ -53,7 +53,7 @@ export async function readyBase(request: BaseRequest, work: Work): Promise<Ready
   for (let again = false; ; again = true) {
     const { folder, facts } = await obtainBase(request, work);
     try {
-      const checked = await checkBase(join(folder, BASE_IMAGE), facts.sums, { signal: work.signal });
+      const checked = await checkBase(join(folder, BASE_IMAGE), facts.sums, work.signal);
       return { facts, checked };
     } catch (error) {
       if (!(error instanceof DamagedBase) || again) throw error;
