@@ -474,6 +474,12 @@ export const KEYS = {
     ),
     'Disk to install to. "auto" takes the only suitable one, and refuses to guess between two.',
   ),
+  INSTALL_FS: key(
+    'Disk',
+    'ufs',
+    oneOf('ufs', 'zfs'),
+    'File system of an installed instance: "ufs" or, where the release sets have it, "zfs".',
+  ),
   INSTALL_WIPE: key(
     'Disk',
     'no',

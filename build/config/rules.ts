@@ -51,6 +51,13 @@ export function crossCheck(c: Partial<Config>): readonly Breach[] {
       'set TAILSCALE, or take the key out of the image',
     );
   }
+  if (c.INSTALL_FS === 'zfs' && c.PROFILE === 'minimal') {
+    add(
+      'INSTALL_FS',
+      'INSTALL_FS is "zfs", but PROFILE is "minimal", which leaves ZFS out',
+      'set PROFILE="standard", or INSTALL_FS="ufs"',
+    );
+  }
   networks(c, add);
   wan(c, add);
   return breaches;

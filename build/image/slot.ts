@@ -18,6 +18,7 @@ export const SLOT_SIZE = 4 * 1024 * 1024;
 
 export const SLOT_MAGIC = 'clawdie-slot 1';
 export const OVERLAY_MAGIC = 'clawdie-overlay 1';
+const INSTALL_MAGIC = 'clawdie-install 1';
 
 function sector(lines: readonly string[]): Buffer {
   const buffer = Buffer.alloc(SECTOR);
@@ -29,6 +30,15 @@ function sector(lines: readonly string[]): Buffer {
 /** A slot with nothing in it. */
 export function emptySlot(release: string): Buffer {
   return Buffer.concat([sector([SLOT_MAGIC, `release ${release}`])], SLOT_SIZE);
+}
+
+/**
+ * A slot that has a base image put itself onto a blank disk, for a disk image.
+ *
+ * @param fs file system of the root there
+ */
+export function installSlot(release: string, fs: 'ufs' | 'zfs'): Buffer {
+  return sector([INSTALL_MAGIC, `release ${release}`, `fs ${fs}`]);
 }
 
 /**

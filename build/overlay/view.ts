@@ -10,6 +10,7 @@ export interface View {
   readonly timezone: string;
   readonly install: string;
   readonly installDisk: string;
+  readonly installFs: string;
   readonly installWipe: string;
   /** The interface that build.cfg names, or null where the routing table is asked. */
   readonly external: string | null;
@@ -95,6 +96,7 @@ export function makeView(config: Config): View {
     timezone: config.TIMEZONE,
     install: config.INSTALL,
     installDisk: config.INSTALL_DISK,
+    installFs: config.INSTALL_FS,
     installWipe: config.INSTALL_WIPE ? 'yes' : 'no',
     external,
     extIf,

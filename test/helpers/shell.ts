@@ -111,6 +111,7 @@ export class FakeRoot {
     script: string,
     args: readonly string[] = [],
     environment: Readonly<Record<string, string>> = {},
+    input = '',
   ): ScriptResult {
     const text = readFileSync(script, 'utf8')
       .replace('. /etc/rc.subr', `. '${join(this.root, 'rc.subr')}'`)
@@ -118,6 +119,9 @@ export class FakeRoot {
       .replace(/^PATH=.*$/m, `PATH='${this.bin}':/usr/bin:/bin`)
       .replaceAll('"/etc/', `"${this.root}/etc/`)
       .replaceAll('"/var/', `"${this.root}/var/`)
+      .replace(/(?<= )\/(?:etc\/clawdie\/release|var\/run\/clawdie|mnt[/ ])/g, (path) => this.root + path)
+      // FreeBSD's sh waits no longer than it is told; this machine's cannot.
+      .replace(/read -t \S+ /, 'read ')
       .replaceAll('"/usr/local/', `"${this.root}/usr/local/`)
       .replaceAll('[ ! -x /usr/local/', `[ ! -x ${this.root}/usr/local/`);
     const copy = join(this.root, '.run', script.split('/').pop() ?? '');
@@ -130,6 +134,7 @@ export class FakeRoot {
     rmSync(this.log, { force: true });
     const result = spawnSync('sh', [copy, ...args], {
       encoding: 'utf8',
+      input,
       env: {
         PATH: `${this.bin}:/usr/bin:/bin`,
         CLAWDIE_ROOT: this.root,

@@ -1,7 +1,7 @@
-import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { filledSlot, SLOT_SIZE } from '../../build/image/slot.js';
+import { emptySlot, filledSlot, SLOT_SIZE } from '../../build/image/slot.js';
 import { sha256 } from '../../build/host/hash.js';
 import { FakeRoot } from '../helpers/shell.js';
 import type { ScriptResult } from '../helpers/shell.js';
@@ -10,7 +10,7 @@ const TOOL = 'overlays/base/usr/local/sbin/clawdie-install';
 const RELEASE = '15.1-RELEASE-amd64';
 const MB = 1024 * 1024;
 
-/** gpart(8) of a fake system: the table of a disk is a file of lines `first size index label attribute`. */
+/** gpart(8) of a fake system: the table of a disk is a file of lines `first size index label type attribute`. */
 const GPART = `
 table() { echo "$CLAWDIE_TEST_ROOT/tables/$1"; }
 last() { for last_; do :; done; echo "$last_"; }
@@ -19,19 +19,19 @@ case $1 in
 show)
 	[ -e "$(table "$disk")" ] || exit 1
 	echo "=>      40  8388528  $disk  GPT  (4.0G)"
-	if [ "$2" = -l ]; then awk '{ print "   ", $1, $2, $3, $4, ($5 == "bootme" ? "[bootme]" : ""), "(1M)" }' "$(table "$disk")"
-	else awk '{ print "   ", $1, $2, $3, "type", ($5 == "bootme" ? "[bootme]" : ""), "(1M)" }' "$(table "$disk")"; fi
+	if [ "$2" = -l ]; then awk '{ print "   ", $1, $2, $3, $4, ($6 == "bootme" ? "[bootme]" : ""), "(1M)" }' "$(table "$disk")"
+	else awk '{ print "   ", $1, $2, $3, $5, ($6 == "bootme" ? "[bootme]" : ""), "(1M)" }' "$(table "$disk")"; fi
 	;;
 create) mkdir -p "$CLAWDIE_TEST_ROOT/tables"; : > "$(table "$disk")" ;;
 destroy) rm "$(table "$disk")" ;;
 add)
-	label=
-	while [ $# -gt 0 ]; do [ "$1" != -l ] || label=$2; shift; done
-	echo "0 1 $(($(wc -l < "$(table "$disk")") + 1)) $label" >> "$(table "$disk")"
+	label= type=
+	while [ $# -gt 0 ]; do [ "$1" != -l ] || label=$2; [ "$1" != -t ] || type=$2; shift; done
+	echo "0 1 $(($(wc -l < "$(table "$disk")") + 1)) $label $type" >> "$(table "$disk")"
 	mkdir -p "$CLAWDIE_TEST_ROOT/dev/gpt"; : > "$CLAWDIE_TEST_ROOT/dev/gpt/$label"
 	;;
 modify) sed "s/clawdie-new/clawdie-root/" "$(table "$disk")" > "$(table "$disk").n" && mv "$(table "$disk").n" "$(table "$disk")" ;;
-set) sed "s/clawdie-root.*/clawdie-root bootme/" "$(table "$disk")" > "$(table "$disk").n" && mv "$(table "$disk").n" "$(table "$disk")" ;;
+set) sed "/clawdie-root/s/$/ bootme/" "$(table "$disk")" > "$(table "$disk").n" && mv "$(table "$disk").n" "$(table "$disk")" ;;
 esac`;
 
 describe('clawdie-install', () => {
@@ -89,8 +89,8 @@ describe('clawdie-install', () => {
       'gpart add -t !5d1f7a4e-0c6b-4b7a-9a53-2f1c6e0d9c11 -a 1m -s 4m -l clawdie-slot vtbd0',
       'gpart add -t freebsd-swap -a 1m -s 128m -l clawdie-swap vtbd0',
       'gpart add -t freebsd-ufs -a 1m -l clawdie-new vtbd0',
-      'newfs -U -j -L clawdiedisk /dev/gpt/clawdie-new',
       'newfs_msdos -F 32 -c 1 -L CLAWDIE /dev/gpt/clawdie-efi',
+      'newfs -U -j -L clawdiedisk /dev/gpt/clawdie-new',
       'mount /dev/gpt/clawdie-new /mnt',
       expect.stringMatching(/^tar -(?:cf|xpf) /),
       expect.stringMatching(/^tar -(?:cf|xpf) /),
@@ -186,7 +186,7 @@ describe('clawdie-install', () => {
   it.each<[string, string, string]>([
     ['newfs', 'exit 1', 'the file systems on vtbd0 cannot be made'],
     ['newfs_msdos', 'exit 1', 'the file systems on vtbd0 cannot be made'],
-    ['mount', 'exit 1', 'the new file system cannot be mounted'],
+    ['mount', 'exit 1', 'the file systems on vtbd0 cannot be made'],
     [
       'mount',
       'case "$*" in *cd9660*) exit 1 ;; esac',
@@ -209,7 +209,7 @@ describe('clawdie-install', () => {
       const calls = steps(result);
       expect(calls.join('\n')).not.toMatch(/bootcode|clawdie-root|bootme/);
       const mounts = calls.filter((call) => /^mount/.test(call)).length;
-      const failed = name === 'mount' ? 1 : 0;
+      const failed = name === 'mount' ? 1 : 0; // the one that was tried
       expect(calls.filter((call) => /^umount/.test(call))).toHaveLength(mounts - failed);
       expect(fake.run(TOOL, ['--status']).stdout).toBe('vtbd0 begun 600\n');
       fake
@@ -221,6 +221,98 @@ describe('clawdie-install', () => {
       expect(fake.run(TOOL, ['--yes']).code).toBe(0);
     },
   );
+
+  it('never puts a second instance beside one: both would have the same labels', () => {
+    expect(fake.run(TOOL, ['--yes']).code).toBe(0);
+    fake.stub('sysctl', 'echo "vtbd1 vtbd0"');
+    disk('vtbd1', 600);
+    refused('vtbd0 holds an installed instance, which is never overwritten', '--disk', 'vtbd1');
+    refused('vtbd0 holds an installed instance');
+  });
+
+  it('says how far it is as a gauge of bsddialog reads it', () => {
+    const result = fake.run(TOOL, ['--yes', '--gauge']);
+    expect(result.code).toBe(0);
+    const gauges = result.stdout.split('XXX\n').filter((each) => each.trim() !== '');
+    expect(gauges[0]).toBe('0\npartitions of vtbd0 …\n');
+    expect(gauges.at(-1)).toMatch(/^100\n/);
+    const percents = gauges.map((each) => Number(each.split('\n')[0]));
+    expect(percents).toEqual([...percents].sort((a, b) => a - b));
+  });
+
+  it('makes a pool of ZFS where it is asked for, exported before anything boots', () => {
+    const result = fake.run(TOOL, ['--yes', '--fs', 'zfs']);
+    expect(result).toMatchObject({ code: 1 });
+    expect(result.stderr).toContain('this system has no ZFS.');
+    expect(steps(result)).toEqual([]);
+
+    fake.file('sbin/zpool', '', 0o755).file('boot/gptzfsboot', 'x').stub('kldload').stub('zpool').stub('zfs');
+    const made = fake.run(TOOL, ['--yes', '--fs', 'zfs']);
+    expect(made).toMatchObject({ code: 0, stderr: '' });
+    const calls = steps(made);
+    expect(calls).toContain('gpart add -t freebsd-zfs -a 1m -l clawdie-new vtbd0');
+    expect(calls.filter((call) => /^(?:zpool|zfs|kldload|gpart (?:modify|bootcode|set))/.test(call))).toEqual(
+      [
+        'kldload -n zfs',
+        'zpool create -f -R /mnt -O compression=lz4 -O atime=off -O mountpoint=none clawdie /dev/gpt/clawdie-new',
+        'zfs create -o mountpoint=none clawdie/ROOT',
+        'zfs create -o mountpoint=/ -o canmount=noauto clawdie/ROOT/default',
+        'zpool set bootfs=clawdie/ROOT/default clawdie',
+        'zfs mount clawdie/ROOT/default',
+        'zpool export clawdie',
+        'gpart modify -i 5 -l clawdie-root vtbd0',
+        'gpart bootcode -b /boot/pmbr -p /boot/gptzfsboot -i 1 vtbd0',
+        'gpart set -a bootme -i 5 vtbd0',
+      ],
+    );
+    expect(calls.some((call) => call.startsWith('newfs -U'))).toBe(false);
+    expect(fake.read('mnt/etc/fstab')).not.toMatch(/\t\/\t/);
+    expect(fake.read('mnt/boot/loader.conf.local')).toBe(
+      'zfs_load="YES"\nvfs.root.mountfrom="zfs:clawdie/ROOT/default"\n',
+    );
+    expect(fake.read('mnt/etc/rc.conf.local')).toBe('zfs_enable="YES"\n');
+  });
+
+  it.each(['create', 'set'])('exports a pool that it could not finish (zpool %s)', (step) => {
+    fake.file('sbin/zpool', '', 0o755).file('boot/gptzfsboot', 'x').stub('kldload').stub('zfs');
+    fake.stub('zpool', `case $1 in ${step}) exit 1 ;; esac`);
+    const result = fake.run(TOOL, ['--yes', '--fs', 'zfs']);
+    expect(result.code).toBe(1);
+    const calls = steps(result);
+    expect(calls.join('\n')).not.toMatch(/bootcode|clawdie-root|bootme/);
+    expect(calls.includes('zpool export clawdie')).toBe(step !== 'create');
+  });
+
+  describe('as a disk image', () => {
+    beforeEach(() => fake.removeFile('etc/clawdie/applied'));
+
+    it('has an empty slot, and nothing of an instance', () => {
+      const result = fake.run(TOOL, ['--image']);
+      expect(result).toMatchObject({ code: 0, stderr: '' });
+      expect(result.stdout).toMatch(/: the disk image is complete\.\n$/);
+      const slot = readFileSync(join(fake.root, 'dev/gpt/clawdie-slot'));
+      expect(slot).toEqual(emptySlot(RELEASE).subarray(0, 512));
+      expect(fake.run(TOOL, ['--status']).stdout).toBe('vtbd0 installed 600\n');
+    });
+
+    it.each(['etc/ssh/ssh_host_ed25519_key', 'etc/hostid', 'boot/entropy', 'var/db/entropy/saved-entropy.1'])(
+      'is not made of a system that has %s',
+      (path) => {
+        fake.file(path, 'x');
+        const result = fake.run(TOOL, ['--image']);
+        expect(result.code).toBe(1);
+        expect(result.stderr).toContain(
+          `this system has /${path}, which every instance of an image would have`,
+        );
+        expect(steps(result)).toEqual([]);
+      },
+    );
+
+    it('is not made of a system that has an overlay', () => {
+      fake.file('etc/clawdie/applied', 'x');
+      expect(fake.run(TOOL, ['--image']).stderr).toContain('an overlay was applied to this system');
+    });
+  });
 
   it('refuses a medium of another release', () => {
     const other = filledSlot(Buffer.from('x'), '14.3-RELEASE-amd64');
@@ -261,7 +353,6 @@ describe('clawdie_grow', () => {
       .withRcSubr()
       .file('etc/clawdie/installed', '')
       .stub('mount', 'echo "/dev/gpt/clawdie-root / ufs ro 1 1"')
-      .stub('glabel', 'echo "gpt/clawdie-root N/A vtbd0p5"')
       .stub('gpart', `case $1 in show) ${table(4194304)} ;; esac`)
       .stub('growfs');
   });
@@ -284,15 +375,170 @@ describe('clawdie_grow', () => {
     ['there is no room', (each) => each.stub('gpart', `case $1 in show) ${table(2008)} ;; esac`)],
     ['the root is in use', (each) => each.stub('mount', 'echo "/dev/gpt/clawdie-root / ufs rw 1 1"')],
     ['nothing is installed', (each) => each.removeFile('etc/clawdie/installed')],
-    ['the root is no partition of its own', (each) => each.stub('glabel')],
+    ['the root is no partition of its own', (each) => each.stub('gpart')],
   ])('changes nothing where %s', (_, change) => {
     const result = change(fake).run(SCRIPT, ['start']);
     expect(result.code).toBe(0);
     expect(changes(result)).toEqual([]);
   });
 
+  it('grows a pool, whether its root is in use or not', () => {
+    fake
+      .stub('mount', 'echo "clawdie/ROOT/default / zfs rw 0 0"')
+      .stub('zpool', 'case $1 in list) echo "clawdie 4G"; echo "/dev/gpt/clawdie-root 4G" ;; esac');
+    const result = fake.run(SCRIPT, ['start']);
+    expect(changes(result)).toEqual(['gpart resize -i 5 vtbd0']);
+    expect(result.calls).toContain('zpool online -e clawdie /dev/gpt/clawdie-root');
+  });
+
   it('does not grow a file system whose partition could not be', () => {
     fake.stub('gpart', `case $1 in show) ${table(4194304)} ;; resize) exit 1 ;; esac`);
     expect(changes(fake.run(SCRIPT, ['start']))).toEqual(['gpart resize -i 5 vtbd0']);
+  });
+});
+
+describe('rc.d/clawdie_install', () => {
+  const SCRIPT = 'overlays/base/etc/rc.d/clawdie_install';
+  let fake: FakeRoot;
+
+  /** clawdie-install of the fake system: says this of its disks, and calls itself by that name. */
+  const disks = (status: string, body = ''): void => {
+    fake.stub(
+      'clawdie-install',
+      `case $1 in --status) printf '%s\\n' '${status}'; [ ! -e "$CLAWDIE_TEST_ROOT/done" ] || echo 'vtbd0 installed 600' ;; esac\n${body}`,
+    );
+  };
+
+  beforeEach(async () => {
+    fake = (await FakeRoot.make())
+      .withRcSubr()
+      .configure({ INSTALL: 'auto', INSTALL_DISK: 'auto', INSTALL_FS: 'ufs', INSTALL_WIPE: 'no' })
+      .file('etc/clawdie/release', `${RELEASE}\n`)
+      .file('var/run/x', '')
+      .file('mnt/etc/clawdie/release', `${RELEASE}\n`)
+      .stub('mount')
+      .stub('umount')
+      .stub('gpart', 'echo "665600 7720960 5 freebsd-ufs [bootme]"')
+      .stub('kenv')
+      .stub('reboot')
+      .stub('sleep');
+    disks('vtbd0 blank 600');
+  });
+
+  const run = (environment: Readonly<Record<string, string>> = {}, input = ''): ScriptResult =>
+    fake.run(SCRIPT, ['start'], { clawdie_install_tool: 'clawdie-install', ...environment }, input);
+  const acts = (result: ScriptResult): readonly string[] =>
+    result.calls.filter((call) => /^(?:clawdie-install (?!--status)|reboot|kenv|bsddialog)/.test(call));
+
+  it('installs where the deployment says so, and restarts', () => {
+    const result = run();
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    expect(acts(result)).toEqual(['clawdie-install --disk auto --fs ufs --yes', 'reboot ']);
+  });
+
+  it('hands on which disk, which file system, and whether it may be wiped, as they are written', () => {
+    fake.configure({ INSTALL: 'auto', INSTALL_DISK: 'vtbd1', INSTALL_FS: 'zfs', INSTALL_WIPE: 'yes' });
+    expect(acts(run())[0]).toBe('clawdie-install --disk vtbd1 --fs zfs --wipe --yes');
+  });
+
+  it.each([
+    ['the deployment says never', () => fake.configure({ INSTALL: 'never' })],
+    ['the deployment says nothing', () => fake.configure()],
+    ['there is no configuration', () => fake],
+    ['it is an installed instance', () => fake.file('etc/clawdie/installed', '')],
+  ])('does nothing where %s', (what, change) => {
+    change();
+    if (what === 'there is no configuration') fake.removeFile('etc/clawdie/clawdie.conf');
+    expect(run()).toMatchObject({ code: 0, calls: [] });
+  });
+
+  it('says what went wrong, and lets the boot go on from memory', () => {
+    disks('vtbd0 used 600', 'case $1 in --disk) exit 1 ;; esac');
+    const result = run();
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain('nothing is installed: this instance runs from memory');
+    expect(acts(result)).not.toContain('reboot ');
+  });
+
+  it('goes on from the instance that is on a disk, and never installs over it', () => {
+    disks('vtbd0 installed 600');
+    const result = run();
+    expect(acts(result)).toEqual([
+      'kenv vfs.root.mountfrom=ufs:/dev/gpt/clawdie-root',
+      'kenv init_script=/sbin/clawdie-init',
+      'reboot -r',
+    ]);
+  });
+
+  it('goes on from a pool likewise, read and exported before', () => {
+    disks('vtbd0 installed 600');
+    fake.stub('gpart', 'echo "665600 7720960 5 freebsd-zfs [bootme] "').stub('kldload').stub('zpool');
+    const result = run();
+    expect(acts(result)[0]).toBe('kenv vfs.root.mountfrom=zfs:clawdie/ROOT/default');
+    expect(result.calls.filter((call) => call.startsWith('zpool'))).toEqual([
+      `zpool import -N -f -o readonly=on -R ${fake.root}/mnt clawdie`,
+      'zpool export clawdie',
+    ]);
+  });
+
+  it('does not go on from an instance of another release: says so, and boots from memory', () => {
+    disks('vtbd0 installed 600');
+    fake.file('mnt/etc/clawdie/release', '14.3-RELEASE-amd64\n');
+    const result = run();
+    expect(result.code).toBe(0);
+    expect(acts(result)).toEqual([]);
+    expect(result.stderr).toContain(
+      `vtbd0 holds an installed instance (14.3-RELEASE-amd64); this medium is ${RELEASE}`,
+    );
+  });
+
+  it('finishes an installation that was cut off at its end', () => {
+    disks('vtbd0 unfinished 600');
+    expect(acts(run())).toEqual(['clawdie-install --finish vtbd0', 'reboot ']);
+    disks('vtbd0 unfinished 600', 'case $1 in --finish) exit 1 ;; esac');
+    const result = run();
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain('vtbd0 cannot be finished');
+    expect(acts(result)).toEqual(['clawdie-install --finish vtbd0']);
+  });
+
+  describe('where it is to ask', () => {
+    beforeEach(() =>
+      fake.configure({ INSTALL: 'ask', INSTALL_DISK: 'auto', INSTALL_FS: 'ufs', INSTALL_WIPE: 'no' }),
+    );
+
+    it('boots from memory where nobody answers', () => {
+      const result = run();
+      expect(result.code).toBe(0);
+      expect(result.stdout).toContain('Press Enter within 60 seconds');
+      expect(acts(result)).toEqual([]);
+    });
+
+    it('offers the disks, says what they carry, and installs on the one that is chosen', () => {
+      fake.stub('bsddialog', 'case "$*" in *--menu*) echo vtbd0 >&2 ;; *) cat > /dev/null ;; esac');
+      disks('vtbd0 used 600', '[ "$1" != --disk ] || : > "$CLAWDIE_TEST_ROOT/done"');
+      const result = run({}, '\n');
+      expect(result.code).toBe(0);
+      const calls = acts(result);
+      expect(calls[0]).toMatch(/^bsddialog .*--menu .* vtbd0 600 MB, CARRIES DATA that will be lost$/);
+      expect(calls).toContain('clawdie-install --disk vtbd0 --fs ufs --wipe --yes --gauge');
+      expect(calls.at(-1)).toBe('reboot ');
+    });
+
+    it('does nothing where the dialog is left', () => {
+      fake.stub('bsddialog', 'exit 1');
+      const result = run({}, '\n');
+      expect(result.code).toBe(0);
+      expect(acts(result)).toHaveLength(1);
+    });
+
+    it('says why where it fails, and boots from memory', () => {
+      fake.stub('bsddialog', 'case "$*" in *--menu*) echo vtbd0 >&2 ;; *) cat > /dev/null ;; esac');
+      disks('vtbd0 blank 600', 'case $1 in --disk) echo "it is on fire" >&2; exit 1 ;; esac');
+      const result = run({}, '\n');
+      expect(result.code).toBe(1);
+      expect(result.stderr).toContain('it is on fire');
+      expect(acts(result)).not.toContain('reboot ');
+    });
   });
 });

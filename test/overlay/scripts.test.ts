@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { filledSlot, emptySlot, SLOT_SIZE } from '../../build/image/slot.js';
+import { emptySlot, filledSlot, installSlot, SLOT_SIZE } from '../../build/image/slot.js';
 import { packOverlay } from '../../build/overlay/pack.js';
 import { FakeRoot } from '../helpers/shell.js';
 import type { ScriptResult } from '../helpers/shell.js';
@@ -140,10 +140,45 @@ describe('clawdie-init', () => {
     stays(message);
   });
 
+  describe('told to make a disk image', () => {
+    const told = (fs: string): Buffer => Buffer.concat([installSlot(RELEASE, fs as 'ufs')], SLOT_SIZE);
+    const acts = (result: ScriptResult): readonly string[] =>
+      result.calls.filter((call) => !call.startsWith('mount -p'));
+    beforeEach(() => {
+      fake
+        .stub('halt')
+        .file('usr/local/sbin/clawdie-install', '#!/bin/sh\necho "put on a disk: $*"\n', 0o755);
+    });
+
+    it('puts itself onto the disk, and is gone before anything else runs', () => {
+      fake.file('dev/md0', told('zfs'));
+      const result = fake.run(INIT);
+      expect(result.stdout).toBe('put on a disk: --image --fs zfs\n');
+      expect(acts(result)).toEqual(['mount -u -w /', 'halt -p -q']);
+      expect(result.code).toBe(1);
+    });
+
+    it('stays closed where that fails', () => {
+      fake.file('dev/md0', told('ufs')).file('usr/local/sbin/clawdie-install', '#!/bin/sh\nexit 1\n', 0o755);
+      stays('no disk image was made');
+    });
+
+    it('does not, beside an overlay, or where an instance is installed', async () => {
+      fake.file('dev/md0', told('ufs')).file('dev/md2', slotWith(await archive(), RELEASE));
+      expect(fake.run(INIT).stdout).toMatch(/overlay [0-9a-f]{64} applied/);
+      fake.removeFile('dev/md2').file('etc/clawdie/installed', '').removeFile('etc/clawdie/applied');
+      fake.file('dev/gpt/clawdie-slot', told('ufs'));
+      stays('there is no overlay');
+    });
+  });
+
   describe('of an installed instance', () => {
     const APPLIED = 'a'.repeat(64);
     beforeEach(() => {
-      fake.file('etc/clawdie/installed', '').file('etc/clawdie/applied', `${APPLIED}\n`);
+      fake
+        .stub('mount', '[ "$1" != -p ] || echo "/dev/gpt/clawdie-root / ufs ro 1 1"')
+        .file('etc/clawdie/installed', '')
+        .file('etc/clawdie/applied', `${APPLIED}\n`);
     });
     const calls = (result: ScriptResult): readonly string[] =>
       result.calls.map((call) => call.replaceAll(fake.root, ''));
@@ -164,9 +199,22 @@ describe('clawdie-init', () => {
       fake.file('dev/gpt/clawdie-slot', slotWith(await archive(), RELEASE));
       const result = fake.run(INIT);
       expect(result.code).toBe(0);
-      expect(calls(result).slice(0, 2)).toEqual(['fsck -p /', 'mount -u -w /']);
+      // rc.d/fsck refuses a root that somebody could be writing to.
+      expect(calls(result).filter((call) => /^(?:fsck|mount -u)/.test(call))).toEqual([
+        'fsck -p /',
+        'mount -u -w /',
+        'mount -u -o ro /',
+      ]);
       expect(fake.read('etc/rc.conf')).toBe('hostname="agent"\n');
       expect(fake.read('etc/clawdie/applied')).not.toContain(APPLIED);
+    });
+
+    it('applies it to a pool, which needs no looking after', async () => {
+      fake.stub('mount', 'echo "clawdie/ROOT/default / zfs ro,noatime 0 0"');
+      fake.file('dev/gpt/clawdie-slot', slotWith(await archive(), RELEASE));
+      const result = fake.run(INIT);
+      expect(result.code).toBe(0);
+      expect(calls(result).filter((call) => /^(?:fsck|mount -u)/.test(call))).toEqual(['mount -u -w /']);
     });
 
     it.each([
@@ -186,6 +234,8 @@ describe('clawdie-init', () => {
       const result = fake.run(INIT);
       expect(result.code).toBe(0);
       expect(result.stdout).toMatch(/: it is not applied\.\nclawdie-init: overlay a{64} stands\.\n$/);
+      const mounts = calls(result).filter((call) => call.startsWith('mount -u'));
+      expect(mounts).toEqual(mounts.length === 0 ? [] : ['mount -u -w /', 'mount -u -o ro /']);
       expect(fake.read('etc/clawdie/applied')).toBe(`${APPLIED}\n`);
       expect(fake.has('etc/rc.conf')).toBe(false);
     });
