@@ -1,10 +1,23 @@
-import { copyFile, open } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { copyFile, open, stat } from 'node:fs/promises';
+import { run } from '../host/process.js';
 import { readAt } from '../host/files.js';
-import { findInRoot } from '../image/iso9660.js';
+import { findSlot } from '../image/slot-place.js';
 import { archiveIn, filledSlot, headerOf, SECTOR } from '../image/slot.js';
 import { packOverlay } from '../overlay/pack.js';
 import type { OverlayEntry } from '../overlay/render.js';
 import { unpackOverlay } from '../overlay/unpack.js';
+
+/**
+ * Copies an image, most of which may be nothing: where it is zero, the copy takes no room.
+ *
+ * @throws UserError if it cannot be written.
+ */
+export async function copyDisk(image: string, copy: string): Promise<void> {
+  const { size, blocks } = await stat(image);
+  if (blocks * 512 >= size) await copyFile(image, copy, constants.COPYFILE_FICLONE);
+  else await run('Copying the disk image', ['qemu-img', 'convert', '-f', 'raw', '-O', 'raw', image, copy]);
+}
 
 /**
  * Writes a copy of an image with another slot.
@@ -17,10 +30,10 @@ export async function copyWithSlot(
   copy: string,
   change: (slot: Buffer) => Buffer | Promise<Buffer>,
 ): Promise<void> {
-  await copyFile(image, copy);
+  await copyDisk(image, copy);
   const file = await open(copy, 'r+');
   try {
-    const slot = await findInRoot((offset, length) => readAt(file, offset, length), 'overlay', image);
+    const slot = await findSlot(file, image);
     const changed = await change(await readAt(file, slot.offset, slot.length));
     const whole = Buffer.concat([changed], slot.length);
     await file.write(whole, 0, whole.length, slot.offset);

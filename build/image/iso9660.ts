@@ -44,14 +44,19 @@ export async function listFiles(read: Read, image: string): Promise<ReadonlyMap<
 
 type Read = (offset: number, length: number) => Promise<Buffer>;
 
+/** Whether an image is an ISO 9660 one, by its volume descriptor. */
+export async function isIso(read: Read): Promise<boolean> {
+  const descriptor = await read(16 * ISO_SECTOR, ISO_SECTOR);
+  return (
+    descriptor.length === ISO_SECTOR &&
+    descriptor.readUInt8(0) === 1 &&
+    descriptor.toString('latin1', 1, 6) === 'CD001'
+  );
+}
+
 async function rootOf(read: Read, image: string): Promise<Extent> {
   const descriptor = await read(16 * ISO_SECTOR, ISO_SECTOR);
-  if (
-    descriptor.length < ISO_SECTOR ||
-    descriptor.readUInt8(0) !== 1 ||
-    descriptor.toString('latin1', 1, 6) !== 'CD001'
-  )
-    throw new UserError(`${image} is not an ISO 9660 image.`, 'Build it again.');
+  if (!(await isIso(read))) throw new UserError(`${image} is not an ISO 9660 image.`, 'Build it again.');
   return extentOf(descriptor, 156);
 }
 

@@ -7,9 +7,9 @@ import type { FileHandle } from 'node:fs/promises';
 import { UserError } from '../error.js';
 import { readAt, writeError } from '../host/files.js';
 import { hashRange } from '../host/hash.js';
-import { findInRoot } from './iso9660.js';
+import { findSlot } from './slot-place.js';
 import type { Extent } from './iso9660.js';
-import { SECTOR, SLOT_SIZE, slotRelease, ZEROS } from './slot.js';
+import { SECTOR, slotRelease, ZEROS } from './slot.js';
 
 /** What is known of a base image: enough to tell, while it is copied, that it is undamaged. */
 export interface BaseSums {
@@ -32,9 +32,9 @@ export async function measureBase(path: string, signal: AbortSignal): Promise<Ba
   const file = await open(path, 'r');
   try {
     const { size } = await file.stat();
-    const slot = await findInRoot((offset, length) => readAt(file, offset, length), 'overlay', path);
+    const slot = await findSlot(file, path);
     const head = await readAt(file, slot.offset, SECTOR);
-    if (slot.length !== SLOT_SIZE || slotRelease(head) === undefined) {
+    if (slotRelease(head) === undefined) {
       throw new UserError(`${path} has no empty overlay slot.`, 'Build the base image again.');
     }
     const sum = async (from: number, to: number): Promise<string> =>
