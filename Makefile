@@ -3,6 +3,7 @@
 CONFIG =
 OUT = dist
 IMAGE =
+FORMATS =
 DEPLOYMENTS =
 CLI = node lib/build/main.js
 
@@ -15,6 +16,7 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 16
 	@echo 'Variables:'
 	@echo '  CONFIG=build.cfg   configuration of the deployment (none: the sample image)'
+	@echo '  FORMATS="iso …"    images to build: iso img qcow2 vmdk vhd'
 	@echo '  IMAGE=file         image that `make boot` starts'
 	@echo '  DEPLOYMENTS=dir    a file for each deployment of a fleet'
 	@echo '  OUT=dist           folder for the image, its record and its checksum'
@@ -22,6 +24,13 @@ help: ## list the targets
 iso: lib/.built ## build the image; installs what is missing
 	@set -- iso --install-tools --out '$(OUT)'; \
 	[ -z '$(CONFIG)' ] || set -- "$$@" --config '$(CONFIG)'; \
+	[ -z '$(FORMATS)' ] || set -- "$$@" --set 'FORMATS=$(FORMATS)'; \
+	exec $(CLI) "$$@"
+
+img: lib/.built ## build the disk image, by running the installer in QEMU
+	@set -- img --install-tools --out '$(OUT)'; \
+	[ -z '$(CONFIG)' ] || set -- "$$@" --config '$(CONFIG)'; \
+	[ -z '$(FORMATS)' ] || set -- "$$@" --set 'FORMATS=$(FORMATS)'; \
 	exec $(CLI) "$$@"
 
 plan: lib/.built ## print what `make iso` would do
@@ -78,4 +87,4 @@ lib/.built: node_modules/.package-lock.json tsconfig.json $(SOURCES)
 	@npx --no-install tsc -p tsconfig.json
 	@touch lib/.built
 
-.PHONY: all help iso fleet plan config doctor test lint bench example format clean
+.PHONY: all help iso img fleet plan config doctor test lint bench example format clean

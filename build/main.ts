@@ -29,6 +29,8 @@ const { env } = process;
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
 const complain = (line: string): void => void process.stderr.write(`${line}\n`);
 const colour = process.stdout.isTTY && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb';
+/** Width of the terminal, or what is assumed of one that tells none. */
+const columns = (): number => (process.stdout.columns > 0 ? process.stdout.columns : 100);
 // A terminal that tells no width cannot hold tasks that are drawn over.
 const interactive =
   process.stdout.isTTY && process.stdout.columns >= 20 && (env['CI'] ?? '') === '' && env['TERM'] !== 'dumb';
@@ -78,7 +80,7 @@ const program = new Command('clawdie-iso')
   .version(version)
   .showHelpAfterError('Run it with --help for what there is.')
   .exitOverride()
-  .configureHelp({ helpWidth: Math.min(100, process.stdout.columns > 0 ? process.stdout.columns : 100) })
+  .configureHelp({ helpWidth: Math.min(100, columns()) })
   .addHelpText(
     'after',
     `
@@ -91,36 +93,51 @@ Environment:
 Exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted.`,
   );
 
-program
-  .command('iso')
-  .description('build the image of one deployment')
-  .addOption(configOption)
-  .option('--out <folder>', 'folder for the image, its build record and CHECKSUM.SHA256', 'dist')
-  .addOption(setOption)
-  .option('--cache <folder>', 'folder of the cache, instead of CLAWDIE_CACHE')
-  .option('--dry-run', 'print what would be done, and touch nothing', false)
-  .option('--install-tools', 'install missing host tools where this user may', false)
-  .option('--no-wait', 'fail if another build is writing to the folder, instead of waiting for it')
-  .option('--json', 'print one event a line, as JSON', false)
-  .action(
-    (options: {
-      config?: string;
-      out: string;
-      set: string[];
-      cache?: string;
-      dryRun: boolean;
-      installTools: boolean;
-      wait: boolean;
-      json: boolean;
-    }) =>
-      iso(options, {
-        environment: env,
-        signal: interruption.signal,
-        version,
-        makeMonitor: () => monitor(options.json),
-        print,
-      }),
-  );
+const cacheOption = new Option('--cache <folder>', 'folder of the cache, instead of CLAWDIE_CACHE');
+const installOption = new Option('--install-tools', 'install missing host tools where this user may').default(
+  false,
+);
+const noWaitOption = new Option(
+  '--no-wait',
+  'fail if another build is writing to the folder, instead of waiting for it',
+);
+const jsonEvents = new Option('--json', 'print one event a line, as JSON').default(false);
+
+const surroundings = (json: boolean): IsoContext => ({
+  environment: env,
+  signal: interruption.signal,
+  version,
+  makeMonitor: () => monitor(json),
+  print,
+});
+
+for (const [name, description] of [
+  ['iso', 'build the images of one deployment: those of FORMATS, by default the ISO'],
+  ['img', 'build the disk images of one deployment: those of FORMATS, or a raw one'],
+] as const)
+  program
+    .command(name)
+    .description(description)
+    .addOption(configOption)
+    .option('--out <folder>', 'folder for the images, their build record and CHECKSUM.SHA256', 'dist')
+    .addOption(setOption)
+    .addOption(cacheOption)
+    .option('--dry-run', 'print what would be done, and touch nothing', false)
+    .addOption(installOption)
+    .addOption(noWaitOption)
+    .addOption(jsonEvents)
+    .action(
+      (options: {
+        config?: string;
+        out: string;
+        set: string[];
+        cache?: string;
+        dryRun: boolean;
+        installTools: boolean;
+        wait: boolean;
+        json: boolean;
+      }) => iso({ ...options, disksOnly: name === 'img' }, surroundings(options.json)),
+    );
 
 program
   .command('config')
@@ -147,9 +164,7 @@ program
   .addOption(tailscaleOption)
   .addOption(fallbackOption)
   .option('--json', 'as JSON', false)
-  .action((options: RuleOptions & { json: boolean }) =>
-    explain(options, env, print, process.stdout.columns > 0 ? process.stdout.columns : 100),
-  );
+  .action((options: RuleOptions & { json: boolean }) => explain(options, env, print, columns()));
 
 program
   .command('packet')
@@ -168,9 +183,9 @@ program
     if (!(await askPacket(options, env, print))) process.exitCode = EXIT.failed;
   });
 
-/** Reads a number of seconds. */
+/** Reads a number from 1 to 999999. */
 function wholeNumber(value: string): number {
-  if (!/^[1-9][0-9]{0,5}$/.test(value)) throw new InvalidArgumentError('It is a number of seconds.');
+  if (!/^[1-9][0-9]{0,5}$/.test(value)) throw new InvalidArgumentError('It is a whole number from 1 on.');
   return Number(value);
 }
 
@@ -198,6 +213,7 @@ program
       .argParser(oneOrMore<Media>(['cd', 'disk']))
       .default(['cd', 'disk'], 'cd,disk'),
   )
+  .option('--installed', 'install the ISO onto a blank disk first, and look at what boots from there', false)
   .option('--memory <size>', 'memory of the machine', '1G')
   .option('--card <driver>', 'network card, as QEMU calls it', 'virtio-net-pci')
   .addOption(
@@ -236,6 +252,7 @@ program
       }: {
         firmware: readonly Firmware[];
         media: readonly Media[];
+        installed: boolean;
         memory: string;
         card: string;
         check?: readonly CheckName[];
@@ -252,18 +269,13 @@ program
         {
           signal: interruption.signal,
           print,
-          columns: process.stdout.columns > 0 ? process.stdout.columns : 100,
+          columns: columns(),
         },
       );
       if (!held) process.exitCode = EXIT.failed;
     },
   );
 
-const cacheOption = new Option('--cache <folder>', 'folder of the cache, instead of CLAWDIE_CACHE');
-const installOption = new Option('--install-tools', 'install missing host tools where this user may').default(
-  false,
-);
-const jsonEvents = new Option('--json', 'print one event a line, as JSON').default(false);
 const onlyOption = new Option(
   '--only <names>',
   'these deployments alone, with commas between; * stands for anything',
@@ -280,14 +292,6 @@ const storeTimeoutOption = new Option('--store-timeout <seconds>', 'what one tra
   .argParser(wholeNumber)
   .default(600, '600');
 
-const surroundings = (json: boolean): IsoContext => ({
-  environment: env,
-  signal: interruption.signal,
-  version,
-  makeMonitor: () => monitor(json),
-  print,
-});
-
 program
   .command('fleet')
   .description('build one image for each deployment of a folder, on base images that they share')
@@ -302,7 +306,7 @@ program
   .addOption(storeTimeoutOption)
   .addOption(cacheOption)
   .addOption(installOption)
-  .option('--no-wait', 'fail if another build is writing to the folder, instead of waiting for it')
+  .addOption(noWaitOption)
   .addOption(jsonEvents)
   .action(
     (
@@ -399,6 +403,7 @@ program
   .addOption(
     new Option('--install <purpose>', 'install what is missing where this user may').choices([
       'build',
+      'disk',
       'store',
       'test',
       'bench',

@@ -71,6 +71,23 @@ export interface Inspected {
   readonly offenders: readonly string[];
   /** seconds that the boot took */
   readonly seconds: number;
+  /** Where the instance lives on a disk. */
+  readonly disk?: OnDisk;
+}
+
+/** What is known of an instance on a disk, which is started several times. */
+export interface OnDisk {
+  /** from 1 */
+  readonly boot: number;
+  /** Bytes that its root has to have more than: what the disk had before it was enlarged. */
+  readonly grown: number;
+  /** Its SSH host keys at its first boot; undefined at the first. */
+  readonly keys: readonly string[] | undefined;
+}
+
+/** SSH host keys as an instance has told them. */
+export function hostKeys(console: string): readonly string[] {
+  return inspection(console)?.get('keys') ?? [];
 }
 
 /** Judges how an instance looks from inside. Pure. */
@@ -97,7 +114,12 @@ export function judgeInside(inspected: Inspected): readonly CheckResult[] {
   });
   const ran = scriptsRun(console);
   return [
-    result('order', orderFlaws(ran), `${ran.length} rc.d scripts ran, those of the chain in its order`),
+    ...(inspected.disk ? [result('kept', keptFlaws(of, inspected.disk), keptDetail(inspected.disk))] : []),
+    result(
+      'order',
+      orderFlaws(ran, (inspected.disk?.boot ?? 1) > 1),
+      `${ran.length} rc.d scripts ran, those of the chain in its order`,
+    ),
     result(
       'outbound',
       outboundFlaws(of('jails'), inspected),
@@ -157,6 +179,35 @@ export function judgeInside(inspected: Inspected): readonly CheckResult[] {
   ];
 }
 
+/** What an instance on a disk did not keep, or did not take. */
+function keptFlaws(of: (section: string) => readonly string[], disk: OnDisk): readonly string[] {
+  const { boot, grown, keys } = disk;
+  const first = (section: string): string => of(section)[0]?.trim() ?? '';
+  const now = of('keys');
+  return [
+    ...(Number(first('boots')) === boot
+      ? []
+      : [`a file that every boot adds to: ${first('boots') || 'nothing'} of ${boot}`]),
+    ...(Number(first('root')) * 1024 > grown
+      ? []
+      : [`the root has ${first('root') || 'no'} kB: it did not grow with its disk`]),
+    ...(now.length > 0 ? [] : ['there are no SSH host keys']),
+    ...(keys === undefined || keys.join() === now.join()
+      ? []
+      : ['the SSH host keys are others than at the first boot']),
+    ...(boot === 1 || first('changed') === CHANGED ? [] : ['a change of pf.conf is not in force any more']),
+  ];
+}
+
+/** The address that clawdie_inspect puts into a table of pf.conf, as somebody who changes the rules. */
+const CHANGED = '192.0.2.77';
+
+function keptDetail({ boot }: OnDisk): string {
+  return boot === 1
+    ? 'the root has grown with its disk; the instance has SSH host keys'
+    : `boot ${boot} of one disk: a file, a change of pf.conf and the SSH host keys are as they were`;
+}
+
 interface Netcheck {
   readonly checks: readonly {
     readonly stage: string;
@@ -193,11 +244,13 @@ function netcheckFlaws(lines: readonly string[]): readonly string[] {
 }
 
 /** What ran before what it had to wait for. */
-function orderFlaws(ran: readonly string[]): readonly string[] {
+function orderFlaws(ran: readonly string[], later: boolean): readonly string[] {
   const at = (name: string): number => ran.indexOf(name);
   return [
     ...RULES.flatMap(([first, second]) => [first, second])
       .filter((name, index, all) => all.indexOf(name) === index && at(name) < 0)
+      // rc(8) leaves out what is for the first boot alone.
+      .filter((name) => !later || name !== 'clawdie_firstboot')
       .map((name) => `${name} did not run`),
     ...[...RULES, ...OPTIONAL]
       .filter(([first, second]) => at(first) >= 0 && at(second) >= 0 && at(first) > at(second))

@@ -2,8 +2,10 @@ import { spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import type { Readable, Writable } from 'node:stream';
 import type { Socket } from 'node:dgram';
-import { accessSync, constants, existsSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { UserError } from '../error.js';
+import { accelerator, machineCommand, qemuPath } from '../host/qemu.js';
+import type { Accelerator } from '../host/qemu.js';
 import { OVMF_PATHS } from '../host/tools.js';
 import { GUEST_MAC } from './peer.js';
 import type { Peer } from './peer.js';
@@ -11,10 +13,11 @@ import { ConsoleReader } from './stages.js';
 
 export type Firmware = 'bios' | 'uefi';
 export type Media = 'cd' | 'disk';
-export type Accelerator = 'kvm' | 'tcg';
 
 export interface Start {
   readonly image: string;
+  /** as QEMU calls it */
+  readonly format: string;
   readonly firmware: Firmware;
   readonly media: Media;
   /** as QEMU writes it: `1G` */
@@ -27,16 +30,6 @@ export interface Start {
   readonly kept?: boolean;
   /** Socket for QEMU's own commands (QMP), where somebody is to log in: the card is then on a hub. */
   readonly control?: string;
-}
-
-/** Whether this user may use hardware virtualisation; TCG does without, some ten times slower. */
-function accelerator(): Accelerator {
-  try {
-    accessSync('/dev/kvm', constants.R_OK | constants.W_OK);
-    return 'kvm';
-  } catch {
-    return 'tcg';
-  }
 }
 
 /**
@@ -54,19 +47,15 @@ function qemuCommand(start: Start, port: number, accel: Accelerator): readonly s
       'Install it (apt-get install ovmf), or ask for --firmware bios.',
     );
   return [
-    'qemu-system-x86_64',
-    ...['-accel', accel === 'kvm' ? 'kvm' : 'tcg,thread=multi'],
-    ...['-cpu', accel === 'kvm' ? 'host' : 'qemu64,+rdrand'],
-    ...['-smp', '2', '-m', start.memory, '-display', 'none', '-no-reboot'],
-    ...['-serial', 'stdio', '-monitor', 'none'],
+    ...machineCommand(accel, start.memory),
     ...(start.firmware === 'uefi'
-      ? ['-drive', `if=pflash,format=raw,readonly=on,file=${quoted(ovmf ?? '')}`]
+      ? ['-drive', `if=pflash,format=raw,readonly=on,file=${qemuPath(ovmf ?? '')}`]
       : []),
     ...(start.media === 'cd'
-      ? ['-drive', `media=cdrom,readonly=on,format=raw,file=${quoted(start.image)}`]
+      ? ['-drive', `media=cdrom,readonly=on,format=raw,file=${qemuPath(start.image)}`]
       : [
           '-drive',
-          `if=ide,format=raw,snapshot=${start.kept === true ? 'off' : 'on'},file=${quoted(start.image)}`,
+          `if=ide,format=${start.format},snapshot=${start.kept === true ? 'off' : 'on'},file=${qemuPath(start.image)}`,
         ]),
     ...[
       '-netdev',
@@ -79,7 +68,7 @@ function qemuCommand(start: Start, port: number, accel: Accelerator): readonly s
           ...['-netdev', `hubport,id=h0,hubid=${LOGIN_HUB},netdev=n0`],
           ...['-netdev', `hubport,id=h1,hubid=${LOGIN_HUB}`],
           ...['-device', `${start.card},netdev=h1,mac=${GUEST_MAC},romfile=`],
-          ...['-qmp', `unix:${quoted(start.control)},server=on,wait=off`],
+          ...['-qmp', `unix:${qemuPath(start.control)},server=on,wait=off`],
         ]),
     ...Array.from({ length: start.cards - 1 }, (_, index) => [
       ...['-netdev', `hubport,id=x${index},hubid=${index}`],
@@ -90,11 +79,6 @@ function qemuCommand(start: Start, port: number, accel: Accelerator): readonly s
 
 /** The hub where the guest's card is, if somebody is to log in. */
 export const LOGIN_HUB = 100;
-
-/** A comma ends an option's value in QEMU; two stand for one. */
-function quoted(path: string): string {
-  return path.replaceAll(',', ',,');
-}
 
 /** A machine that runs, with the internet on its other end. */
 export interface Machine {

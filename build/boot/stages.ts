@@ -10,7 +10,7 @@ const STAGES = [
     says: /^(?:Consoles:|BTX loader|Loading kernel|Loading \/boot\/|Failed to load conf dir)/m,
   },
   { name: 'kernel', says: /^---<<BOOT>>---/m },
-  { name: 'init', says: /^clawdie-init: overlay [0-9a-f]{64} applied\./m },
+  { name: 'init', says: /^clawdie-init: overlay [0-9a-f]{64} (?:applied|stands)\./m },
   { name: 'lockdown', says: LOCKDOWN },
   { name: 'netif', says: /^Starting Network:/m },
   { name: 'egress', says: /^Facing the internet: .*\.\r?$/m },

@@ -1,4 +1,4 @@
-import { copyFile, mkdir, mkdtemp, readFile, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readFile, stat, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { HOSTS } from '../boot/checks.js';
@@ -7,24 +7,33 @@ import { expectedOf, networkOf } from '../boot/expected.js';
 import type { RecordedValues } from '../boot/expected.js';
 import { FAULTS, faultyImage } from '../boot/faults.js';
 import type { Fault, FaultName } from '../boot/faults.js';
-import { inspectionFiles, judgeInside, WATCHED } from '../boot/inside.js';
+import { hostKeys, inspectionFiles, judgeInside, WATCHED } from '../boot/inside.js';
+import type { OnDisk } from '../boot/inside.js';
 import type { OverlayEntry } from '../overlay/render.js';
 import { makeKey, openLogin } from '../boot/login.js';
-import type { Accelerator, Firmware, Media, Start } from '../boot/machine.js';
+import type { Firmware, Media, Start } from '../boot/machine.js';
+import type { Accelerator } from '../host/qemu.js';
 import { junit, startHeld, table } from '../boot/report.js';
 import type { BootReport, StartReport } from '../boot/report.js';
 import { bootOnce, stopBy } from '../boot/session.js';
 import type { Session } from '../boot/session.js';
-import { copyWithSlot, withFiles } from '../boot/slot-copy.js';
+import { copyDisk, copyWithSlot, withFiles } from '../boot/slot-copy.js';
 import { InputError, UserError } from '../error.js';
-import { removeTree, writeFileAtomic } from '../host/files.js';
+import { formOf } from '../disk/convert.js';
+import { installInQemu } from '../disk/install.js';
+import { rawImage } from '../disk/raw.js';
+import { readAt, removeTree, writeFileAtomic } from '../host/files.js';
 import { sha256File } from '../host/hash.js';
+import { stemOf } from '../image/formats.js';
+import { isIso } from '../image/iso9660.js';
 import { PROJECT } from './configuration.js';
 
 export interface BootOptions {
   readonly image: string;
   readonly firmware: readonly Firmware[];
   readonly media: readonly Media[];
+  /** Whether the ISO is installed onto a blank disk first, and started from there. */
+  readonly installed: boolean;
   readonly memory: string;
   readonly card: string;
   readonly checks: readonly CheckName[];
@@ -48,10 +57,24 @@ export interface BootSurroundings {
 /** What all starts of one run have at hand. */
 interface Run {
   readonly options: BootOptions;
+  readonly subject: Subject;
   readonly session: Session;
   /** Folder of this run, removed with it. */
   readonly work: string;
   readonly tell: (line: string) => void;
+}
+
+/** What is started. */
+interface Subject {
+  /** as QEMU attaches it */
+  readonly image: string;
+  /** as QEMU calls it */
+  readonly format: string;
+  /** The same, uncompressed and with its slot where it can be written to: copies are made of it. */
+  readonly raw: string;
+  /** Whether an instance lives on it: it then is a disk, and keeps what its boots write. */
+  readonly disk: boolean;
+  readonly media: readonly Media[];
 }
 
 /**
@@ -80,8 +103,9 @@ export async function boot(
   await mkdir(options.out, { recursive: true });
   const work = await mkdtemp(join(tmpdir(), 'clawdie-boot-'));
   const tell = options.json ? () => undefined : print;
-  const run: Run = { options, session, work, tell };
   try {
+    const subject = await findSubject(options, work, tell, signal);
+    const run: Run = { options, subject, session, work, tell };
     const starts = await allStarts(run, print);
     const report: BootReport = {
       image: options.image,
@@ -102,6 +126,61 @@ export async function boot(
   }
 }
 
+/** Finds out what is to be started; installs it first, where that is asked for. */
+async function findSubject(
+  { image, media, installed, faults }: BootOptions,
+  work: string,
+  tell: (line: string) => void,
+  signal: AbortSignal,
+): Promise<Subject> {
+  const form = await formOf(image);
+  const raw = await rawImage(image, work, 'unpacked', signal);
+  if (await isIsoFile(raw)) {
+    if (!installed) return { image, format: 'raw', raw, disk: false, media };
+    if (faults.length > 0)
+      throw new InputError(
+        'An installed instance keeps its overlay whatever its slot holds: leave --fault or --installed out.',
+      );
+    const disk = join(work, 'installed');
+    const iso = join(work, 'install.iso');
+    await copyWithSlot(raw, iso, (slot) =>
+      withFiles(slot, (path, text) =>
+        path === 'etc/clawdie/clawdie.conf' ? text.replace(/^INSTALL=.*$/m, "INSTALL='auto'") : text,
+      ),
+    );
+    tell(`Installing ${image} onto a blank disk …`);
+    let last = '';
+    await installInQemu({
+      ...{ image: iso, as: 'instance', disk, size: INSTALLED_SIZE, signal, warn: tell },
+      onProgress: (what) => {
+        if (what !== last) tell(`  ${(last = what)}`);
+      },
+    });
+    return { image: disk, format: 'raw', raw: disk, disk: true, media: ['disk'] };
+  }
+  if (installed)
+    throw new InputError(
+      `${image} is a disk image: what is on it is installed already.`,
+      'Leave --installed out.',
+    );
+  if (!media.includes('disk'))
+    throw new InputError(`${image} is a disk image, which is no CD.`, 'Leave --media out.');
+  const direct = form === 'raw' || form === 'zstd';
+  return { image: direct ? raw : image, format: direct ? 'raw' : form, raw, disk: true, media: ['disk'] };
+}
+
+/** Size of the blank disk of --installed, in bytes; a file that takes as much room as is written. */
+const INSTALLED_SIZE = 4 * 1024 ** 3;
+
+async function isIsoFile(path: string): Promise<boolean> {
+  const file = await open(path, 'r');
+  try {
+    return await isIso((offset, length) => readAt(file, offset, length));
+  } finally {
+    await file.close();
+  }
+}
+
 async function allStarts(run: Run, print: (line: string) => void): Promise<readonly StartReport[]> {
   const { options } = run;
   if (options.keep) return [await keepRunning(run, print)];
@@ -109,7 +188,7 @@ async function allStarts(run: Run, print: (line: string) => void): Promise<reado
   for (const fault of options.faults) starts.push(await withFault(fault, run));
   if (options.faults.length > 0) return starts;
   for (const firmware of options.firmware)
-    for (const media of options.media) {
+    for (const media of run.subject.media) {
       run.tell(`Starting ${options.image}: ${firmware}, ${media} …`);
       const start = startOf(run, { firmware, media });
       const log = join(options.out, `${firmware}-${media}.log`);
@@ -117,18 +196,18 @@ async function allStarts(run: Run, print: (line: string) => void): Promise<reado
     }
   const [first] = starts;
   if (options.checks.includes('inside') && first?.stopped === undefined && first?.reached !== 'sample')
-    starts.push(...(await lookInside(run)));
+    starts.push(...(run.subject.disk ? await liveOnDisk(run) : await lookInside(run)));
   return starts;
 }
 
 /** A start of the image in the first way that is asked for, but for what is given. */
-function startOf({ options }: Run, given: Partial<Start>): Start {
-  const { image, memory, card, firmware, media } = options;
+function startOf({ options, subject }: Run, given: Partial<Start>): Start {
+  const { memory, card, firmware } = options;
+  const { image, format, media } = subject;
   return {
-    image,
-    memory,
-    card,
-    cards: 1,
+    ...{ image, memory, card, cards: 1 },
+    // What is named is a copy of the raw image.
+    format: given.image === undefined ? format : 'raw',
     firmware: firmware[0] ?? 'bios',
     media: media[0] ?? 'cd',
     ...given,
@@ -136,15 +215,20 @@ function startOf({ options }: Run, given: Partial<Start>): Start {
 }
 
 async function withFault(name: FaultName, run: Run): Promise<StartReport> {
-  const { options, session, work, tell } = run;
+  const { options, subject, session, work, tell } = run;
   const fault: Fault = FAULTS[name];
-  tell(`Starting ${options.image}: bios, cd, ${fault.what} …`);
-  const image = fault.slot || fault.before ? join(work, `${name}.iso`) : options.image;
-  if (fault.slot) await faultyImage(options.image, image, fault);
-  else if (fault.before) await copyFile(options.image, image);
   // A disk keeps what a boot writes; a CD does not.
-  const media = fault.before ? 'disk' : 'cd';
-  const usual = startOf(run, { image, firmware: 'bios', media, kept: fault.before !== undefined });
+  const media = fault.before || subject.disk ? 'disk' : 'cd';
+  tell(`Starting ${options.image}: bios, ${media}, ${fault.what} …`);
+  const image = fault.slot || fault.before ? join(work, name) : undefined;
+  if (image !== undefined) {
+    if (fault.slot) await faultyImage(subject.raw, image, fault);
+    else await copyDisk(subject.raw, image);
+  }
+  const usual = startOf(run, {
+    ...(image !== undefined && { image }),
+    ...{ firmware: 'bios', media, kept: fault.before !== undefined },
+  });
   const log = (stage: string): string => join(options.out, `${stage}.log`);
   if (fault.before) {
     const before = { ...usual, ...fault.before };
@@ -166,59 +250,104 @@ const OFFENDERS = [
   ['at-once', HOSTS.greedy],
 ] as const satisfies readonly (readonly [CheckName, string])[];
 
-/**
- * Starts a copy of the image that tells how it looks from inside, once its services run and again once somebody
- * outside was blocked; then the same disk a second time.
- */
-async function lookInside(run: Run): Promise<readonly StartReport[]> {
-  const { options, session, work, tell } = run;
-  const image = join(work, 'inside.iso');
+/** A copy of the image that tells how it looks from inside. */
+interface Told {
+  readonly image: string;
+  /** Its overlay. */
+  readonly overlay: readonly OverlayEntry[];
+  /** Checks that make its firewall block somebody, and whom. */
+  readonly checks: readonly CheckName[];
+  readonly offenders: readonly string[];
+}
+
+async function makeTold({ options, subject, work }: Run): Promise<Told> {
+  const image = join(work, 'inside');
   const offences = OFFENDERS.filter(([check]) => options.checks.includes(check));
-  const checks = offences.map(([check]) => check);
   const offenders = offences.map(([, host]) => host);
   let overlay: readonly OverlayEntry[] = [];
   const script = await readFile(join(PROJECT, 'overlays', 'inspect', 'clawdie_inspect'), 'utf8');
-  await copyWithSlot(options.image, image, (slot) =>
+  await copyWithSlot(subject.raw, image, (slot) =>
     withFiles(
       slot,
       (_, text) => text,
       (files) => inspectionFiles(script, (overlay = files), offenders.length),
     ),
   );
+  return { image, overlay, checks: offences.map(([check]) => check), offenders };
+}
+
+/** Starts such a copy once, and judges what it tells. */
+async function inspect(
+  run: Run,
+  told: Told,
+  start: Start,
+  name: string,
+  offend: boolean,
+  disk?: OnDisk,
+): Promise<{ readonly report: StartReport; readonly text: string }> {
+  const { options, session, tell } = run;
+  tell(`Starting ${options.image}: a copy that tells how it looks from inside (${name}) …`);
+  let sent: ReadonlySet<string> = new Set();
+  let own: readonly string[] = [];
+  const { report, text } = await bootOnce(
+    start,
+    undefined,
+    { ...session, checks: offend ? told.checks : [] },
+    join(options.out, `${name}.log`),
+    async ({ machine, guest: { peer }, waitFor }) => {
+      if (offend && told.offenders.length > 0) await waitFor(WATCHED, 30);
+      sent = peer.seen;
+      own = [peer.network.guest4, ...(peer.guest6 === undefined ? [] : [peer.guest6])];
+      // It restarts by itself, in order; what it has not written by then is lost.
+      if (disk) await Promise.race([machine.ended, waitFor(/^Rebooting\.\.\./m, RESTART)]);
+    },
+  );
+  const seconds = report.stages.at(-1)?.seconds ?? 0;
+  const judged = judgeInside({
+    ...{ console: text, overlay: told.overlay, sent, own, seconds },
+    offenders: offend ? told.offenders : [],
+    ...(disk && { disk }),
+  });
+  return { report: { ...report, fault: name, checks: [...report.checks, ...judged] }, text };
+}
+
+/** Seconds that an instance may take to restart. */
+const RESTART = 180;
+
+/**
+ * Starts a copy of the image that tells how it looks from inside, once its services run and again once somebody
+ * outside was blocked; then the same disk a second time.
+ */
+async function lookInside(run: Run): Promise<readonly StartReport[]> {
+  const told = await makeTold(run);
   // A disk keeps what the first boot writes.
-  const media = options.media.includes('disk') ? 'disk' : 'cd';
-  const start = startOf(run, { image, media, kept: media === 'disk' });
+  const media = run.subject.media.includes('disk') ? 'disk' : 'cd';
+  const start = startOf(run, { image: told.image, media, kept: media === 'disk' });
+  return [
+    (await inspect(run, told, start, 'inside', true)).report,
+    (await inspect(run, told, start, 'inside-again', false)).report,
+  ];
+}
+
+/** How often an instance on a disk is restarted. */
+const RESTARTS = 3;
+
+/**
+ * Starts a copy of a disk, enlarged, that tells how it looks from inside; and again after each of its restarts, which have to
+ * leave it as it was.
+ */
+async function liveOnDisk(run: Run): Promise<readonly StartReport[]> {
+  const told = await makeTold(run);
+  const { size } = await stat(told.image);
+  await truncate(told.image, size + 1024 ** 3);
+  const start = startOf(run, { image: told.image, kept: true });
   const reports: StartReport[] = [];
-  for (const [name, asked] of [
-    ['inside', checks],
-    ['inside-again', []],
-  ] as const) {
-    tell(
-      `Starting ${options.image}: a copy that tells how it looks from inside${name === 'inside' ? '' : ', the second time'} …`,
-    );
-    let sent: ReadonlySet<string> = new Set();
-    let own: readonly string[] = [];
-    const { report, text } = await bootOnce(
-      start,
-      undefined,
-      { ...session, checks: asked },
-      join(options.out, `${name}.log`),
-      async ({ guest: { peer }, waitFor }) => {
-        if (asked.length > 0) await waitFor(WATCHED, 30);
-        sent = peer.seen;
-        own = [peer.network.guest4, ...(peer.guest6 === undefined ? [] : [peer.guest6])];
-      },
-    );
-    const seconds = report.stages.at(-1)?.seconds ?? 0;
-    const judged = judgeInside({
-      console: text,
-      overlay,
-      sent,
-      own,
-      offenders: asked.length > 0 ? offenders : [],
-      seconds,
-    });
-    reports.push({ ...report, fault: name, checks: [...report.checks, ...judged] });
+  let keys: readonly string[] | undefined;
+  for (let boot = 1; boot <= 1 + RESTARTS; boot++) {
+    const name = boot === 1 ? 'inside' : `restart-${boot - 1}`;
+    const { report, text } = await inspect(run, told, start, name, boot === 1, { boot, grown: size, keys });
+    keys ??= hostKeys(text);
+    reports.push(report);
   }
   return reports;
 }
@@ -229,7 +358,7 @@ async function keepRunning(run: Run, print: (line: string) => void): Promise<Sta
   const { signal } = session.stop;
   const image = join(work, 'image.iso');
   const key = await makeKey(work, signal);
-  await copyWithSlot(options.image, image, (slot) =>
+  await copyWithSlot(run.subject.raw, image, (slot) =>
     withFiles(slot, (path, text) =>
       path === 'root/.ssh/authorized_keys' ? `${text.trimEnd()}\n${key}\n` : text,
     ),
@@ -264,7 +393,7 @@ interface RecordedConfig {
 
 /** The configuration of the image, as the build record beside it says; what an image has by default, without one. */
 async function readRecorded(image: string): Promise<RecordedValues> {
-  const path = image.replace(/(?:\.iso)?$/, '.json');
+  const path = `${stemOf(image)}.json`;
   const text = await readFile(path, 'utf8').catch(() => '{}');
   let record: RecordedConfig;
   try {

@@ -19,7 +19,7 @@ import { resolveRelease } from '../release/source.js';
 import type { Release } from '../release/source.js';
 import { expandKeyFiles, overrides, readAuthKey, readOperatorRules, shownPath } from './configuration.js';
 import type { LoadedConfig } from './configuration.js';
-import { baseRequest } from './request.js';
+import { baseRequest, imageStem, imageTime } from './request.js';
 import { programDigest, readOverlaySources, ruleFiles } from './rules.js';
 import type { OverlaySources } from './rules.js';
 
@@ -34,8 +34,8 @@ export interface Deployment {
   readonly authKey: string | undefined;
   readonly operatorRules: string | undefined;
   readonly request: BaseRequest;
-  /** File name of the image. */
-  readonly image: string;
+  /** Names of its images, without what tells the format. */
+  readonly stem: string;
   /** SHA-256 over all that the image depends on. */
   readonly inputs: string;
 }
@@ -52,15 +52,14 @@ export interface Fleet {
 /**
  * Reads all deployments of a folder: every `*.cfg`, each on top of `common.cfg` where there is one.
  *
- * @param time of everything in the images, in seconds since the epoch
  * @throws InputError with every problem of every file, and with what deployments are in each other's way with.
  */
 export async function loadFleet(
   folder: string,
   set: readonly string[],
   environment: NodeJS.ProcessEnv,
-  time: number,
 ): Promise<Fleet> {
+  const time = imageTime(environment);
   const path = resolvePath(folder);
   const files = (
     await readdir(path).catch((error: unknown) => {
@@ -148,10 +147,9 @@ async function complete(
         await readOperatorRules(config, folder),
       ];
       const { release, request } = await requestOf(config, folder);
-      const version = release.sample ? 'sample' : config.FREEBSD_VERSION;
       deployments.push({
         ...{ name, loaded, authKey, operatorRules, request },
-        image: `${name}-${version}-${config.ARCH}.iso`,
+        stem: imageStem(name, release, config),
         inputs: sha256(
           JSON.stringify([program, request.keys.base, time, name, config, authKey, operatorRules]),
         ),
@@ -178,12 +176,6 @@ function placed({ loaded }: Deployment): Parameters<typeof findConflicts>[0][num
     agentNet: settings.AGENT_NET.value,
     nets: 'message' in tenants ? [config.AGENT_NET] : tenants.flatMap(({ net }) => parseNetwork4(net) ?? []),
   };
-}
-
-/** A deployment whose overlay was rendered, and whose firewall was proved. */
-export interface Rendered {
-  readonly entries: readonly OverlayEntry[];
-  readonly proof: ImageProof;
 }
 
 /** Renders the overlay of a deployment. @throws UserError if a template asks for what is not there. */

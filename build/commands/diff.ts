@@ -1,9 +1,15 @@
 import { createHash } from 'node:crypto';
-import { open } from 'node:fs/promises';
-import { InputError, messageOf } from '../error.js';
-import { readAt } from '../host/files.js';
+import { mkdir, mkdtemp, open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { rawImage } from '../disk/raw.js';
+import { codeOf, InputError, messageOf } from '../error.js';
+import { readAt, removeTree } from '../host/files.js';
 import { hashRange } from '../host/hash.js';
-import { findInRoot, listFiles } from '../image/iso9660.js';
+import { isIso, listFiles } from '../image/iso9660.js';
+import type { Extent } from '../image/iso9660.js';
+import { findSlot } from '../image/slot-place.js';
 import { archiveIn, slotRelease } from '../image/slot.js';
 import { compareOverlays } from '../overlay/compare.js';
 import type { OverlayEntry } from '../overlay/render.js';
@@ -31,7 +37,11 @@ interface Image {
  * @throws InputError if one of them is no image of this project.
  */
 export async function diff(options: DiffOptions, print: (line: string) => void): Promise<boolean> {
-  const [a, b] = [await readImage(options.a), await readImage(options.b)];
+  const work = await mkdtemp(join(tmpdir(), 'clawdie-diff-'));
+  const [a, b] = await Promise.all([
+    readImage(options.a, join(work, 'a')),
+    readImage(options.b, join(work, 'b')),
+  ]).finally(() => removeTree(work));
   const names = [...new Set([...a.parts.keys(), ...b.parts.keys()])].sort();
   const base = names.filter((name) => a.parts.get(name) !== b.parts.get(name));
   const overlay = compareOverlays(a.overlay, b.overlay);
@@ -60,30 +70,52 @@ export async function diff(options: DiffOptions, print: (line: string) => void):
   return same;
 }
 
-async function readImage(path: string): Promise<Image> {
-  const file = await open(path, 'r').catch((error: unknown) => {
-    throw new InputError(`The image ${path} cannot be read: ${messageOf(error)}.`);
+/** @param folder for what has to be unpacked */
+async function readImage(path: string, folder: string): Promise<Image> {
+  const unreadable = (error: unknown): InputError =>
+    new InputError(`The image ${path} cannot be read: ${messageOf(error)}.`);
+  await mkdir(folder);
+  const raw = await rawImage(path, folder, 'disk').catch((error: unknown) => {
+    throw codeOf(error) === '' ? error : unreadable(error);
+  });
+  const file = await open(raw, 'r').catch((error: unknown) => {
+    throw unreadable(error);
   });
   try {
     const read = (offset: number, length: number): Promise<Buffer> => readAt(file, offset, length);
-    const slot = await findInRoot(read, 'overlay', path);
+    const slot = await findSlot(file, path);
     const bytes = await read(slot.offset, slot.length);
     const archive = slotRelease(bytes) === undefined ? archiveIn(bytes) : undefined;
-    const files = [...(await listFiles(read, path))].sort(([, one], [, other]) => one.offset - other.offset);
-    const parts = new Map<string, string>();
-    const outside = createHash('sha256');
-    let at = 0;
-    for (const [name, { offset, length }] of files) {
-      await hashRange(outside, file, at, offset);
-      at = Math.max(at, offset + length);
-      if (name === '/OVERLAY') continue;
-      const hash = await hashRange(createHash('sha256'), file, offset, offset + length);
-      parts.set(name, hash.digest('hex'));
-    }
-    await hashRange(outside, file, at, (await file.stat()).size);
-    parts.set('boot sectors, folders and partitions', outside.digest('hex'));
+    const parts = (await isIso(read)) ? await partsOfIso(file, path) : await partsOfDisk(file, slot);
     return { overlay: archive ? (await unpackOverlay(archive)).entries : [], parts };
   } finally {
     await file.close();
   }
+}
+
+async function partsOfIso(file: FileHandle, path: string): Promise<Image['parts']> {
+  const read = (offset: number, length: number): Promise<Buffer> => readAt(file, offset, length);
+  const files = [...(await listFiles(read, path))].sort(([, one], [, other]) => one.offset - other.offset);
+  const parts = new Map<string, string>();
+  const outside = createHash('sha256');
+  let at = 0;
+  for (const [name, { offset, length }] of files) {
+    await hashRange(outside, file, at, offset);
+    at = Math.max(at, offset + length);
+    if (name === '/OVERLAY') continue;
+    const hash = await hashRange(createHash('sha256'), file, offset, offset + length);
+    parts.set(name, hash.digest('hex'));
+  }
+  await hashRange(outside, file, at, (await file.stat()).size);
+  parts.set('boot sectors, folders and partitions', outside.digest('hex'));
+  return parts;
+}
+
+async function partsOfDisk(file: FileHandle, { offset, length }: Extent): Promise<Image['parts']> {
+  const sum = async (from: number, to: number): Promise<string> =>
+    (await hashRange(createHash('sha256'), file, from, to)).digest('hex');
+  return new Map([
+    ['partition table and boot code', await sum(0, offset)],
+    ['swap and root', await sum(offset + length, (await file.stat()).size)],
+  ]);
 }

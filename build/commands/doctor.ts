@@ -5,6 +5,7 @@ import { shellQuote } from '../quote.js';
 
 const NEEDED_BY: Readonly<Record<Purpose, string>> = {
   build: 'A build needs',
+  disk: 'Only disk images need',
   store: 'Only `publish` and `fleet --bases` need',
   test: 'Only the tests need',
   bench: 'Only the bench needs',

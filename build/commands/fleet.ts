@@ -3,28 +3,29 @@ import { availableParallelism } from 'node:os';
 import { join, resolve as resolvePath } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { InputError, messageOf } from '../error.js';
-import { parseFleetRecord, parseJournal } from '../fleet/record.js';
+import { FLEET_FORMAT, parseFleetRecord, parseJournal } from '../fleet/record.js';
 import type { FleetEntry, FleetRecord } from '../fleet/record.js';
 import { parseShard, select } from '../fleet/select.js';
 import { writeError, writeFileAtomic } from '../host/files.js';
-import { withChecksums } from '../image/checksum.js';
+import { imageName, isDisk } from '../image/formats.js';
 import { bytes, duration } from '../monitor/format.js';
 import { holdsSecret } from '../overlay/render.js';
 import type { ImageProof } from '../policy/image.js';
-import { stage } from '../pipeline/base.js';
-import type { StoredBase, Work } from '../pipeline/base.js';
+import { releaseOf, stage } from '../pipeline/base.js';
+import type { Work } from '../pipeline/base.js';
 import { Cache, cacheFolder } from '../pipeline/cache.js';
-import { CHECKSUM, packedOverlay, readyBase, writeImage } from '../pipeline/deploy.js';
+import { packedOverlay, readyBase, writeChecksums, writeImages } from '../pipeline/deploy.js';
 import type { ReadyBase } from '../pipeline/deploy.js';
+import { readyDisk } from '../pipeline/disk.js';
+import type { BaseDisk } from '../pipeline/disk.js';
 import type { BuildEvent, PlannedStage } from '../pipeline/events.js';
-import { planStages } from '../pipeline/plan.js';
 import { buildRecord } from '../pipeline/record.js';
 import { loadFleet, proveAll, render } from './deployments.js';
 import type { Deployment, Fleet } from './deployments.js';
 import type { IsoContext } from './iso.js';
-import { buildInto, needTools } from './output.js';
-import { imageTime } from './request.js';
-import { requestsOf, storedBases } from './store.js';
+import { buildInto, needTools, warnOfExceptions } from './output.js';
+import { diskOf, planFor, zstdVersion } from './request.js';
+import { disksOf, requestsOf, storedParts } from './store.js';
 
 export interface FleetOptions {
   /** Folder of the deployments. */
@@ -54,12 +55,7 @@ const JOURNAL = '.fleet.journal';
 /** `clawdie-iso fleet`: one image for each deployment of a folder. */
 export async function fleet(options: FleetOptions, context: IsoContext): Promise<void> {
   const started = new Date();
-  const all = await loadFleet(
-    options.deployments,
-    options.set,
-    context.environment,
-    imageTime(context.environment),
-  );
+  const all = await loadFleet(options.deployments, options.set, context.environment);
   const chosen = chooseFrom(all, options);
   const since = options.changedSince === undefined ? undefined : await readRecord(options.changedSince);
   const cache = new Cache(options.cache ?? cacheFolder(context.environment));
@@ -72,7 +68,8 @@ export async function fleet(options: FleetOptions, context: IsoContext): Promise
   let record: FleetRecord;
   try {
     for (const text of all.warnings) emit({ type: 'warning', text });
-    record = await buildInto(out, options, work, () =>
+    const disks = chosen.some(({ loaded }) => loaded.config.FORMATS.some(isDisk));
+    record = await buildInto(out, { ...options, disks }, work, () =>
       bring(chosen, all, out, since, options, { ...work, started, version: context.version }),
     );
   } finally {
@@ -135,27 +132,22 @@ async function bring(
   const { emit, signal, cache } = work;
   const known = await standing(out);
   const earlier = new Map(since?.deployments.map((entry) => [entry.name, entry]));
-  const current = (deployment: Deployment): FleetEntry | undefined =>
-    [known.get(deployment.name), earlier.get(deployment.name)].find(
-      (entry) => entry?.inputs === deployment.inputs && entry.image === deployment.image,
-    );
-  const toMake = chosen.filter((deployment) => current(deployment) === undefined);
-  const requests = requestsOf(toMake);
-  const present = await Promise.all(
-    [...requests.values()].map(async ({ keys }) => ({
-      root: await cache.has('root', keys.root),
-      base: await cache.has('base', keys.base),
-    })),
+  const current = new Map(
+    chosen.flatMap((deployment) => {
+      const entry = [known.get(deployment.name), earlier.get(deployment.name)].find(
+        (each) =>
+          each?.inputs === deployment.inputs &&
+          each.images.map(({ name }) => name).join() === namesOf(deployment).join(),
+      );
+      return entry ? [[deployment.name, entry] as const] : [];
+    }),
   );
-  const plan = planStages({
-    root: present.every(({ root }) => root),
-    base: present.every(({ base }) => base),
-  });
-  const entries = new Map(known);
-  for (const deployment of chosen) {
-    const entry = current(deployment);
-    if (entry) entries.set(deployment.name, entry);
-  }
+  const toMake = chosen.filter(({ name }) => !current.has(name));
+  const requests = requestsOf(toMake);
+  const zstd = await zstdVersion();
+  const wanted = disksOf(toMake, zstd);
+  const plan = await planFor([...requests.values()], [...wanted.values()], cache);
+  const entries = new Map([...known, ...current]);
   // V8 would rather take memory than collect what hundreds of deployments leave behind; a few are made faster so.
   if (toMake.length > MANY) setFlagsFromString('--optimize-for-size');
   if (toMake.length > 0) {
@@ -172,31 +164,40 @@ async function bring(
         });
       }),
     );
-    warnOfExceptions(proofs, emit);
+    for (const [name, proof] of proofs) warnOfExceptions(proof, emit, name);
     const bases = new Map<string, ReadyBase>();
-    const stored = await fromRegistry(options, requests, work);
-    for (const [key, request] of requests) bases.set(key, await readyBase(request, { ...work, stored }));
+    const stored = await fromRegistry(options, requests, wanted, work);
+    const supplied: Work = { ...work, ...(stored && { stored }) };
+    for (const [key, request] of requests) bases.set(key, await readyBase(request, supplied));
+    const disks = new Map<string, BaseDisk>();
+    for (const [key, disk] of wanted) {
+      const base = bases.get(disk.request.keys.base);
+      if (base) disks.set(key, await readyDisk(disk, base, supplied));
+    }
     // No sum of what is about to be replaced, and none of what is gone.
-    const replaced = new Set(toMake.map(({ image }) => image));
-    await writeSums(out, new Map(), (name) => !replaced.has(name));
+    const replaced = new Set(toMake.flatMap(namesOf));
+    await writeChecksums(out, [], (name) => !replaced.has(name));
     await stage(work, 'stamp', async () => {
-      const made = await makeAll(toMake, all, bases, proofs, plan, out, work);
+      const made = await makeAll(
+        toMake,
+        { sources: all.sources, tools: all.tools, zstd, bases, disks, proofs, plan, out },
+        work,
+      );
       for (const entry of made) entries.set(entry.name, entry);
     });
   }
-  await writeSums(
+  await writeChecksums(
     out,
-    new Map([...entries.values()].map(({ image, sha256 }) => [image, sha256])),
-    () => true,
+    [...entries.values()].flatMap(({ images }) => images),
   );
   const record: FleetRecord = {
-    format: 'clawdie-iso fleet record 1',
+    format: FLEET_FORMAT,
     project: `clawdie-iso ${work.version}`,
     started: work.started.toISOString(),
     finished: new Date().toISOString(),
     bases: [...requestsOf(chosen)].map(([key, request]) => ({
       key,
-      release: `${request.version}-${request.arch}`,
+      release: releaseOf(request),
       from: request.release.from,
       trust: request.release.trust,
     })),
@@ -211,21 +212,18 @@ async function bring(
 async function fromRegistry(
   { bases, insecure, storeTimeout, installTools }: FleetOptions,
   requests: ReturnType<typeof requestsOf>,
+  disks: ReturnType<typeof disksOf>,
   work: Work,
-): Promise<ReadonlyMap<string, StoredBase>> {
-  if (bases === undefined) return new Map();
+): Promise<Work['stored']> {
+  if (bases === undefined) return undefined;
   await needTools('store', installTools, work);
   const { cache, signal } = work;
-  return storedBases(bases, requests, cache, { insecure, timeout: storeTimeout, signal });
+  return storedParts(bases, requests, disks, cache, { insecure, timeout: storeTimeout, signal });
 }
 
-function warnOfExceptions(proofs: ReadonlyMap<string, ImageProof>, emit: Work['emit']): void {
-  for (const [name, { exceptions }] of proofs)
-    for (const { row, example } of exceptions)
-      emit({
-        type: 'warning',
-        text: `${name}: POLICY_EXCEPTIONS: the row ${row} does not hold: ${example}.`,
-      });
+/** File names of the images of a deployment. */
+function namesOf({ stem, loaded }: Deployment): readonly string[] {
+  return loaded.config.FORMATS.map((format) => imageName(stem, format));
 }
 
 /** Images that stand in a folder as a run before this one, or one that was killed, has left them. */
@@ -235,8 +233,13 @@ async function standing(out: string): Promise<ReadonlyMap<string, FleetEntry>> {
   const entries = [...('flaw' in record ? [] : record.deployments), ...parseJournal(await text(JOURNAL))];
   const found = new Map<string, FleetEntry>();
   for (const entry of new Map(entries.map((each) => [each.name, each])).values()) {
-    const written = await writtenAt(join(out, entry.image));
-    if (written?.bytes === entry.bytes && written.time === entry.written) found.set(entry.name, entry);
+    const stand = await Promise.all(
+      entry.images.map(async ({ name, bytes: size, written }) => {
+        const there = await writtenAt(join(out, name));
+        return there?.bytes === size && there.time === written;
+      }),
+    );
+    if (stand.every(Boolean)) found.set(entry.name, entry);
   }
   return found;
 }
@@ -249,37 +252,27 @@ async function writtenAt(
   return info?.isFile() === true ? { time: String(info.mtimeNs), bytes: Number(info.size) } : undefined;
 }
 
-/** Puts sums into CHECKSUM.SHA256; lines of files that are gone, or that are not to be kept, go. */
-async function writeSums(
-  out: string,
-  sums: ReadonlyMap<string, string>,
-  keep: (name: string) => boolean,
-): Promise<void> {
-  const path = join(out, CHECKSUM);
-  const text = await readFile(path, 'utf8').catch(() => '');
-  const present = new Set<string>();
-  for (const line of text.split('\n')) {
-    const name = /^SHA256 \((.+)\) = /.exec(line)?.[1];
-    if (name !== undefined && keep(name) && (await writtenAt(join(out, name)))) present.add(name);
-  }
-  const standingSums = new Map<string, string>();
-  for (const [name, sum] of sums) if (await writtenAt(join(out, name))) standingSums.set(name, sum);
-  const next = withChecksums(text, standingSums, (name) => present.has(name));
-  if (next !== text) await writeFileAtomic(path, next, 0o644);
-}
-
 /** Stamps so many images at once: copying waits for the disk, the rest is one processor's. */
 const AT_ONCE = Math.min(4, availableParallelism());
 
+/** What all images of a run are made of. */
+interface Parts {
+  readonly sources: Fleet['sources'];
+  readonly tools: Fleet['tools'];
+  readonly zstd: string;
+  readonly bases: ReadonlyMap<string, ReadyBase>;
+  readonly disks: ReadonlyMap<string, BaseDisk>;
+  readonly proofs: ReadonlyMap<string, ImageProof>;
+  readonly plan: readonly PlannedStage[];
+  readonly out: string;
+}
+
 async function makeAll(
   toMake: readonly Deployment[],
-  all: Fleet,
-  bases: ReadonlyMap<string, ReadyBase>,
-  proofs: ReadonlyMap<string, ImageProof>,
-  plan: readonly PlannedStage[],
-  out: string,
+  parts: Parts,
   work: Surroundings,
 ): Promise<readonly FleetEntry[]> {
+  const { out } = parts;
   const made: FleetEntry[] = [];
   const journal = await open(join(out, JOURNAL), 'a', 0o644).catch((error: unknown) => {
     throw writeError(join(out, JOURNAL), error);
@@ -289,10 +282,7 @@ async function makeAll(
     const worker = async (): Promise<void> => {
       for (const deployment of queue) {
         work.signal.throwIfAborted();
-        const base = bases.get(deployment.request.keys.base);
-        const policy = proofs.get(deployment.name);
-        if (!base || !policy) throw new Error(`${deployment.name} was not prepared`);
-        const entry = await makeOne(deployment, all, base, policy, plan, out, work);
+        const entry = await makeOne(deployment, parts, work);
         await journal.appendFile(`${JSON.stringify(entry)}\n`).catch((error: unknown) => {
           throw writeError(join(out, JOURNAL), error);
         });
@@ -312,49 +302,43 @@ async function makeAll(
   }
 }
 
-async function makeOne(
-  deployment: Deployment,
-  all: Fleet,
-  base: ReadyBase,
-  policy: ImageProof,
-  plan: readonly PlannedStage[],
-  out: string,
-  work: Surroundings,
-): Promise<FleetEntry> {
-  const { name, loaded, request, image } = deployment;
+async function makeOne(deployment: Deployment, parts: Parts, work: Surroundings): Promise<FleetEntry> {
+  const { name, loaded, request, stem } = deployment;
   const { config, settings } = loaded;
+  const { sources, tools, zstd, plan, out } = parts;
+  const base = parts.bases.get(request.keys.base);
+  const policy = parts.proofs.get(name);
+  if (!base || !policy) throw new Error(`${name} was not prepared`);
+  const wanted = diskOf(request, config, zstd);
+  const disk = wanted && parts.disks.get(wanted.key);
   const started = new Date();
-  const entries = render(deployment, all.sources);
-  const overlay = await packedOverlay(entries, `${request.version}-${request.arch}`, request.time);
-  const path = join(out, image);
-  const sha256 = await writeImage(base, overlay, path, holdsSecret(config));
-  const size = base.facts.sums.size;
+  const entries = render(deployment, sources);
+  const overlay = await packedOverlay(entries, releaseOf(request), request.time);
+  const made = { base, disk, overlay, secret: holdsSecret(config), time: request.time };
+  const images = await writeImages(made, config.FORMATS, out, stem, work);
   await writeFileAtomic(
-    path.replace(/\.iso$/, '.json'),
+    join(out, `${stem}.json`),
     buildRecord({
       project: `clawdie-iso ${work.version}`,
-      resolved: loaded,
-      image: { name: image, sha256, bytes: size },
-      base: base.facts,
-      keys: request.keys,
-      overlay: entries,
-      policy,
-      overlayDigests: { base: request.baseOverlay.digest, iso: request.isoOverlay.digest },
-      tools: all.tools,
-      plan,
+      ...{ resolved: loaded, request, images, base: base.facts, disk: disk?.facts },
+      ...{ overlay: entries, policy, plan, started },
+      tools: disk ? { ...tools, zstd } : tools,
       seconds: { stamp: (Date.now() - started.getTime()) / 1000 },
-      started,
       finished: new Date(),
     }),
     0o644,
   );
-  const written = await writtenAt(path);
   return {
-    ...{ name, image, sha256, bytes: size, inputs: deployment.inputs, base: request.keys.base },
+    ...{ name, inputs: deployment.inputs, base: request.keys.base },
     assistant: config.ASSISTANT_NAME,
     host: config.HOST,
     agentNet: settings.AGENT_NET.value,
-    written: written?.time ?? '',
+    images: await Promise.all(
+      images.map(async (image) => ({
+        ...image,
+        written: (await writtenAt(join(out, image.name)))?.time ?? '',
+      })),
+    ),
   };
 }
 
@@ -366,11 +350,16 @@ function summary(record: FleetRecord, chosen: readonly Deployment[], out: string
   const shown = rows.length <= 40 ? rows : rows.filter(({ name }) => made.has(name)).slice(0, 40);
   const width = Math.max(0, ...shown.map(({ name }) => name.length));
   const seconds = (Date.parse(record.finished) - Date.parse(record.started)) / 1000;
-  const written = rows.filter(({ name }) => made.has(name)).reduce((sum, entry) => sum + entry.bytes, 0);
+  const written = rows
+    .filter(({ name }) => made.has(name))
+    .flatMap(({ images }) => images)
+    .reduce((sum, image) => sum + image.bytes, 0);
   return [
-    ...shown.map(
-      ({ name, sha256, image }) =>
-        `${made.has(name) ? 'made' : 'kept'}  ${name.padEnd(width)}  ${sha256.slice(0, 12)}  ${image}`,
+    ...shown.flatMap(({ name, images }) =>
+      images.map(
+        (image) =>
+          `${made.has(name) ? 'made' : 'kept'}  ${name.padEnd(width)}  ${image.sha256.slice(0, 12)}  ${image.name}`,
+      ),
     ),
     ...(shown.length < rows.length ? [`…     and ${rows.length - shown.length} more`] : []),
     `${rows.length} deployments, ${record.bases.length} base ${record.bases.length === 1 ? 'image' : 'images'}: ${made.size} made (${bytes(written)}), ${rows.length - made.size} kept, in ${duration(seconds)}.`,

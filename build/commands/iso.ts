@@ -1,28 +1,29 @@
-import { stat } from 'node:fs/promises';
 import { join, resolve as resolvePath } from 'node:path';
-import { writeFileAtomic } from '../host/files.js';
+import { exists, writeFileAtomic } from '../host/files.js';
 import { missing } from '../host/tools.js';
+import { imageName, isDisk } from '../image/formats.js';
 import { holdsSecret } from '../overlay/render.js';
 import { makeView } from '../overlay/view.js';
 import { proveImage } from '../policy/image.js';
-import type { BaseRequest } from '../pipeline/base.js';
+import { releaseOf, stage } from '../pipeline/base.js';
 import { Cache, cacheFolder } from '../pipeline/cache.js';
-import { makeOverlay, readyBase, writeChecksum, writeImage } from '../pipeline/deploy.js';
-import { stage } from '../pipeline/base.js';
+import { makeOverlay, readyBase, writeChecksums, writeImages } from '../pipeline/deploy.js';
+import { readyDisk } from '../pipeline/disk.js';
 import { STAGES } from '../pipeline/events.js';
-import type { BuildEvent, Monitor, PlannedStage, StageName } from '../pipeline/events.js';
-import { planStages } from '../pipeline/plan.js';
+import type { BuildEvent, Monitor, StageName } from '../pipeline/events.js';
 import { buildRecord } from '../pipeline/record.js';
 import { resolveRelease } from '../release/source.js';
 import type { Release } from '../release/source.js';
 import { loadConfig, readAuthKey } from './configuration.js';
-import { buildInto } from './output.js';
-import { baseRequest, imageTime } from './request.js';
-import { renderInput, ruleFiles } from './rules.js';
 import type { ConfigOptions, LoadedConfig } from './configuration.js';
+import { buildInto, warnOfExceptions } from './output.js';
+import { baseRequest, diskOf, imageStem, imageTime, planFor, zstdVersion } from './request.js';
+import { renderInput, ruleFiles } from './rules.js';
 
 export interface IsoOptions extends ConfigOptions {
   readonly out: string;
+  /** Whether the disk images alone are built, a raw one where the configuration names none. */
+  readonly disksOnly: boolean;
   readonly dryRun: boolean;
   readonly installTools: boolean;
   readonly wait: boolean;
@@ -38,19 +39,24 @@ export interface IsoContext {
   readonly print: (line: string) => void;
 }
 
-/** `clawdie-iso iso`: builds the image of one deployment. */
+/** `clawdie-iso iso` and `clawdie-iso img`: builds the images of one deployment. */
 export async function iso(options: IsoOptions, context: IsoContext): Promise<void> {
-  const loaded = await loadConfig(options, context.environment);
+  const loaded = await loadConfig(
+    options.disksOnly
+      ? { ...options, set: [...options.set, `FORMATS=${await diskFormats(options, context)}`] }
+      : options,
+    context.environment,
+  );
   const { config } = loaded;
   const time = imageTime(context.environment);
   const authKey = await readAuthKey(config, loaded.folder);
   const release = await resolveRelease(config, loaded.folder);
   const cache = new Cache(options.cache ?? cacheFolder(context.environment));
   const out = resolvePath(options.out);
-  const name = `${config.ASSISTANT_NAME}-${release.sample ? 'sample' : config.FREEBSD_VERSION}-${config.ARCH}`;
+  const stem = imageStem(config.ASSISTANT_NAME, release, config);
 
   if (options.dryRun) {
-    await dryRun(loaded, release, cache, time, join(out, `${name}.iso`), context);
+    await dryRun(loaded, release, cache, time, join(out, stem), context);
     return;
   }
 
@@ -68,52 +74,46 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
         type: 'note',
         text: 'There is no build.cfg: building the sample image from build.cfg.example. It boots to a message and holds no FreeBSD.',
       });
-    await buildInto(out, options, work, async () => {
+    const disks = config.FORMATS.some(isDisk);
+    await buildInto(out, { ...options, disks }, work, async () => {
       const { request, tools } = await baseRequest(config, release, time);
-      const plan = await planFor(request, cache);
+      const zstd = await zstdVersion();
+      const wanted = diskOf(request, config, zstd);
+      const plan = await planFor([request], wanted ? [wanted] : [], cache);
       emit({ type: 'plan', stages: plan });
       const { overlay, policy } = await stage(work, 'overlay', async () => {
-        const made = await makeOverlay(
-          await renderInput(loaded, authKey),
-          `${request.version}-${request.arch}`,
-          time,
-        );
+        const made = await makeOverlay(await renderInput(loaded, authKey), releaseOf(request), time);
         const proof = proveImage(ruleFiles(made.entries), makeView(config), config.POLICY_EXCEPTIONS);
         return { overlay: made, policy: proof };
       });
-      for (const { row, example } of policy.exceptions) {
-        emit({ type: 'warning', text: `POLICY_EXCEPTIONS: the row ${row} does not hold: ${example}.` });
-      }
+      warnOfExceptions(policy, emit);
       const base = await readyBase(request, work);
-      const image = join(out, `${name}.iso`);
-      const digest = await stage(work, 'stamp', () => writeImage(base, overlay, image, holdsSecret(config)));
-      const bytes = base.facts.sums.size;
-      const record = join(out, `${name}.json`);
+      const disk = wanted && (await readyDisk(wanted, base, work));
+      const images = await stage(work, 'stamp', () =>
+        writeImages(
+          { base, disk, overlay, secret: holdsSecret(config), time },
+          config.FORMATS,
+          out,
+          stem,
+          work,
+        ),
+      );
+      const record = join(out, `${stem}.json`);
       await writeFileAtomic(
         record,
         buildRecord({
           project: `clawdie-iso ${context.version}`,
-          resolved: loaded,
-          image: { name: `${name}.iso`, sha256: digest, bytes },
-          base: base.facts,
-          keys: request.keys,
-          overlay: overlay.entries,
-          policy,
-          overlayDigests: { base: request.baseOverlay.digest, iso: request.isoOverlay.digest },
-          tools,
-          plan,
-          seconds,
-          started,
+          ...{ resolved: loaded, request, images, base: base.facts, disk: disk?.facts },
+          ...{ overlay: overlay.entries, policy, plan, seconds, started },
+          tools: disk ? { ...tools, zstd } : tools,
           finished: new Date(),
         }),
         0o644,
       );
-      await writeChecksum(out, `${name}.iso`, digest);
+      await writeChecksums(out, images);
       emit({
         type: 'result',
-        image,
-        sha256: digest,
-        bytes,
+        images: images.map(({ name, ...rest }) => ({ path: join(out, name), ...rest })),
         record,
         seconds: (Date.now() - started.getTime()) / 1000,
       });
@@ -123,11 +123,11 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
   }
 }
 
-async function planFor(request: BaseRequest, cache: Cache): Promise<readonly PlannedStage[]> {
-  return planStages({
-    root: await cache.has('root', request.keys.root),
-    base: await cache.has('base', request.keys.base),
-  });
+/** The disk formats that a configuration asks for; a raw image where it asks for none. */
+async function diskFormats(options: IsoOptions, { environment }: IsoContext): Promise<string> {
+  const { config } = await loadConfig(options, environment);
+  const formats = config.FORMATS.filter(isDisk);
+  return formats.length === 0 ? 'img' : formats.join(' ');
 }
 
 async function dryRun(
@@ -135,20 +135,18 @@ async function dryRun(
   release: Release,
   cache: Cache,
   time: number,
-  image: string,
+  stem: string,
   context: IsoContext,
 ): Promise<void> {
-  const lacking = missing('build').map((tool) => tool.name);
+  const lacking: string[] = missing('build').map((tool) => tool.name);
   const { request } = await baseRequest(loaded.config, release, time);
-  const plan = await planFor(request, cache);
-  const present = await stat(image).then(
-    () => true,
-    () => false,
-  );
+  const wanted = diskOf(request, loaded.config, await zstdVersion());
+  if (wanted) lacking.push(...missing('disk').map((tool) => tool.name));
+  const plan = await planFor([request], wanted ? [wanted] : [], cache);
   // Rendering touches nothing, and tells now what would fail later.
   const overlay = await makeOverlay(
     await renderInput(loaded, await readAuthKey(loaded.config, loaded.folder)),
-    `${request.version}-${request.arch}`,
+    releaseOf(request),
     time,
   );
   const { packets } = proveImage(
@@ -158,7 +156,10 @@ async function dryRun(
   );
   context.print(`release  ${release.from} (${release.trust})`);
   context.print(`cache    ${cache.folder}`);
-  context.print(`image    ${image}${present ? ' (is replaced)' : ''}`);
+  for (const format of loaded.config.FORMATS) {
+    const image = imageName(stem, format);
+    context.print(`image    ${image}${(await exists(image)) ? ' (is replaced)' : ''}`);
+  }
   context.print(`policy   proved with ${packets} packets`);
   if (lacking.length > 0) context.print(`tools    missing: ${lacking.join(', ')}`);
   for (const { stage: name, action } of plan) {

@@ -1,10 +1,11 @@
 import { InputError } from '../error.js';
+import { imageName } from '../image/formats.js';
+import { releaseOf } from '../pipeline/base.js';
 import { githubMatrix, gitlabPipeline, MOST_JOBS } from '../fleet/matrix.js';
 import type { Planned } from '../fleet/matrix.js';
 import { loadFleet } from './deployments.js';
 import { chooseFrom, readRecord } from './fleet.js';
 import type { FleetOptions } from './fleet.js';
-import { imageTime } from './request.js';
 
 export const PLAN_FORMATS = ['table', 'json', 'github', 'gitlab'] as const;
 
@@ -30,12 +31,13 @@ export async function plan(
   print: (line: string) => void,
 ): Promise<void> {
   const { format } = options;
-  const fleet = await loadFleet(options.deployments, options.set, environment, imageTime(environment));
+  const fleet = await loadFleet(options.deployments, options.set, environment);
   const record = options.changedSince === undefined ? undefined : await readRecord(options.changedSince);
   const known = new Map(record?.deployments.map((entry) => [entry.name, entry.inputs]));
-  const planned = chooseFrom(fleet, options).map(({ name, loaded, image, request, inputs }): Planned => ({
-    ...{ name, file: loaded.path, image },
-    release: `${request.version}-${request.arch}`,
+  const planned = chooseFrom(fleet, options).map(({ name, loaded, stem, request, inputs }): Planned => ({
+    ...{ name, file: loaded.path },
+    images: loaded.config.FORMATS.map((format) => imageName(stem, format)),
+    release: releaseOf(request),
     base: request.keys.base,
     action: known.get(name) === inputs ? 'keep' : 'make',
   }));

@@ -1,9 +1,13 @@
 import { join } from 'node:path';
 import type { Config } from '../config/keys.js';
 import { InputError } from '../error.js';
-import { buildVersions } from '../host/tools.js';
+import { buildVersions, TOOLS, versionOf } from '../host/tools.js';
+import { isDisk } from '../image/formats.js';
 import type { BaseRequest } from '../pipeline/base.js';
-import { baseKeys } from '../pipeline/plan.js';
+import type { Cache } from '../pipeline/cache.js';
+import type { DiskRequest } from '../pipeline/disk.js';
+import type { PlannedStage } from '../pipeline/events.js';
+import { baseKeys, diskKey, planStages } from '../pipeline/plan.js';
 import type { Release } from '../release/source.js';
 import { readFileSet } from '../rootfs/rootfs.js';
 import { PROJECT } from './configuration.js';
@@ -27,6 +31,55 @@ export function imageTime(environment: NodeJS.ProcessEnv): number {
     );
   }
   return time;
+}
+
+/** What the images of a deployment are called, without what tells the format. */
+export function imageStem(name: string, release: Release, { FREEBSD_VERSION, ARCH }: Config): string {
+  return `${name}-${release.sample ? 'sample' : FREEBSD_VERSION}-${ARCH}`;
+}
+
+/**
+ * The disk that a deployment needs; none where it asks for no disk image.
+ *
+ * @param zstd version of zstd(1), which the bytes of disk images depend on
+ */
+export function diskOf(request: BaseRequest, config: Config, zstd: string): DiskRequest | undefined {
+  if (!config.FORMATS.some(isDisk)) return undefined;
+  const fs = config.INSTALL_FS;
+  return { request, fs, key: diskKey(request.keys.base, fs, zstd) };
+}
+
+/** What is carried out for these base images and disks, given what the cache has. */
+export async function planFor(
+  requests: readonly BaseRequest[],
+  disks: readonly DiskRequest[],
+  cache: Cache,
+): Promise<readonly PlannedStage[]> {
+  const all = async (kind: string, keys: readonly string[]): Promise<boolean> =>
+    (await Promise.all(keys.map((key) => cache.has(kind, key)))).every(Boolean);
+  return planStages({
+    root: await all(
+      'root',
+      requests.map(({ keys }) => keys.root),
+    ),
+    base: await all(
+      'base',
+      requests.map(({ keys }) => keys.base),
+    ),
+    disk:
+      disks.length === 0
+        ? undefined
+        : await all(
+            'disk',
+            disks.map(({ key }) => key),
+          ),
+  });
+}
+
+/** The version of zstd(1). */
+export async function zstdVersion(): Promise<string> {
+  const tool = TOOLS.find(({ name }) => name === 'zstd');
+  return tool ? versionOf(tool) : 'unknown';
 }
 
 /** What the base image of a deployment is made of, and with which tools. */

@@ -13,6 +13,11 @@ export interface Key<T = unknown> {
   readonly schema: z.ZodType<T, string>;
 }
 
+/** Forms of an image; all but the ISO are images of a disk with an instance on it. */
+export const IMAGE_FORMATS = ['iso', 'img', 'qcow2', 'vmdk', 'vhd'] as const;
+export type ImageFormat = (typeof IMAGE_FORMATS)[number];
+export type DiskFormat = Exclude<ImageFormat, 'iso'>;
+
 type Check = { readonly message: string; readonly fix: string };
 
 /** A value that is read from text; the reader returns the value, or says which rule the text breaks. */
@@ -457,6 +462,18 @@ export const KEYS = {
     'Packages that the first boot installs with pkg(8).',
   ),
 
+  FORMATS: key(
+    'Disk',
+    'iso',
+    list<ImageFormat>((item) => {
+      const format = IMAGE_FORMATS.find((known) => known === item);
+      return format === undefined
+        ? { message: `must be some of ${IMAGE_FORMATS.join(', ')}`, fix: 'write it as "iso qcow2"' }
+        : { value: format };
+    }, IMAGE_FORMATS.length),
+    'Images that are built: "iso"; and disk images, for providers that take one: "img" (raw, compressed with zstd),',
+    '"qcow2", "vmdk", "vhd". A disk image is an installed instance; its root grows with the disk at the first boot.',
+  ),
   INSTALL: key(
     'Disk',
     'never',
@@ -478,7 +495,7 @@ export const KEYS = {
     'Disk',
     'ufs',
     oneOf('ufs', 'zfs'),
-    'File system of an installed instance: "ufs" or, where the release sets have it, "zfs".',
+    'File system of an installed instance and of disk images: "ufs" or, where the release sets have it, "zfs".',
   ),
   INSTALL_WIPE: key(
     'Disk',

@@ -51,6 +51,16 @@ export function crossCheck(c: Partial<Config>): readonly Breach[] {
       'set TAILSCALE, or take the key out of the image',
     );
   }
+  if (c.FORMATS?.length === 0) {
+    add('FORMATS', 'FORMATS names no format: nothing would be built', 'set FORMATS="iso"');
+  }
+  if (c.FREEBSD_DIST === 'sample' && c.FORMATS?.some((format) => format !== 'iso')) {
+    add(
+      'FORMATS',
+      'FORMATS asks for a disk image, but the sample release holds no FreeBSD that could install itself',
+      'set FREEBSD_DIST, or FORMATS="iso"',
+    );
+  }
   if (c.INSTALL_FS === 'zfs' && c.PROFILE === 'minimal') {
     add(
       'INSTALL_FS',

@@ -2,7 +2,7 @@
 export interface Planned {
   readonly name: string;
   readonly file: string;
-  readonly image: string;
+  readonly images: readonly string[];
   readonly release: string;
   /** Cache key of the base image. */
   readonly base: string;

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { IMAGE_FORMATS } from '../config/keys.js';
 
 /** What is known of an image of a fleet: enough to tell whether it has to be made again. */
 const ENTRY = z.object({
@@ -7,12 +8,17 @@ const ENTRY = z.object({
   assistant: z.string(),
   host: z.string(),
   agentNet: z.string(),
-  /** File name of the image, and of its build record. */
-  image: z.string(),
-  sha256: z.string().regex(/^[0-9a-f]{64}$/),
-  bytes: z.number(),
-  /** When it was written, in nanoseconds since the epoch, as text. */
-  written: z.string(),
+  images: z.array(
+    z.object({
+      format: z.enum(IMAGE_FORMATS),
+      /** File name. */
+      name: z.string(),
+      sha256: z.string().regex(/^[0-9a-f]{64}$/),
+      bytes: z.number(),
+      /** When it was written, in nanoseconds since the epoch, as text. */
+      written: z.string(),
+    }),
+  ),
   /** SHA-256 over all that the image depends on. */
   inputs: z.string(),
   /** Cache key of its base image. */
@@ -20,8 +26,10 @@ const ENTRY = z.object({
 });
 export type FleetEntry = z.infer<typeof ENTRY>;
 
+export const FLEET_FORMAT = 'clawdie-iso fleet record 2';
+
 const RECORD = z.object({
-  format: z.literal('clawdie-iso fleet record 1'),
+  format: z.literal(FLEET_FORMAT),
   project: z.string(),
   started: z.string(),
   finished: z.string(),

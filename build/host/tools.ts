@@ -4,15 +4,16 @@ import { UserError } from '../error.js';
 import { shellQuote } from '../quote.js';
 import { attempt, run } from './process.js';
 
-export type Purpose = 'build' | 'store' | 'test' | 'bench';
+export type Purpose = 'build' | 'disk' | 'store' | 'test' | 'bench';
 
 /** A program of the host that the project calls. */
 export interface Tool {
   readonly name: string;
   readonly need: string;
   /**
-   * `build` is needed for an image, `store` for base images in a registry, `test` and
-   * `bench` only by the project's own. */
+   * `build` is needed for an image, `disk` for disk images, `store` for base images in a registry, `test` and `bench`
+   * only by the project's own.
+   */
   readonly for: Purpose;
   /** Packages that bring it, by package manager; none where the base system has it. */
   readonly apt?: string;
@@ -89,11 +90,27 @@ export const TOOLS: readonly Tool[] = [
   },
   {
     name: 'qemu-system-x86_64',
-    need: 'boots the image in tests',
-    for: 'test',
+    need: 'runs the installer for disk images, and boots images in tests',
+    for: 'disk',
     apt: 'qemu-system-x86',
     pkg: 'qemu-nox11',
     version: ['qemu-system-x86_64', '--version'],
+  },
+  {
+    name: 'qemu-img',
+    need: 'converts disk images',
+    for: 'disk',
+    apt: 'qemu-utils',
+    pkg: 'qemu-tools',
+    version: ['qemu-img', '--version'],
+  },
+  {
+    name: 'zstd',
+    need: 'compresses disk images',
+    for: 'disk',
+    apt: 'zstd',
+    elsewhere: true,
+    version: ['zstd', '--version'],
   },
   {
     name: 'makefs',

@@ -25,7 +25,7 @@ export function plainMonitor(print: (line: string) => void): Monitor {
           const share =
             event.total === undefined ? '' : ` (${Math.floor((100 * event.done) / event.total)}%)`;
           print(
-            `${STAGES[event.stage]}: ${event.label}, ${event.unit === 'bytes' ? bytes(event.done) : `${event.done} ${event.unit}`}${share}`,
+            `${STAGES[event.stage]}: ${event.label}${event.unit === 'percent' ? '' : `, ${event.unit === 'bytes' ? bytes(event.done) : `${event.done} ${event.unit}`}`}${share}`,
           );
           break;
         }
@@ -42,9 +42,11 @@ export function plainMonitor(print: (line: string) => void): Monitor {
           print(`Warning: ${event.text}`);
           break;
         case 'result':
-          print(`Image:  ${event.image} (${bytes(event.bytes)}, in ${duration(event.seconds)})`);
-          print(`SHA256: ${event.sha256}`);
-          print(`Record: ${event.record}`);
+          for (const { path, sha256, bytes: size } of event.images) {
+            print(`Image:  ${path} (${bytes(size)})`);
+            print(`SHA256: ${sha256}`);
+          }
+          print(`Record: ${event.record} (in ${duration(event.seconds)})`);
       }
     },
     close: () => Promise.resolve(),

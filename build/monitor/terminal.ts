@@ -82,9 +82,11 @@ export function terminalMonitor(print: (line: string) => void, columns: () => nu
           const rate =
             event.done / Math.max(0.001, (performance.now() - (began ?? performance.now())) / 1000);
           const amount =
-            event.unit === 'bytes'
-              ? `${bytes(event.done)}, ${bytes(rate)}/s`
-              : `${event.done} ${event.unit}, ${Math.round(rate)}/s`;
+            event.unit === 'percent'
+              ? ''
+              : event.unit === 'bytes'
+                ? `${bytes(event.done)}, ${bytes(rate)}/s`
+                : `${event.done} ${event.unit}, ${Math.round(rate)}/s`;
           const room = Math.max(0, Math.min(30, columns() - event.label.length - amount.length - 16));
           const share = event.total === undefined ? undefined : event.done / event.total;
           task.output = [

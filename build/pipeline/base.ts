@@ -32,6 +32,7 @@ import type { Tree } from '../rootfs/tree.js';
 import { makeUfs } from '../rootfs/ufs.js';
 import type { Cache, CacheEntry } from './cache.js';
 import type { BuildEvent, StageName } from './events.js';
+import type { DiskFacts } from './disk.js';
 import type { BaseKeys } from './plan.js';
 
 export interface BaseRequest {
@@ -45,9 +46,14 @@ export interface BaseRequest {
   readonly keys: BaseKeys;
 }
 
-/** A base image that was made elsewhere. */
-export interface StoredBase {
-  readonly facts: BaseFacts;
+/** The release that images of a request are of, as their slots name it. */
+export function releaseOf({ version, arch }: Pick<BaseRequest, 'version' | 'arch'>): string {
+  return `${version}-${arch}`;
+}
+
+/** A base image or a base disk that was made elsewhere. */
+export interface Stored<T> {
+  readonly facts: T;
   /** Where it is, for people. */
   readonly from: string;
   /** Brings it into a file; `work` is a folder of its own that is not there yet. */
@@ -55,8 +61,11 @@ export interface StoredBase {
 }
 
 export interface Work {
-  /** Base images that need not be made, by cache key. */
-  readonly stored?: ReadonlyMap<string, StoredBase>;
+  /** What need not be made, by cache key. */
+  readonly stored?: {
+    readonly bases: ReadonlyMap<string, Stored<BaseFacts>>;
+    readonly disks: ReadonlyMap<string, Stored<DiskFacts>>;
+  };
   readonly cache: Cache;
   readonly signal: AbortSignal;
   readonly emit: (event: BuildEvent) => void;
@@ -119,7 +128,7 @@ export async function obtainBase(request: BaseRequest, work: Work): Promise<Cach
   try {
     const made = await cache.get<BaseFacts>('base', request.keys.base);
     if (made) return made;
-    const stored = work.stored?.get(request.keys.base);
+    const stored = work.stored?.bases.get(request.keys.base);
     if (stored) return await fetchBase(request.keys.base, stored, work);
     let root = await cache.get<RootFacts>('root', request.keys.root);
     if (root && !(await cache.verify('root', request.keys.root, signal))) {
@@ -138,7 +147,7 @@ export async function obtainBase(request: BaseRequest, work: Work): Promise<Cach
 }
 
 /** Brings a base image that was made elsewhere into the cache. */
-async function fetchBase(key: string, stored: StoredBase, work: Work): Promise<CacheEntry<BaseFacts>> {
+async function fetchBase(key: string, stored: Stored<BaseFacts>, work: Work): Promise<CacheEntry<BaseFacts>> {
   const { cache, signal } = work;
   const folder = await cache.workFolder();
   try {
@@ -212,7 +221,7 @@ async function makeRoot(request: BaseRequest, work: Work): Promise<CacheEntry<Ro
         archives: { base: archives['base.txz'].fd, kernel: archives['kernel.txz'].fd },
         profile: request.profile,
         overlay: request.baseOverlay,
-        release: `${request.version}-${request.arch}`,
+        release: releaseOf(request),
         work: scratch,
         signal,
         onEntry: () => {
@@ -397,7 +406,7 @@ async function makeBase(
       }
       // The same file under two names: it is only read, and is the larger part of the image.
       await link(part(ROOT_IMAGE), join(iso, ROOT_IMAGE));
-      await writeFile(join(iso, 'overlay'), emptySlot(`${request.version}-${request.arch}`));
+      await writeFile(join(iso, 'overlay'), emptySlot(releaseOf(request)));
       await settle(iso, request.time);
 
       const esp = join(folder, 'esp');

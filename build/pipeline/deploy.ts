@@ -8,6 +8,9 @@ import { withChecksums } from '../image/checksum.js';
 import { filledSlot } from '../image/slot.js';
 import { checkBase, DamagedBase, stamp } from '../image/stamp.js';
 import type { CheckedBase } from '../image/stamp.js';
+import { imageName, isDisk } from '../image/formats.js';
+import type { ImageFormat } from '../config/keys.js';
+import type { Written } from '../host/write-hashed.js';
 import { packOverlay } from '../overlay/pack.js';
 import { renderOverlay } from '../overlay/render.js';
 import type { OverlayEntry, RenderInput } from '../overlay/render.js';
@@ -17,6 +20,8 @@ import type { RcScript } from '../rc/headers.js';
 import { UserError } from '../error.js';
 import { BASE_IMAGE, obtainBase } from './base.js';
 import type { BaseFacts, BaseRequest, Work } from './base.js';
+import { writeDisks } from './disk.js';
+import type { BaseDisk } from './disk.js';
 
 /** A rendered deployment: the overlay's entries and the slot that holds them. */
 export interface Overlay {
@@ -79,44 +84,87 @@ function checkRcOrder(base: readonly RcScript[], entries: readonly OverlayEntry[
     );
 }
 
+/** What images are made of. */
+export interface Made {
+  readonly base: ReadyBase;
+  /** Where disk images are asked for. */
+  readonly disk: BaseDisk | undefined;
+  readonly overlay: Overlay;
+  /** Whether the overlay holds a secret: images are then their owner's alone. */
+  readonly secret: boolean;
+  /** Of everything in the images, in seconds since the epoch. */
+  readonly time: number;
+}
+
+/** An image that stands in an output folder. */
+export interface ImageFile extends Written {
+  readonly format: ImageFormat;
+  readonly name: string;
+}
+
 /**
- * Makes the image of a deployment: under a temporary name, renamed when it is whole.
+ * Makes the images of a deployment: under temporary names, renamed when all of them are whole.
  *
- * @param secret whether it holds one: it is then its owner's alone
- * @returns its SHA-256
- * @throws UserError if it cannot be written, or its rc.d scripts are in no safe order; what stood under the name stands.
+ * @param stem their names without what tells the format
+ * @throws UserError if they cannot be written, or the rc.d scripts are in no safe order; what stood under the names stands.
  */
-export async function writeImage(
-  base: ReadyBase,
-  overlay: Overlay,
-  image: string,
-  secret: boolean,
-): Promise<string> {
+export async function writeImages(
+  { base, disk, overlay, secret, time }: Made,
+  formats: readonly ImageFormat[],
+  out: string,
+  stem: string,
+  work: Pick<Work, 'cache' | 'signal'>,
+): Promise<readonly ImageFile[]> {
   checkRcOrder(base.facts.root.rc, overlay.entries);
-  const part = partialName(image);
+  const mode = secret ? 0o600 : 0o644;
+  const targets = formats.map((format) => {
+    const name = imageName(stem, format);
+    return { format, name, part: partialName(join(out, name)) };
+  });
   try {
-    const sum = await stamp(base.checked, overlay.slot, part, secret ? 0o600 : 0o644);
-    await rename(part, image);
-    return sum;
+    const made: ImageFile[] = [];
+    for (const { format, name, part } of targets) {
+      if (isDisk(format)) continue;
+      const sha256 = await stamp(base.checked, overlay.slot, part, mode);
+      made.push({ format, name, sha256, bytes: base.facts.sums.size });
+    }
+    const disks = targets.flatMap(({ format, ...rest }) => (isDisk(format) ? [{ format, ...rest }] : []));
+    if (disk && disks.length > 0) {
+      const written = await writeDisks(disk, overlay.slot, disks, mode, time, work);
+      made.push(
+        ...disks.flatMap(({ format, name }, index) =>
+          written[index] ? [{ format, name, ...written[index] }] : [],
+        ),
+      );
+    }
+    for (const { name, part } of targets) await rename(part, join(out, name));
+    return made;
   } catch (error) {
-    throw writeError(image, error);
+    throw writeError(join(out, stem), error);
   } finally {
-    await rm(part, { force: true });
+    for (const { part } of targets) await rm(part, { force: true });
   }
 }
 
 /** Sums of the images in a folder. */
 export const CHECKSUM = 'CHECKSUM.SHA256';
 
-/** Puts the sum of an image into CHECKSUM.SHA256 of its folder; sums of images that are gone are dropped. */
-export async function writeChecksum(folder: string, name: string, sum: string): Promise<void> {
+/**
+ * Puts sums of images into CHECKSUM.SHA256 of their folder; those of images that are gone are dropped.
+ *
+ * @param keep whether the line of another image stays
+ */
+export async function writeChecksums(
+  folder: string,
+  images: readonly { readonly name: string; readonly sha256: string }[],
+  keep: (name: string) => boolean = () => true,
+): Promise<void> {
   const path = join(folder, CHECKSUM);
   const text = await readFile(path, 'utf8').catch(() => '');
-  await writeFileAtomic(
-    path,
-    withChecksums(text, new Map([[name, sum]]), (other) => existsSync(join(folder, other))),
-    0o644,
-  );
+  const there = (name: string): boolean => existsSync(join(folder, name));
+  const sums = new Map(images.flatMap(({ name, sha256 }) => (there(name) ? [[name, sha256] as const] : [])));
+  const next = withChecksums(text, sums, (name) => keep(name) && there(name));
+  if (next !== text) await writeFileAtomic(path, next, 0o644);
 }
 
 /** Takes the lock of an output folder, one build at a time writes there; and removes what killed ones have left. */

@@ -6,6 +6,7 @@ export const STAGES = {
   ufs: 'UFS image',
   compress: 'Compressed root',
   base: 'Base image',
+  disk: 'Base disk',
   stamp: 'Image',
 } as const;
 
@@ -21,7 +22,7 @@ export type BuildEvent =
       readonly label: string;
       readonly done: number;
       readonly total?: number;
-      readonly unit: 'bytes' | 'files' | 'deployments' | 'images';
+      readonly unit: 'bytes' | 'files' | 'deployments' | 'images' | 'percent';
     }
   | { readonly type: 'done'; readonly stage: StageName; readonly seconds: number }
   | { readonly type: 'failed'; readonly stage: StageName }
@@ -29,9 +30,7 @@ export type BuildEvent =
   | { readonly type: 'warning'; readonly text: string }
   | {
       readonly type: 'result';
-      readonly image: string;
-      readonly sha256: string;
-      readonly bytes: number;
+      readonly images: readonly { readonly path: string; readonly sha256: string; readonly bytes: number }[];
       readonly record: string;
       readonly seconds: number;
     };

@@ -18,7 +18,7 @@ export interface BaseInputs {
 }
 
 /** Raised when what a stage makes of the same inputs changes: older results in caches are then not used. */
-export const STAGE_VERSIONS = { rootfs: 2, ufs: 2, compress: 1, base: 1 } as const;
+export const STAGE_VERSIONS = { rootfs: 2, ufs: 2, compress: 1, base: 1, disk: 1 } as const;
 
 export interface BaseKeys {
   /** Of the compressed root file system and the boot files. */
@@ -32,10 +32,15 @@ export function baseKeys(inputs: BaseInputs): BaseKeys {
   const { tools, isoOverlay, ...rest } = inputs;
   const pick = (...names: string[]): Record<string, string> =>
     Object.fromEntries(names.map((name) => [name, tools[name] ?? 'missing']));
-  const { base: baseVersion, ...rootVersions } = STAGE_VERSIONS;
-  const root = digest({ ...rest, stages: rootVersions, tools: pick('pigz') });
+  const { rootfs, ufs, compress, base: baseVersion } = STAGE_VERSIONS;
+  const root = digest({ ...rest, stages: { rootfs, ufs, compress }, tools: pick('pigz') });
   const base = digest({ root, isoOverlay, stage: baseVersion, tools: pick('mformat', 'xorriso') });
   return { root, base };
+}
+
+/** The cache key of a base disk. Pure. */
+export function diskKey(base: string, fs: string, zstd: string): string {
+  return digest({ base, fs, zstd, stage: STAGE_VERSIONS.disk });
 }
 
 function digest(value: unknown): string {
@@ -52,6 +57,8 @@ function digest(value: unknown): string {
 export function planStages(present: {
   readonly root: boolean;
   readonly base: boolean;
+  /** undefined where no disk image is asked for */
+  readonly disk?: boolean | undefined;
 }): readonly PlannedStage[] {
   const root = present.root || present.base ? 'reuse' : 'run';
   return [
@@ -61,6 +68,9 @@ export function planStages(present: {
     { stage: 'ufs', action: root },
     { stage: 'compress', action: root },
     { stage: 'base', action: present.base ? 'reuse' : 'run' },
+    ...(present.disk === undefined
+      ? []
+      : [{ stage: 'disk', action: present.disk ? 'reuse' : 'run' } as const]),
     { stage: 'stamp', action: 'run' },
   ];
 }

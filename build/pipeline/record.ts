@@ -5,19 +5,22 @@ import { sha256 } from '../host/hash.js';
 import { SECRET_FILES } from '../overlay/render.js';
 import type { OverlayEntry } from '../overlay/render.js';
 import type { ImageProof } from '../policy/image.js';
-import type { BaseFacts } from './base.js';
+import type { BaseFacts, BaseRequest } from './base.js';
+import type { ImageFile } from './deploy.js';
+import type { DiskFacts } from './disk.js';
 import type { PlannedStage, StageName } from './events.js';
 
 /** What a build record is made of. */
 export interface RecordInput {
   readonly project: string;
   readonly resolved: Resolved;
-  readonly image: { readonly name: string; readonly sha256: string; readonly bytes: number };
+  readonly request: BaseRequest;
+  readonly images: readonly ImageFile[];
   readonly base: BaseFacts;
-  readonly keys: { readonly root: string; readonly base: string };
+  /** Where there are disk images. */
+  readonly disk: DiskFacts | undefined;
   readonly overlay: readonly OverlayEntry[];
   readonly policy: ImageProof;
-  readonly overlayDigests: { readonly base: string; readonly iso: string };
   readonly tools: Readonly<Record<string, string>>;
   readonly plan: readonly PlannedStage[];
   readonly seconds: Readonly<Partial<Record<StageName, number>>>;
@@ -29,11 +32,11 @@ export interface RecordInput {
 export function buildRecord(input: RecordInput): string {
   const { settings } = input.resolved;
   const record = {
-    format: 'clawdie-iso build record 1',
+    format: 'clawdie-iso build record 2',
     project: input.project,
     started: input.started.toISOString(),
     finished: input.finished.toISOString(),
-    image: input.image,
+    images: input.images,
     configuration: Object.fromEntries(
       Object.values(settings).map(({ key, value, origin }) => [
         key,
@@ -42,13 +45,14 @@ export function buildRecord(input: RecordInput): string {
     ),
     release: input.base.release,
     baseImage: {
-      key: input.keys.base,
-      rootKey: input.keys.root,
+      key: input.request.keys.base,
+      rootKey: input.request.keys.root,
       slot: input.base.sums.slot,
       sha256BeforeSlot: input.base.sums.before,
       sha256BehindSlot: input.base.sums.behind,
     },
-    overlays: input.overlayDigests,
+    ...(input.disk && { baseDisk: input.disk }),
+    overlays: { base: input.request.baseOverlay.digest, iso: input.request.isoOverlay.digest },
     overlay: input.overlay.map(({ path, type, uid, gid, mode, body }) => ({
       path: `/${path}`,
       type,

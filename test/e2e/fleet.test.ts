@@ -32,7 +32,11 @@ function expectWhole(folder: string): void {
   const dist = join(folder, 'dist');
   expect(readdirSync(dist).filter((name) => name.endsWith('.part') || name === '.fleet.journal')).toEqual([]);
   execFileSync('sha256sum', ['--quiet', '--strict', '-c', 'CHECKSUM.SHA256'], { cwd: dist });
-  const sums = Object.fromEntries(record(folder).deployments.map(({ image, sha256 }) => [image, sha256]));
+  const sums = Object.fromEntries(
+    record(folder)
+      .deployments.flatMap(({ images }) => images)
+      .map(({ name, sha256 }) => [name, sha256]),
+  );
   expect(imagesIn(dist)).toEqual(sums);
   expect(readFileSync(join(dist, 'CHECKSUM.SHA256'), 'utf8').trim().split('\n')).toHaveLength(
     Object.keys(sums).length,
@@ -323,7 +327,7 @@ describe('clawdie-iso plan', () => {
     const plan = (...args: readonly string[]): ReturnType<typeof cli> => cli(['plan', deployments, ...args]);
     expect((await plan()).stdout).toContain('5 deployments: 5 to make, 0 to keep; 1 base image.');
     expect(JSON.parse((await plan('--format', 'json', '--only', 'n0003')).stdout)).toMatchObject([
-      { name: 'n0003', image: 'n0003-sample-amd64.iso', action: 'make' },
+      { name: 'n0003', images: ['n0003-sample-amd64.iso'], action: 'make' },
     ]);
     expect(JSON.parse((await plan('--format', 'github', '--jobs', '2')).stdout)).toEqual({
       include: [{ deployments: 'n0000,n0002,n0004' }, { deployments: 'n0001,n0003' }],

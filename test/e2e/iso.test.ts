@@ -13,11 +13,11 @@ import { gunzipSync } from 'node:zlib';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { sha256 } from '../../build/host/hash.js';
-import { writeSample } from '../../build/release/sample/sample.js';
 import { cli, MAIN, isoArgs, sampleArgs } from '../helpers/cli.js';
 import { HASH, PUBLIC_KEY } from '../helpers/config.js';
+import { writeSets } from '../helpers/sets.js';
 import { writeTxz } from '../helpers/tar.js';
-import { mountSmall, never, tmp } from '../helpers/tmp.js';
+import { mountSmall, tmp } from '../helpers/tmp.js';
 import { readUfs } from '../helpers/ufs.js';
 
 const NAME = 'clawdie-sample-amd64';
@@ -88,7 +88,9 @@ describe('an image', () => {
       never
     >;
     expect(record).toMatchObject({
-      image: { name: `${NAME}.iso`, sha256: sha256(readFileSync(iso)), bytes: statSync(iso).size },
+      images: [
+        { format: 'iso', name: `${NAME}.iso`, sha256: sha256(readFileSync(iso)), bytes: statSync(iso).size },
+      ],
       configuration: {
         ASSISTANT_NAME: { value: 'clawdie', origin: 'file' },
         FREEBSD_DIST: { value: 'sample', origin: 'command line' },
@@ -483,17 +485,7 @@ describe('what cannot be written', () => {
 
 describe('release sets from a folder', () => {
   async function real(folder: string, change?: (sets: string) => Promise<void> | void): Promise<string[]> {
-    const sets = join(folder, 'sets');
-    await writeSample(sets, never);
-    await change?.(sets);
-    const manifest = ['base.txz', 'kernel.txz']
-      .map((name) => [name, sha256(readFileSync(join(sets, name))), '1', name, '"x"', 'on'].join('\t'))
-      .join('\n');
-    writeFileSync(join(sets, 'MANIFEST'), `${manifest}\n`);
-    writeFileSync(
-      join(folder, 'build.cfg'),
-      `FREEBSD_DIST=sets\nFREEBSD_MANIFEST_SHA256=${sha256(`${manifest}\n`)}\nSSH_AUTHORIZED_KEYS="${PUBLIC_KEY}"\n`,
-    );
+    writeFileSync(join(folder, 'build.cfg'), await writeSets(folder, change));
     return isoArgs(folder);
   }
 

@@ -45,7 +45,7 @@ describe('select', () => {
 
 describe('matrix', () => {
   const planned = (name: string, action: Planned['action'] = 'make'): Planned => ({
-    ...{ name, action, file: `${name}.cfg`, image: `${name}.iso`, release: 'r', base: 'k' },
+    ...{ name, action, file: `${name}.cfg`, images: [`${name}.iso`], release: 'r', base: 'k' },
   });
 
   it('deals out every name once, to no more jobs than there may be', () => {
@@ -112,19 +112,20 @@ describe('conflicts', () => {
 
 describe('fleet records', () => {
   const entry = {
-    ...{ name: 'a', assistant: 'clawdie', host: '', agentNet: '10.0.0.0/24', image: 'a.iso' },
-    ...{ sha256: 'a'.repeat(64), bytes: 1, written: '1', inputs: 'i', base: 'b' },
+    ...{ name: 'a', assistant: 'clawdie', host: '', agentNet: '10.0.0.0/24' },
+    ...{ inputs: 'i', base: 'b' },
+    images: [{ format: 'iso', name: 'a.iso', sha256: 'a'.repeat(64), bytes: 1, written: '1' }],
   };
 
   it('are read, and what is none says why', () => {
     const record = {
-      ...{ format: 'clawdie-iso fleet record 1', project: 'p', started: 's', finished: 'f' },
+      ...{ format: 'clawdie-iso fleet record 2', project: 'p', started: 's', finished: 'f' },
       ...{ bases: [], deployments: [entry], made: ['a'] },
     };
     expect(parseFleetRecord(JSON.stringify(record))).toEqual(record);
     expect(parseFleetRecord('{')).toEqual({ flaw: 'it is no JSON' });
     expect(parseFleetRecord('{"format":"other"}')).toHaveProperty('flaw');
-    const damaged = { ...record, deployments: [{ ...entry, sha256: 'x' }] };
+    const damaged = { ...record, deployments: [{ ...entry, images: [{ ...entry.images[0], sha256: 'x' }] }] };
     expect(parseFleetRecord(JSON.stringify(damaged))).toHaveProperty('flaw');
   });
 

@@ -15,7 +15,15 @@ const events: readonly BuildEvent[] = [
   { type: 'progress', stage: 'stamp', label: 'writing', done: 1, total: 2, unit: 'bytes' },
   { type: 'done', stage: 'stamp', seconds: 1.234 },
   { type: 'warning', text: 'careful' },
-  { type: 'result', image: '/d/a.iso', sha256: 'abc', bytes: 1_500_000, record: '/d/a.json', seconds: 61 },
+  {
+    type: 'result',
+    images: [
+      { path: '/d/a.iso', sha256: 'abc', bytes: 1_500_000 },
+      { path: '/d/a.qcow2', sha256: 'def', bytes: 2 },
+    ],
+    record: '/d/a.json',
+    seconds: 61,
+  },
 ];
 
 describe('monitors', () => {
@@ -27,9 +35,11 @@ describe('monitors', () => {
       'From the cache: Root file system.',
       'Image: done in 1.23 s',
       'Warning: careful',
-      'Image:  /d/a.iso (1.50 MB, in 61.0 s)',
+      'Image:  /d/a.iso (1.50 MB)',
       'SHA256: abc',
-      'Record: /d/a.json',
+      'Image:  /d/a.qcow2 (2 B)',
+      'SHA256: def',
+      'Record: /d/a.json (in 61.0 s)',
     ]);
   });
 

@@ -1,0 +1,159 @@
+import { spawn } from 'node:child_process';
+import { open, rm } from 'node:fs/promises';
+import { ConsoleReader } from '../boot/stages.js';
+import { UserError } from '../error.js';
+import { readAt } from '../host/files.js';
+import { accelerator, machineCommand, qemuPath } from '../host/qemu.js';
+import type { Accelerator } from '../host/qemu.js';
+import { BOOTME, readGpt, SLOT_TYPE } from '../image/gpt.js';
+import type { Partition } from '../image/gpt.js';
+import { SECTOR, slotRelease } from '../image/slot.js';
+import { findSlot } from '../image/slot-place.js';
+import type { Extent } from '../image/iso9660.js';
+
+const GB = 1024 ** 3;
+
+/**
+ * Size of a disk image in bytes, whole gigabytes: room for the root as clawdie-install asks for it, twice what is in it,
+ * and for the partitions beside it. The root grows with the disk at the first boot, so this is the least that an
+ * instance needs.
+ *
+ * @param rootBytes size of the root file system of the live image
+ */
+export function diskSize(rootBytes: number): number {
+  return Math.ceil((2 * rootBytes + GB) / GB) * GB;
+}
+
+export interface Installation {
+  /** ISO whose slot tells it to put itself onto the disk, as a disk image or as the instance that it is. */
+  readonly image: string;
+  readonly as: 'image' | 'instance';
+  /** Where the disk is made; nothing may stand there. */
+  readonly disk: string;
+  /** Size of the disk in bytes. */
+  readonly size: number;
+  readonly signal: AbortSignal;
+  /** Hears what is being done, and how far it is in percent. */
+  readonly onProgress: (what: string, percent: number) => void;
+  readonly warn: (text: string) => void;
+}
+
+/** Seconds without a word from the machine after which it is given up. */
+const PATIENCE = { kvm: 60, tcg: 300 } as const;
+
+/**
+ * Makes a disk as clawdie-install does on the instance: starts the image in QEMU beside a blank disk, with no network
+ * card at all, and waits until it has put itself onto it. Where hardware virtualisation is there and does not
+ * work, it is done without.
+ *
+ * @returns where the slot is on the disk
+ * @throws UserError with what the console said last, if no such disk came of it.
+ */
+export async function installInQemu(installation: Installation): Promise<Extent> {
+  const { disk, size, image } = installation;
+  const attempt = async (accel: Accelerator): Promise<string | undefined> => {
+    await rm(disk, { force: true });
+    const file = await open(disk, 'wx', 0o600);
+    await file.truncate(size).finally(() => file.close());
+    return watch(accel, installation);
+  };
+  const accel = accelerator();
+  let flaw = await attempt(accel);
+  if (flaw !== undefined && accel === 'kvm') {
+    installation.warn(
+      `With hardware virtualisation no disk was made (${flaw.split('\n')[0] ?? ''}); trying without.`,
+    );
+    flaw = await attempt('tcg');
+  }
+  if (flaw !== undefined)
+    throw new UserError(`Making the disk of ${image}: ${flaw}`, 'See what the console says.');
+  return checkDisk(disk, installation.as);
+}
+
+/** What is said once all is on the disk: by clawdie-install, and by rc.d/clawdie_install. */
+const COMPLETE = { image: /the disk image is complete/, instance: /^Installed\. Restarting\./m } as const;
+
+/** Runs the machine to its end. @returns what went wrong, as a sentence; nothing if the installer came to its end */
+async function watch(
+  accel: Accelerator,
+  { image, as, disk, signal, onProgress }: Installation,
+): Promise<string | undefined> {
+  const [command = '', ...args] = [
+    ...machineCommand(accel, '2G'),
+    ...['-nic', 'none', '-boot', 'd'],
+    ...['-drive', `media=cdrom,readonly=on,format=raw,file=${qemuPath(image)}`],
+    // Whatever happens to this machine, a disk that is half made is not kept.
+    ...['-drive', `if=virtio,format=raw,cache=unsafe,file=${qemuPath(disk)}`],
+  ];
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const console = new ConsoleReader();
+  const began = performance.now();
+  let heard = began;
+  let said = '';
+  let flaw: string | undefined;
+  const kill = (): void => void child.kill('SIGKILL');
+  child.stdout.setEncoding('latin1').on('data', (text: string) => {
+    heard = performance.now();
+    console.add(text, (heard - began) / 1000);
+    const gauge = [...console.text.slice(-4096).matchAll(/XXX\s+(\d{1,3})\s+([^\r\n]+?)\s+XXX/g)].at(-1);
+    if (gauge) onProgress(gauge[2] ?? '', Math.min(100, Number(gauge[1])));
+    if (console.ended !== undefined) kill();
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-4096)));
+  const patience = setInterval(() => {
+    if (performance.now() - heard < PATIENCE[accel] * 1000) return;
+    flaw ??= `the machine said nothing for ${PATIENCE[accel]} s.`;
+    kill();
+  }, 1000);
+  process.once('exit', kill);
+  signal.addEventListener('abort', kill, { once: true });
+  try {
+    const code = await new Promise<number | null>((resolve, reject) => {
+      child.once('error', reject);
+      child.once('close', resolve);
+    });
+    signal.throwIfAborted();
+    if (console.ended === undefined && code === 0 && COMPLETE[as].test(console.text)) return undefined;
+    flaw ??=
+      console.ended ??
+      (code === 0
+        ? 'the machine ended early'
+        : `QEMU ended with exit code ${code ?? 'none'}: ${said.trim()}`);
+    return `${flaw}\n${console
+      .tail()
+      .map((line) => `    ${line}`)
+      .join('\n')}`;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    throw new UserError(`${command} is not on this machine.`, 'Run `clawdie-iso doctor`.');
+  } finally {
+    clearInterval(patience);
+    process.removeListener('exit', kill);
+    signal.removeEventListener('abort', kill);
+  }
+}
+
+/** What has to be on a disk that clawdie-install has come to an end with: labels of its partitions. */
+const LABELS = ['clawdie-boot', 'clawdie-efi', 'clawdie-slot', 'clawdie-swap', 'clawdie-root'];
+
+/** @returns where its slot is @throws UserError if a disk is not what clawdie-install leaves at its end. */
+async function checkDisk(disk: string, as: Installation['as']): Promise<Extent> {
+  const file = await open(disk, 'r');
+  try {
+    const refuse = (what: string): UserError =>
+      new UserError(`The disk that the installer made has ${what}.`, 'Build the base image again.');
+    const read = (offset: number, length: number): Promise<Buffer> => readAt(file, offset, length);
+    const partitions = await readGpt(read, (await file.stat()).size, disk);
+    const labels = partitions.map(({ label }) => label);
+    if (labels.join() !== LABELS.join()) throw refuse(`the partitions ${labels.join(', ') || '(none)'}`);
+    const by = (label: string): Partition | undefined => partitions.find((each) => each.label === label);
+    if (((by('clawdie-root')?.attributes ?? 0n) & BOOTME) === 0n) throw refuse('no partition that boots');
+    if (by('clawdie-slot')?.type !== SLOT_TYPE) throw refuse('no partition for the overlay');
+    const slot = await findSlot(file, disk);
+    const empty = slotRelease(await readAt(file, slot.offset, SECTOR)) !== undefined;
+    if (empty !== (as === 'image')) throw refuse(empty ? 'no overlay' : 'no empty overlay slot');
+    return slot;
+  } finally {
+    await file.close();
+  }
+}
