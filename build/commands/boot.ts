@@ -26,6 +26,7 @@ import { readAt, removeTree, writeFileAtomic } from '../host/files.js';
 import { sha256File } from '../host/hash.js';
 import { stemOf } from '../image/formats.js';
 import { isIso } from '../image/iso9660.js';
+import { findSlot } from '../image/slot-place.js';
 import { PROJECT } from './configuration.js';
 
 export interface BootOptions {
@@ -158,6 +159,7 @@ async function findSubject(
     });
     return { image: disk, format: 'raw', raw: disk, disk: true, media: ['disk'] };
   }
+  await checkDisk(raw, image);
   if (installed)
     throw new InputError(
       `${image} is a disk image: what is on it is installed already.`,
@@ -167,6 +169,18 @@ async function findSubject(
     throw new InputError(`${image} is a disk image, which is no CD.`, 'Leave --media out.');
   const direct = form === 'raw' || form === 'zstd';
   return { image: direct ? raw : image, format: direct ? 'raw' : form, raw, disk: true, media: ['disk'] };
+}
+
+/** @throws InputError if what is no ISO is no disk of this project either. */
+async function checkDisk(raw: string, image: string): Promise<void> {
+  const file = await open(raw, 'r');
+  try {
+    await findSlot(file, image);
+  } catch (error) {
+    throw error instanceof UserError ? new InputError(error.message, error.fix) : error;
+  } finally {
+    await file.close();
+  }
 }
 
 /** Size of the blank disk of --installed, in bytes; a file that takes as much room as is written. */

@@ -15,6 +15,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { BootReport, StartReport } from '../../build/boot/report.js';
 import { cli } from '../helpers/cli.js';
 import { NETWORK } from '../../build/boot/peer.js';
+import { blankIso } from '../helpers/disk.js';
 import { DatagramGuest, good } from '../helpers/guest.js';
 import type { Behaviour } from '../helpers/guest.js';
 
@@ -32,7 +33,7 @@ describe('clawdie-iso boot, of a guest that is played over datagrams', () => {
   let folder: string;
   beforeAll(() => {
     folder = mkdtempSync('/tmp/clawdie-guest-');
-    writeFileSync(join(folder, 'image.iso'), 'an image that nobody reads');
+    writeFileSync(join(folder, 'image.iso'), blankIso());
     writeFileSync(join(folder, 'qemu-system-x86_64'), STUB);
     chmodSync(join(folder, 'qemu-system-x86_64'), 0o755);
     execFileSync('mkfifo', [join(folder, 'console')]);

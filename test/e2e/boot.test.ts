@@ -7,6 +7,7 @@ import { FAULT_NAMES, FAULTS, faultyImage } from '../../build/boot/faults.js';
 import { sha256 } from '../../build/host/hash.js';
 import { findInRoot } from '../../build/image/iso9660.js';
 import { SAMPLE_MESSAGE } from '../../build/release/sample/stub.js';
+import { blankIso, stubMachine, writeDisk } from '../helpers/disk.js';
 import { cli, MAIN, sampleArgs } from '../helpers/cli.js';
 import type { BootReport } from '../../build/boot/report.js';
 
@@ -50,7 +51,7 @@ describe('clawdie-iso boot', () => {
 
   it('fails for an image that does not boot, says where it stopped, and shows the console', async () => {
     const image = join(folder, 'nothing.iso');
-    writeFileSync(image, Buffer.alloc(1024 * 1024));
+    writeFileSync(image, blankIso());
     const out = join(folder, 'nothing');
     const result = await cli([
       'boot',
@@ -78,7 +79,7 @@ describe('clawdie-iso boot', () => {
 
   it('leaves no QEMU behind when it is interrupted', async () => {
     const image = join(folder, 'waiting.iso');
-    writeFileSync(image, Buffer.alloc(1024 * 1024));
+    writeFileSync(image, blankIso());
     const child = spawn(
       process.execPath,
       [MAIN, 'boot', image, '--accel', 'tcg', '--memory', '64M', '--out', join(folder, 'waiting')],
@@ -141,7 +142,89 @@ describe('clawdie-iso boot', () => {
     },
   );
 
+  it('starts a disk image as the disk that it is, in its own format, and leaves it as it was', async () => {
+    const [raw, image] = [join(folder, 'raw'), join(folder, 'disk.qcow2')];
+    writeDisk(raw, 64 * 1024 * 1024 + 512 * 403456, 'r');
+    spawnSync('qemu-img', ['convert', '-O', 'qcow2', raw, image]);
+    const sum = sha256(readFileSync(image));
+    const bin = stubMachine(folder, raw, 'exec sleep 60');
+    const out = join(folder, 'disk');
+    const env = { PATH: `${bin}:${process.env['PATH'] ?? ''}` };
+    const result = await cli(
+      ['boot', image, '--accel', 'tcg', '--timeout', '1', '--check', 'tcp', '--out', out],
+      { env },
+    );
+    expect(result.code).toBe(1);
+    const calls = readFileSync(join(bin, 'calls'), 'utf8').trimEnd().split('\n');
+    expect(calls).toHaveLength(2);
+    for (const call of calls) {
+      expect(call).toContain(`-drive if=ide,format=qcow2,snapshot=on,file=${image}`);
+      expect(call).not.toContain('media=cdrom');
+    }
+    expect(sha256(readFileSync(image))).toBe(sum);
+    for (const [args, message] of [
+      [['--media', 'cd'], 'is a disk image, which is no CD'],
+      [['--installed'], 'is a disk image: what is on it is installed already'],
+    ] as const)
+      expect(await cli(['boot', image, '--out', out, ...args], { env })).toMatchObject({
+        code: 2,
+        stderr: expect.stringContaining(message) as string,
+      });
+  }, 60_000);
+
+  it('installs an ISO onto a blank disk where it is told to, and starts that', async () => {
+    const iso = join(folder, 'dist', 'clawdie-sample-amd64.iso');
+    const disk = join(folder, 'installed');
+    writeDisk(disk, 4 * 1024 ** 3, 'r');
+    // What an installation leaves: the overlay is in its slot.
+    writeFileSync(join(folder, 'overlay'), 'clawdie-overlay 1\n');
+    spawnSync('dd', [
+      `if=${join(folder, 'overlay')}`,
+      `of=${disk}`,
+      'bs=512',
+      'seek=133120',
+      'conv=notrunc,sync',
+    ]);
+    const bin = stubMachine(
+      folder,
+      disk,
+      'case "$*" in *if=virtio*) complete "$@" > /dev/null; echo "Installed. Restarting." ;; *) exec sleep 60 ;; esac',
+    );
+    rmSync(join(bin, 'calls'), { force: true });
+    const out = join(folder, 'installed-boot');
+    const env = { PATH: `${bin}:${process.env['PATH'] ?? ''}` };
+    const args = [
+      'boot',
+      iso,
+      '--installed',
+      '--accel',
+      'tcg',
+      '--timeout',
+      '1',
+      '--check',
+      'tcp',
+      '--out',
+      out,
+    ];
+    const result = await cli(args, { env });
+    expect(result.stdout).toContain('onto a blank disk');
+    expect(result.stdout).toContain('uefi, disk: FAILED');
+    const calls = readFileSync(join(bin, 'calls'), 'utf8').trimEnd().split('\n');
+    expect(calls.slice(-2).every((call) => /if=ide,format=raw,snapshot=on/.test(call))).toBe(true);
+    expect(calls[0]).toMatch(/-nic none .*media=cdrom.*if=virtio/);
+    const refused = await cli([...args, '--fault', 'pf-broken'], { env });
+    expect(refused).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('leave --fault or --installed out') as string,
+    });
+  }, 60_000);
+
   it('refuses what it does not know', async () => {
+    const neither = join(folder, 'neither.img');
+    writeFileSync(neither, Buffer.alloc(1024 * 1024));
+    const nothing = await cli(['boot', neither]);
+    expect(nothing).toMatchObject({ code: 2 });
+    expect(nothing.stderr).toContain('is no disk image of this project: it has no partition table');
     const missing = await cli(['boot', join(folder, 'absent.iso')]);
     expect(missing).toMatchObject({ code: 2 });
     expect(missing.stderr).toContain('There is no image');

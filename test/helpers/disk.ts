@@ -62,6 +62,13 @@ export const installed = (sectors: number): readonly Row[] => [
   },
 ];
 
+/** An ISO by its volume descriptor, with nothing on it. */
+export function blankIso(): Buffer {
+  const iso = Buffer.alloc(1024 * 1024);
+  iso.write('\u0001CD001', 16 * 2048, 'latin1');
+  return iso;
+}
+
 /** Writes a disk, mostly nothing, as the installer leaves one; `change` makes another of it. */
 export function writeDisk(
   path: string,

@@ -113,6 +113,28 @@ describe('an instance from inside', () => {
     });
   });
 
+  it('on a disk: has to have grown, and to keep what it was given over its restarts', () => {
+    const disk = { boot: 1, grown: 2 * 1024 ** 3, keys: undefined };
+    const first = told({ boots: '1', root: String(2.7 * 1024 ** 2), keys: 'ssh-ed25519 AAAA', changed: '' });
+    expect(packetsOf(first, { disk })).toBe('');
+    expect(states(first, { disk })['kept']).toBe('held');
+    const small = told({ boots: '1', root: String(1.8 * 1024 ** 2), keys: 'ssh-ed25519 AAAA' });
+    expect(packetsOf(small, { disk })).toContain('it did not grow with its disk');
+    expect(packetsOf(told({ boots: '1', root: '9999999' }), { disk })).toContain(
+      'there are no SSH host keys',
+    );
+
+    const later = { ...disk, boot: 3, keys: ['ssh-ed25519 AAAA'] };
+    const order = RAN.filter((name) => name !== 'clawdie_firstboot').join(' ');
+    const kept = { boots: '3', root: '9999999', keys: 'ssh-ed25519 AAAA', changed: '   192.0.2.77', order };
+    expect(packetsOf(told(kept), { disk: later })).toBe('');
+    expect(packetsOf(told({ ...kept, boots: '1' }), { disk: later })).toContain('every boot adds to: 1 of 3');
+    expect(packetsOf(told({ ...kept, keys: 'ssh-ed25519 BBBB' }), { disk: later })).toContain(
+      'keys are others',
+    );
+    expect(packetsOf(told({ ...kept, changed: '' }), { disk: later })).toContain('a change of pf.conf');
+  });
+
   it('fails where it does not tell, or not to the end', () => {
     expect(states('login: ')).toEqual({ inside: 'failed' });
     expect(inspection(told().replace('===inspect end', ''))).toBeUndefined();
