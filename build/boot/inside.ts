@@ -5,6 +5,7 @@ import { printRule } from '../pf/print.js';
 import { readRules } from '../policy/image.js';
 import { OPTIONAL, RULES } from '../rc/check.js';
 import type { CheckResult } from './checks.js';
+import { parseJson } from '../json.js';
 
 /** What a copy of an image has beside its overlay, so that it tells how it looks from inside. */
 export function inspectionFiles(
@@ -231,12 +232,9 @@ const NEEDED = [
 ];
 
 function netcheckFlaws(lines: readonly string[]): readonly string[] {
-  let report: Netcheck;
-  try {
-    report = JSON.parse(lines.join('')) as Netcheck;
-  } catch {
+  const report = parseJson(lines.join('')) as Netcheck | undefined;
+  if (!Array.isArray(report?.checks))
     return [`clawdie-netcheck --json is no JSON: ${lines.join(' ').slice(0, 200)}`];
-  }
   return NEEDED.flatMap((name) => {
     const found = report.checks.find(({ stage, check }) => `${stage}.${check}` === name);
     return found?.state === 'ok' ? [] : [`${name}: ${found?.detail ?? 'was not looked at'}`];

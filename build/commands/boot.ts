@@ -28,6 +28,7 @@ import { stemOf } from '../image/formats.js';
 import { isIso } from '../image/iso9660.js';
 import { findSlot } from '../image/slot-place.js';
 import { PROJECT } from './configuration.js';
+import { parseJson } from '../json.js';
 
 export interface BootOptions {
   readonly image: string;
@@ -409,17 +410,14 @@ interface RecordedConfig {
 async function readRecorded(image: string): Promise<RecordedValues> {
   const path = `${stemOf(image)}.json`;
   const text = await readFile(path, 'utf8').catch(() => '{}');
-  let record: RecordedConfig;
-  try {
-    record = JSON.parse(text) as RecordedConfig;
-  } catch {
+  const record = parseJson(text) as RecordedConfig | null | undefined;
+  if (record === undefined)
     throw new UserError(
       `${path} is no build record: it cannot be read as JSON.`,
       'Remove it, or build the image again.',
     );
-  }
   return (key, fallback) => {
-    const found = record.configuration?.[key]?.value;
+    const found = record?.configuration?.[key]?.value;
     return typeof found === 'string' && found !== '' ? found : fallback;
   };
 }

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { plain } from '../boot/stages.js';
 import { rawImage } from '../disk/raw.js';
 import { codeOf, InputError, messageOf } from '../error.js';
 import { readAt, removeTree } from '../host/files.js';
@@ -62,10 +63,11 @@ export async function diff(options: DiffOptions, print: (line: string) => void):
       ? `Overlay  the same: ${a.overlay.length} entries`
       : `Overlay  ${overlay.length} of ${new Set([...a.overlay, ...b.overlay].map(({ path }) => path)).size} entries differ`,
   );
+  // What an image holds may be anything: nothing of it is to reach the terminal but text.
   for (const { path, change, what, patch } of overlay) {
-    print(`  ${change === 'differs' ? '' : `${change}: `}/${path}  (${what.join(', ')})`);
+    print(plain(`  ${change === 'differs' ? '' : `${change}: `}/${path}  (${what.join(', ')})`));
     if (options.patch && patch !== undefined)
-      for (const line of patch.split('\n').slice(1)) if (line !== '') print(`    ${line}`);
+      for (const line of patch.split('\n').slice(1)) if (line !== '') print(plain(`    ${line}`));
   }
   return same;
 }

@@ -17,6 +17,7 @@ import type { Deployment } from './deployments.js';
 import type { IsoContext } from './iso.js';
 import { needTools } from './output.js';
 import { diskOf, zstdVersion } from './request.js';
+import { parseJson } from '../json.js';
 
 export interface PublishOptions {
   readonly deployments: string;
@@ -182,12 +183,4 @@ export async function storedParts(
       'Publish it again with this version of the project and the same host tools, or leave --bases out: it is built here then.',
     );
   return { bases, disks };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

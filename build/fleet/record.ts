@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { IMAGE_FORMATS } from '../config/keys.js';
+import { parseJson } from '../json.js';
 
 /** What is known of an image of a fleet: enough to tell whether it has to be made again. */
 const ENTRY = z.object({
@@ -46,12 +47,8 @@ export type FleetRecord = z.infer<typeof RECORD>;
  * @returns what is wrong with it, as the end of a sentence, if it is none
  */
 export function parseFleetRecord(text: string): FleetRecord | { readonly flaw: string } {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return { flaw: 'it is no JSON' };
-  }
+  const value = parseJson(text);
+  if (value === undefined) return { flaw: 'it is no JSON' };
   const result = RECORD.safeParse(value);
   return result.success ? result.data : { flaw: `it is no fleet record: ${z.prettifyError(result.error)}` };
 }
@@ -59,10 +56,7 @@ export function parseFleetRecord(text: string): FleetRecord | { readonly flaw: s
 /** Lines of a journal that are whole; what a killed run wrote last may not be. */
 export function parseJournal(text: string): readonly FleetEntry[] {
   return text.split('\n').flatMap((line) => {
-    try {
-      return [ENTRY.parse(JSON.parse(line))];
-    } catch {
-      return [];
-    }
+    const { success, data } = ENTRY.safeParse(parseJson(line));
+    return success ? [data] : [];
   });
 }

@@ -5,6 +5,7 @@ import { InputError, UserError } from '../error.js';
 import { removeTree } from '../host/files.js';
 import { sha256, sha256File } from '../host/hash.js';
 import { run } from '../host/process.js';
+import { parseJson } from '../json.js';
 
 /*
  * Base images in an OCI registry, as artifacts: a manifest with one layer, the image, and a configuration, what is
@@ -169,13 +170,7 @@ export async function describe(reference: Reference, options: StoreOptions): Pro
 
 function readManifest(text: string, reference: Reference): z.infer<typeof MANIFEST> {
   if (sha256(text) !== reference.digest) throw otherBytes(reference, 'its manifest has another sum');
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    value = undefined;
-  }
-  const result = MANIFEST.safeParse(value);
+  const result = MANIFEST.safeParse(parseJson(text));
   if (!result.success)
     throw new UserError(
       `${formatReference(reference)} is no base image.`,
