@@ -105,7 +105,7 @@ echo "$*" >> '${bin}/calls'
 complete() {
   target=$(echo "$*" | sed -n 's/.*if=virtio,[^ ]*file=\\([^ ]*\\).*/\\1/p')
   cp --sparse=always '${disk}' "$target"
-  printf 'XXX\\n40\\ncopying the system …\\nXXX\\n'
+  printf 'XXX\\n40\\ncopying the system ...\\nXXX\\n'
   echo 'clawdie-install: the disk image is complete.'
 }
 ${body === 'complete' ? 'complete "$@"' : body}

@@ -234,7 +234,7 @@ describe('clawdie-install', () => {
     const result = fake.run(TOOL, ['--yes', '--gauge']);
     expect(result.code).toBe(0);
     const gauges = result.stdout.split('XXX\n').filter((each) => each.trim() !== '');
-    expect(gauges[0]).toBe('0\npartitions of vtbd0 …\n');
+    expect(gauges[0]).toBe('0\npartitions of vtbd0 ...\n');
     expect(gauges.at(-1)).toMatch(/^100\n/);
     const percents = gauges.map((each) => Number(each.split('\n')[0]));
     expect(percents).toEqual([...percents].sort((a, b) => a - b));
