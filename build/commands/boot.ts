@@ -153,7 +153,7 @@ async function findSubject(
     tell(`Installing ${image} onto a blank disk …`);
     let last = '';
     await installInQemu({
-      ...{ image: iso, as: 'instance', disk, size: INSTALLED_SIZE, signal, warn: tell },
+      ...{ image: iso, as: 'instance', disk, size: INSTALLED_SIZE, memory: 2048, signal, warn: tell },
       onProgress: (what) => {
         if (what !== last) tell(`  ${(last = what)}`);
       },

@@ -32,6 +32,8 @@ export interface Installation {
   readonly disk: string;
   /** Size of the disk in bytes. */
   readonly size: number;
+  /** Memory of the machine in megabytes: the root is in it. */
+  readonly memory: number;
   readonly signal: AbortSignal;
   /** Hears what is being done, and how far it is in percent. */
   readonly onProgress: (what: string, percent: number) => void;
@@ -76,14 +78,15 @@ const COMPLETE = { image: /the disk image is complete/, instance: /^Installed\. 
 /** Runs the machine to its end. @returns what went wrong, as a sentence; nothing if the installer came to its end */
 async function watch(
   accel: Accelerator,
-  { image, as, disk, signal, onProgress }: Installation,
+  { image, as, disk, memory, signal, onProgress }: Installation,
 ): Promise<string | undefined> {
   const [command = '', ...args] = [
-    ...machineCommand(accel, '2G'),
+    ...machineCommand(accel, `${memory}M`),
     ...['-nic', 'none', '-boot', 'd'],
     ...['-drive', `media=cdrom,readonly=on,format=raw,file=${qemuPath(image)}`],
-    // Whatever happens to this machine, a disk that is half made is not kept.
-    ...['-drive', `if=virtio,format=raw,cache=unsafe,file=${qemuPath(disk)}`],
+    // Whatever happens to this machine, a disk that is half made is not kept. A full file system is the guest's to report:
+    // by default the machine would stop and wait for somebody.
+    ...['-drive', `if=virtio,format=raw,cache=unsafe,werror=report,file=${qemuPath(disk)}`],
   ];
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   const console = new ConsoleReader();

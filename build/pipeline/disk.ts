@@ -1,5 +1,5 @@
 import { createReadStream } from 'node:fs';
-import { chmod, mkdir, rm } from 'node:fs/promises';
+import { chmod, mkdir, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DiskFormat } from '../config/keys.js';
 import { UserError } from '../error.js';
@@ -108,12 +108,14 @@ async function makeDisk({ request, fs, key }: DiskRequest, base: ReadyBase, work
     throw new UserError('INSTALL_FS is "zfs", but the release sets hold no ZFS.', 'Set INSTALL_FS="ufs".');
   const folder = await cache.workFolder();
   try {
+    await checkRoom(folder, imageBytes);
     const image = join(folder, 'install.iso');
     const disk = join(folder, 'disk');
     const size = diskSize(imageBytes);
     await stamp(base.checked, installSlot(releaseOf(request), fs), image, 0o600);
     const slot = await installInQemu({
       ...{ image, as: 'image', disk, size, signal },
+      memory: Math.max(2048, Math.ceil(imageBytes / 1024 ** 2) + 1024),
       onProgress: (label, done) => {
         emit({ type: 'progress', stage: 'disk', label, done, total: 100, unit: 'percent' });
       },
@@ -130,6 +132,20 @@ async function makeDisk({ request, fs, key }: DiskRequest, base: ReadyBase, work
   } finally {
     await removeTree(folder);
   }
+}
+
+/** Bytes that a disk takes beside its root, and again compressed. */
+const BESIDE = 256 * 1024 ** 2;
+
+/** @throws UserError if a disk with such a root would fill the file system: in the guest that looks like a broken disk. */
+async function checkRoom(folder: string, rootBytes: number): Promise<void> {
+  const { bavail, bsize } = await statfs(folder);
+  const [free, needed] = [bavail * bsize, 2 * rootBytes + BESIDE];
+  if (free < needed)
+    throw new UserError(
+      `Making a base disk needs ${Math.ceil(needed / 1e6)} MB in ${folder}, which has ${Math.floor(free / 1e6)} MB.`,
+      'Free some space on that file system, or choose another cache: CLAWDIE_CACHE, --cache.',
+    );
 }
 
 /** A disk image to be written. */

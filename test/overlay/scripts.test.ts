@@ -153,7 +153,7 @@ describe('clawdie-init', () => {
     it('puts itself onto the disk, and is gone before anything else runs', () => {
       fake.file('dev/md0', told('zfs'));
       const result = fake.run(INIT);
-      expect(result.stdout).toBe('put on a disk: --image --fs zfs\n');
+      expect(result.stdout).toBe('put on a disk: --image --gauge --fs zfs\n');
       expect(acts(result)).toEqual(['mount -u -w /', 'halt -p -q']);
       expect(result.code).toBe(1);
     });
