@@ -52,34 +52,50 @@ const PATIENCE = { kvm: 60, tcg: 300 } as const;
  * @throws UserError with what the console said last, if no such disk came of it.
  */
 export async function installInQemu(installation: Installation): Promise<Extent> {
-  const { disk, size, image } = installation;
-  const attempt = async (accel: Accelerator): Promise<string | undefined> => {
+  const { disk, size, signal } = installation;
+  const attempt = async (accel: Accelerator): Promise<Flaw | undefined> => {
     await rm(disk, { force: true });
     const file = await open(disk, 'wx', 0o600);
     await file.truncate(size).finally(() => file.close());
+    signal.throwIfAborted();
     return watch(accel, installation);
   };
   const accel = accelerator();
   let flaw = await attempt(accel);
-  if (flaw !== undefined && accel === 'kvm') {
+  if (flaw && !flaw.booted && accel === 'kvm') {
     installation.warn(
-      `With hardware virtualisation no disk was made (${flaw.split('\n')[0] ?? ''}); trying without.`,
+      `With hardware virtualisation the machine does not start (${flaw.what}); trying without.`,
     );
     flaw = await attempt('tcg');
   }
-  if (flaw !== undefined)
-    throw new UserError(`Making the disk of ${image}: ${flaw}`, 'See what the console says.');
+  if (flaw) {
+    const lines = flaw.console.map((line) => `\n    ${line}`).join('');
+    throw new UserError(
+      `Installing onto a disk in QEMU: ${flaw.what}${lines === '' ? '' : `; the console said last:${lines}`}`,
+      flaw.booted
+        ? 'Boot the ISO to see it happen: clawdie-iso boot.'
+        : 'See whether this QEMU is 7.2 or newer.',
+    );
+  }
   return checkDisk(disk, installation.as);
 }
 
 /** What is said once all is on the disk: by clawdie-install, and by rc.d/clawdie_install. */
 const COMPLETE = { image: /the disk image is complete/, instance: /^Installed\. Restarting\./m } as const;
 
-/** Runs the machine to its end. @returns what went wrong, as a sentence; nothing if the installer came to its end */
+/** Why an installer did not come to its end. */
+interface Flaw {
+  readonly what: string;
+  /** Whether the kernel had started: it then is not for want of a machine. */
+  readonly booted: boolean;
+  readonly console: readonly string[];
+}
+
+/** Runs the machine to its end. @returns what went wrong; nothing if the installer came to its end */
 async function watch(
   accel: Accelerator,
   { image, as, disk, memory, signal, onProgress }: Installation,
-): Promise<string | undefined> {
+): Promise<Flaw | undefined> {
   const [command = '', ...args] = [
     ...machineCommand(accel, `${memory}M`),
     ...['-nic', 'none', '-boot', 'd'],
@@ -105,7 +121,7 @@ async function watch(
   child.stderr.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-4096)));
   const patience = setInterval(() => {
     if (performance.now() - heard < PATIENCE[accel] * 1000) return;
-    flaw ??= `the machine said nothing for ${PATIENCE[accel]} s.`;
+    flaw ??= `the machine said nothing for ${PATIENCE[accel]} s`;
     kill();
   }, 1000);
   process.once('exit', kill);
@@ -117,15 +133,8 @@ async function watch(
     });
     signal.throwIfAborted();
     if (console.ended === undefined && code === 0 && COMPLETE[as].test(console.text)) return undefined;
-    flaw ??=
-      console.ended ??
-      (code === 0
-        ? 'the machine ended early'
-        : `QEMU ended with exit code ${code ?? 'none'}: ${said.trim()}`);
-    return `${flaw}\n${console
-      .tail()
-      .map((line) => `    ${line}`)
-      .join('\n')}`;
+    const ending = code === 0 ? 'the machine ended early' : `QEMU ended by itself: ${said.trim()}`;
+    return { what: flaw ?? console.ended ?? ending, booted: console.has('kernel'), console: console.tail() };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     throw new UserError(`${command} is not on this machine.`, 'Run `clawdie-iso doctor`.');

@@ -173,12 +173,16 @@ describe('clawdie-iso img', () => {
   }, 60_000);
 
   it.each([
-    ['the machine ends before', 'echo "login:"', /Making the disk of .*: the machine ended early/],
-    ['QEMU fails', 'echo "no such machine" >&2; exit 3', /QEMU ended with exit code 3: no such machine/],
+    [
+      'the machine ends before',
+      'echo "login:"',
+      /Installing onto a disk in QEMU: the machine ended early; the console said last:\n {4}login:/,
+    ],
+    ['QEMU fails', 'echo "no such machine" >&2; exit 3', /QEMU ended by itself: no such machine/],
     [
       'the instance stays closed',
       'echo "clawdie-init: this instance stays closed: x"; exec sleep 60',
-      /clawdie-init refused the overlay\n {4}clawdie-init: this instance stays closed/,
+      /clawdie-init refused the overlay; the console said last:\n {4}clawdie-init: this instance stays closed/,
     ],
     [
       'the disk is empty',
