@@ -67,6 +67,7 @@ lint: node_modules/.package-lock.json ## check style, types and shell scripts
 
 bench: lib/.built ## measure time and memory against reference steps
 	@$(CLI) doctor --install build
+	@$(CLI) doctor --install disk
 	@$(CLI) doctor --install bench
 	@node lib/scripts/bench/main.js --plot docs/fleet.svg
 

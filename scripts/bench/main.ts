@@ -1,6 +1,7 @@
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { benchDisk } from './disk.js';
 import { benchFleet } from './fleet.js';
 import { benchImage } from './image.js';
 import type { Measured } from './measure.js';
@@ -15,7 +16,7 @@ const { values: options } = parseArgs({
     folder: { type: 'string', default: join(tmpdir(), 'clawdie-bench') },
     runs: { type: 'string', default: '3' },
     json: { type: 'boolean', default: false },
-    /** `image` or `fleet` alone */
+    /** `image`, `fleet` or `disk` alone */
     only: { type: 'string' },
     /** where the plot of fleets is put */
     plot: { type: 'string' },
@@ -25,6 +26,7 @@ const runs = Number(options.runs);
 const parts: readonly (readonly [string, () => Promise<Measured>])[] = [
   ['image', () => benchImage(options.folder, runs)],
   ['fleet', () => benchFleet(options.folder, runs, options.plot)],
+  ['disk', () => benchDisk(options.folder, runs)],
 ];
 const figures: Record<string, unknown> = { machine: { cpus: cpus().length, node: process.version } };
 for (const [name, measure] of parts) {
