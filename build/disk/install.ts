@@ -34,6 +34,7 @@ export interface Installation {
   readonly size: number;
   /** Memory of the machine in megabytes: the root is in it. */
   readonly memory: number;
+  readonly accel: 'auto' | Accelerator;
   readonly signal: AbortSignal;
   /** Hears what is being done, and how far it is in percent. */
   readonly onProgress: (what: string, percent: number) => void;
@@ -60,9 +61,9 @@ export async function installInQemu(installation: Installation): Promise<Extent>
     signal.throwIfAborted();
     return watch(accel, installation);
   };
-  const accel = accelerator();
+  const accel = installation.accel === 'auto' ? accelerator() : installation.accel;
   let flaw = await attempt(accel);
-  if (flaw && !flaw.booted && accel === 'kvm') {
+  if (flaw && !flaw.booted && accel === 'kvm' && installation.accel === 'auto') {
     installation.warn(
       `With hardware virtualisation the machine does not start (${flaw.what}); trying without.`,
     );
@@ -116,7 +117,7 @@ async function watch(
     console.add(text, (heard - began) / 1000);
     const gauge = [...console.text.slice(-4096).matchAll(/XXX\s+(\d{1,3})\s+([^\r\n]+?)\s+XXX/g)].at(-1);
     if (gauge) onProgress(gauge[2] ?? '', Math.min(100, Number(gauge[1])));
-    if (console.ended !== undefined) kill();
+    if (console.ended !== undefined || console.sample) kill();
   });
   child.stderr.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-4096)));
   const patience = setInterval(() => {
@@ -133,6 +134,7 @@ async function watch(
     });
     signal.throwIfAborted();
     if (console.ended === undefined && code === 0 && COMPLETE[as].test(console.text)) return undefined;
+    if (console.sample) flaw = 'this is the sample image, which holds no FreeBSD';
     const ending = code === 0 ? 'the machine ended early' : `QEMU ended by itself: ${said.trim()}`;
     return { what: flaw ?? console.ended ?? ending, booted: console.has('kernel'), console: console.tail() };
   } catch (error) {

@@ -114,7 +114,7 @@ async function makeDisk({ request, fs, key }: DiskRequest, base: ReadyBase, work
     const size = diskSize(imageBytes);
     await stamp(base.checked, installSlot(releaseOf(request), fs), image, 0o600);
     const slot = await installInQemu({
-      ...{ image, as: 'image', disk, size, signal },
+      ...{ image, as: 'image', disk, size, accel: 'auto', signal },
       memory: Math.max(2048, Math.ceil(imageBytes / 1024 ** 2) + 1024),
       onProgress: (label, done) => {
         emit({ type: 'progress', stage: 'disk', label, done, total: 100, unit: 'percent' });

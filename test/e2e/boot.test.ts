@@ -212,6 +212,9 @@ describe('clawdie-iso boot', () => {
     const calls = readFileSync(join(bin, 'calls'), 'utf8').trimEnd().split('\n');
     expect(calls.slice(-2).every((call) => /if=ide,format=raw,snapshot=on/.test(call))).toBe(true);
     expect(calls[0]).toMatch(/-nic none .*media=cdrom.*if=virtio/);
+    const sample = await cli(args);
+    expect(sample.code).toBe(1);
+    expect(sample.stderr).toContain('this is the sample image, which holds no FreeBSD');
     const refused = await cli([...args, '--fault', 'pf-broken'], { env });
     expect(refused).toMatchObject({
       code: 2,
