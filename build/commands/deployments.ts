@@ -1,6 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, join, resolve as resolvePath } from 'node:path';
-import { assignTenants } from '../config/tenants.js';
 import type { Config } from '../config/keys.js';
 import { parseNetwork4 } from '../config/net.js';
 import { report } from '../config/report.js';
@@ -163,18 +162,12 @@ async function complete(
 
 function placed({ loaded }: Deployment): Parameters<typeof findConflicts>[0][number] {
   const { config, settings } = loaded;
-  const tenants = assignTenants(
-    config.ASSISTANT_NAME,
-    config.AGENT_NET,
-    config.JAIL_SUPERNET,
-    config.TENANTS,
-  );
   return {
     file: shownPath(loaded.path),
     assistant: config.ASSISTANT_NAME,
     host: config.HOST,
     agentNet: settings.AGENT_NET.value,
-    nets: 'message' in tenants ? [config.AGENT_NET] : tenants.flatMap(({ net }) => parseNetwork4(net) ?? []),
+    nets: makeView(config).tenants.flatMap(({ net }) => parseNetwork4(net) ?? []),
   };
 }
 
@@ -183,12 +176,7 @@ export function render(
   { loaded, authKey, operatorRules }: Deployment,
   sources: OverlaySources,
 ): readonly OverlayEntry[] {
-  return renderOverlay({
-    config: loaded.config,
-    ...(authKey !== undefined && { authKey }),
-    ...(operatorRules !== undefined && { operatorRules }),
-    ...sources,
-  });
+  return renderOverlay({ config: loaded.config, authKey, operatorRules, ...sources });
 }
 
 /**

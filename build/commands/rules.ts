@@ -42,12 +42,7 @@ export async function readOverlaySources(): Promise<OverlaySources> {
 /** Reads what an overlay is rendered of. */
 export async function renderInput(loaded: LoadedConfig, authKey: string | undefined): Promise<RenderInput> {
   const operatorRules = await readOperatorRules(loaded.config, loaded.folder);
-  return {
-    config: loaded.config,
-    ...(authKey !== undefined && { authKey }),
-    ...(operatorRules !== undefined && { operatorRules }),
-    ...(await readOverlaySources()),
-  };
+  return { config: loaded.config, authKey, operatorRules, ...(await readOverlaySources()) };
 }
 
 /** SHA-256 over this program and the overlays that it renders: with another one, images are made again. */

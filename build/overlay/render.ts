@@ -26,9 +26,9 @@ export interface OverlayEntry {
 export interface RenderInput {
   readonly config: Config;
   /** The auth key for Tailscale, where the deployment brings one. */
-  readonly authKey?: string;
+  readonly authKey?: string | undefined;
   /** The operator's own filter rules, where the deployment brings some. */
-  readonly operatorRules?: string;
+  readonly operatorRules?: string | undefined;
   readonly templates: readonly Template[];
   /** Owners and modes: overlays/firstboot.mtree. */
   readonly spec: ReadonlyMap<string, SpecEntry>;
