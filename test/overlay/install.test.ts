@@ -124,6 +124,7 @@ describe('clawdie-install', () => {
   it.each([
     ['at its beginning', 0],
     ['behind its first megabytes', 7 * MB],
+    ['in its middle', 9 * (Math.floor(600 / 17) + 1) * MB + 1],
     ['at its end', 600 * MB - 1],
   ])('refuses a disk that carries something %s; takes it with --wipe', (_, at) => {
     disk('vtbd0', 600, [at, 'x']);
