@@ -51,6 +51,11 @@ export const FAULTS = {
       withFiles(slot, (path, text) => (path === 'etc/pf.conf' ? `${text}\npass in this is no rule\n` : text)),
   },
   'no-dhcp': { what: 'nobody answers DHCP', ends: 'unreachable', peer: { dhcp: false } },
+  'odd-dhcp': {
+    what: 'odd packets before the first answers to DHCP, which end dhclient(8)',
+    ends: 'usual',
+    peer: { odd: 3 },
+  },
   'two-cards': { what: 'a second network card, with nobody on it', ends: 'usual', start: { cards: 2 } },
   e1000: { what: 'a network card of another driver', ends: 'usual', start: { card: 'e1000' } },
   'card-changes': {

@@ -46,6 +46,8 @@ export const OPEN_PORT = 80;
 export interface PeerOptions {
   /** Whether the guest's DHCP requests are answered. */
   readonly dhcp?: boolean;
+  /** How many of them are first answered by a packet whose UDP header claims a length of zero. */
+  readonly odd?: number;
   readonly network?: Network;
 }
 
@@ -116,6 +118,10 @@ export class Peer {
     if (frame.proto === PROTO.udp && frame.dstPort === 67 && this.options.dhcp !== false) {
       const question = parseDhcp(frame.body);
       if (question?.type !== 1 && question?.type !== 3) return [];
+      if (this.odd < (this.options.odd ?? 0)) {
+        this.odd++;
+        return [oddAnswer(udp(back, router4, '255.255.255.255', 67, 68))];
+      }
       const body = dhcpAnswer(question, question.type === 1 ? 2 : 5, {
         address: guest4,
         server: router4,
@@ -129,6 +135,9 @@ export class Peer {
     const target = frame.type === 135 && frame.src !== '::' ? neighbourTarget(frame.body) : undefined;
     return target === undefined ? [] : [neighbourAdvertisement(back, target, frame.src, target === router6)];
   }
+
+  /** Odd answers that were given. */
+  private odd = 0;
 
   /** The guest's IPv6 address: what it asks about before it takes it, or sends from. */
   private learn(frame: IpFrame): void {
@@ -170,4 +179,11 @@ function serve({ src, dst, srcPort, dstPort, flags, sequence, acknowledged }: Ip
   if (flags === TCP.syn) return segment(TCP.syn | TCP.ack, 1);
   if ((flags & TCP.fin) !== 0) return segment(TCP.fin | TCP.ack, acknowledged);
   return [];
+}
+
+/** A UDP packet over IPv4 whose header claims a length of zero, less than its own. RFC 768. */
+function oddAnswer(frame: Buffer): Buffer {
+  const odd = Buffer.from(frame);
+  odd.writeUInt16BE(0, 14 + 20 + 4);
+  return odd;
 }

@@ -22,6 +22,8 @@ export interface View {
   readonly gateway6: string | null;
   readonly slaac: boolean;
   readonly ipv6: boolean;
+  /** `dhcp` or `static`. */
+  readonly wan4: string;
   readonly wan6: string;
   readonly nameservers: readonly string[];
   readonly tenants: readonly (Tenant & { readonly ifconfig: string })[];
@@ -112,6 +114,7 @@ export function makeView(config: Config): View {
     gateway6: scoped ?? (typeof wan6 === 'object' ? wan6.gateway : null),
     slaac,
     ipv6: wan6 !== 'off',
+    wan4: typeof wan4 === 'object' ? 'static' : 'dhcp',
     wan6: typeof wan6 === 'object' ? 'static' : wan6,
     nameservers: config.DNS,
     tenants: tenants.map((tenant) => ({ ...tenant, ifconfig: `inet ${tenant.gateway}/24 group wardens up` })),

@@ -209,6 +209,19 @@ describe('clawdie-init', () => {
       expect(fake.read('etc/clawdie/applied')).not.toContain(APPLIED);
     });
 
+    it('waits for the partition of the slot, bounded', async () => {
+      fake.stub(
+        'sleep',
+        'mv "$CLAWDIE_TEST_ROOT/dev/late" "$CLAWDIE_TEST_ROOT/dev/gpt/clawdie-slot" 2> /dev/null',
+      );
+      fake.file('dev/gpt/x', '').file('dev/late', slotWith(await archive(), RELEASE));
+      expect(fake.run(INIT).stdout).toMatch(/overlay [0-9a-f]{64} applied/);
+      fake.removeFile('dev/gpt/clawdie-slot').file('etc/clawdie/applied', `${APPLIED}\n`);
+      const result = fake.run(INIT);
+      expect(result.calls.filter((call) => call === 'sleep 1')).toHaveLength(30);
+      expect(result.stdout).toMatch(/it is not applied\.\nclawdie-init: overlay a{64} stands/);
+    });
+
     it('applies it to a pool, which needs no looking after', async () => {
       fake.stub('mount', 'echo "clawdie/ROOT/default / zfs ro,noatime 0 0"');
       fake.file('dev/gpt/clawdie-slot', slotWith(await archive(), RELEASE));
@@ -385,6 +398,42 @@ describe('clawdie_egress', () => {
     const result = fake.run(SCRIPT, ['start']);
     expect(changes(result)).toEqual(['ifconfig igb1 group egress']);
     expect(result.calls.some((call) => call.startsWith('route'))).toBe(false);
+  });
+
+  describe('where the address comes by DHCP', () => {
+    /** A card with a link, whose dhclient runs from its nth start on. */
+    const card = (runsFrom: number, status = 'active'): FakeRoot =>
+      fake
+        .file('etc/clawdie/clawdie.conf', 'EXT_IF=auto\nWAN_IPV4=dhcp\nWAN_IPV6=slaac\n')
+        .file('starts', '')
+        .stub(
+          'ifconfig',
+          `case "$*" in "-l ether") echo "vtnet0 warden0" ;; vtnet0) echo "status: ${status}" ;; esac`,
+        )
+        .stub(
+          'service',
+          `starts="$CLAWDIE_TEST_ROOT/starts"; case $2 in quietstart) echo start >> "$starts" ;; quietstatus) [ "$(wc -l < "$starts")" -ge ${runsFrom} ] ;; esac`,
+        );
+    const started = (result: { readonly calls: readonly string[] }): number =>
+      result.calls.filter((call) => call === 'service dhclient quietstart vtnet0').length;
+
+    it.each([
+      [0, 0],
+      [1, 1],
+      [3, 3],
+      [100, 8],
+    ])('starts dhclient again that has ended, until it runs (%i), at most eight times', (from, starts) => {
+      const result = card(from).run(SCRIPT, ['start']);
+      expect(started(result)).toBe(starts);
+      // IPv6 may be there all the same.
+      expect(result.stdout).toContain('Facing the internet: vtnet0.');
+    });
+
+    it('asks on no card without a link, and never with a static address', () => {
+      expect(started(card(100, 'no carrier').run(SCRIPT, ['start']))).toBe(0);
+      card(100).file('etc/clawdie/clawdie.conf', 'EXT_IF=auto\nWAN_IPV4=static\nWAN_IPV6=slaac\n');
+      expect(started(fake.run(SCRIPT, ['start']))).toBe(0);
+    });
   });
 
   it('waits for a default route, bounded, and then says what to do', () => {

@@ -161,6 +161,14 @@ describe('the peer', () => {
     expect(ack && parseFrame(ack)).toMatchObject({ srcPort: 67 });
   });
 
+  it('gives odd answers first where it is told so', () => {
+    const peer = new Peer({ odd: 2 });
+    const lengths = [1, 1, 1].map(() => peer.receive(request(1))[0]?.readUInt16BE(14 + 20 + 4));
+    expect(lengths[0]).toBe(0);
+    expect(lengths[1]).toBe(0);
+    expect(lengths[2]).toBeGreaterThan(240);
+  });
+
   it('gives nothing out where it is told so, and to nobody but the guest', () => {
     expect(new Peer({ dhcp: false }).receive(request(1))).toEqual([]);
     const other = request(1);

@@ -25,8 +25,9 @@ describe('an overlay', () => {
     expect(rc).not.toContain('natasha0_name');
   });
 
-  it('forgets hosts in <bruteforce> after the configured time', () => {
+  it('starts dhclient again that has ended, and forgets hosts in <bruteforce>, every five minutes', () => {
     const crontab = bodyOf(render({ BRUTEFORCE_EXPIRE: '3600' }), 'etc/cron.d/clawdie');
+    expect(crontab).toMatch(/^\*\/5(?:\t\*){4}\troot\t\/etc\/rc\.d\/clawdie_egress ask /m);
     expect(crontab).toMatch(/^\*\/5(?:\t\*){4}\troot\tpfctl -q -t bruteforce -T expire 3600 /m);
   });
 
