@@ -54,7 +54,7 @@ export const FAULTS = {
   'odd-dhcp': {
     what: 'odd packets before the first answers to DHCP, which end dhclient(8)',
     ends: 'usual',
-    peer: { odd: 3 },
+    peer: { odd: 8 },
   },
   'two-cards': { what: 'a second network card, with nobody on it', ends: 'usual', start: { cards: 2 } },
   e1000: { what: 'a network card of another driver', ends: 'usual', start: { card: 'e1000' } },
