@@ -373,7 +373,7 @@ describe('clawdie-iso diff', () => {
       overlay: [],
     });
     expect((await cli(['diff', image('n0000'), join(deployments, 'common.cfg')])).stderr).toContain(
-      'is not an ISO 9660 image',
+      'is no disk image of this project: it has no partition table',
     );
   }, 60_000);
 });

@@ -656,7 +656,20 @@ describe('the command line', () => {
   it('has a complete --help, and refuses what it does not know', async () => {
     const commands = (await cli(['--help'])).stdout.match(/^ {2}[a-z]+(?= .* {2}[a-z])/gm);
     expect(commands?.map((name) => name.trim())).toEqual([
-      ...['iso', 'config', 'explain', 'packet', 'boot', 'fleet', 'plan', 'publish', 'diff', 'doctor', 'help'],
+      ...[
+        'iso',
+        'img',
+        'config',
+        'explain',
+        'packet',
+        'boot',
+        'fleet',
+        'plan',
+        'publish',
+        'diff',
+        'doctor',
+        'help',
+      ],
     ]);
     const help = (await cli(['iso', '--help'])).stdout;
     for (const option of [
