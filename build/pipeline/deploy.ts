@@ -129,7 +129,8 @@ export async function writeImages(
       made.push({ format, name, sha256, bytes: base.facts.sums.size });
     }
     const disks = targets.flatMap(({ format, ...rest }) => (isDisk(format) ? [{ format, ...rest }] : []));
-    if (disk && disks.length > 0) {
+    if (disks.length > 0) {
+      if (!disk) throw new Error(`the base disk of ${stem} was not prepared`);
       const written = await writeDisks(disk, overlay.slot, disks, mode, time, work);
       made.push(
         ...disks.flatMap(({ format, name }, index) =>
