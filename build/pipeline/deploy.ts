@@ -106,6 +106,7 @@ export interface ImageFile extends Written {
  * Makes the images of a deployment: under temporary names, renamed when all of them are whole.
  *
  * @param stem their names without what tells the format
+ * @returns what they came to, in the order of the formats
  * @throws UserError if they cannot be written, or the rc.d scripts are in no safe order; what stood under the names stands.
  */
 export async function writeImages(
@@ -122,24 +123,23 @@ export async function writeImages(
     return { format, name, part: partialName(join(out, name)) };
   });
   try {
-    const made: ImageFile[] = [];
+    const written = new Map<string, Written>();
     for (const { format, name, part } of targets) {
       if (isDisk(format)) continue;
       const sha256 = await stamp(base.checked, overlay.slot, part, mode);
-      made.push({ format, name, sha256, bytes: base.facts.sums.size });
+      written.set(name, { sha256, bytes: base.facts.sums.size });
     }
     const disks = targets.flatMap(({ format, ...rest }) => (isDisk(format) ? [{ format, ...rest }] : []));
     if (disks.length > 0) {
       if (!disk) throw new Error(`the base disk of ${stem} was not prepared`);
-      const written = await writeDisks(disk, overlay.slot, disks, mode, time, work);
-      made.push(
-        ...disks.flatMap(({ format, name }, index) =>
-          written[index] ? [{ format, name, ...written[index] }] : [],
-        ),
-      );
+      for (const [name, sums] of await writeDisks(disk, overlay.slot, disks, mode, time, work))
+        written.set(name, sums);
     }
     for (const { name, part } of targets) await rename(part, join(out, name));
-    return made;
+    return targets.flatMap(({ format, name }) => {
+      const sums = written.get(name);
+      return sums ? [{ format, name, ...sums }] : [];
+    });
   } catch (error) {
     throw writeError(join(out, stem), error);
   } finally {

@@ -162,7 +162,7 @@ export interface DiskTarget {
  * @param slot as far as it is not zero
  * @param mode of the images
  * @param time for formats that have a date of their own, in seconds since the epoch
- * @returns what each came to, in their order
+ * @returns what each came to, by its name
  * @throws UserError if one cannot be written; some may then stand half-made under their temporary names.
  */
 export async function writeDisks(
@@ -172,7 +172,7 @@ export async function writeDisks(
   mode: number,
   time: number,
   { cache, signal }: Pick<Work, 'cache' | 'signal'>,
-): Promise<readonly Written[]> {
+): Promise<ReadonlyMap<string, Written>> {
   const folder = await cache.workFolder();
   try {
     const compressed = targets.find(({ format }) => format === 'img')?.part ?? join(folder, 'img.zst');
@@ -181,17 +181,18 @@ export async function writeDisks(
     const img = await writeCompressed(pieces, disk.facts.pieces.cut, whole, compressed, mode, signal);
     const raw = join(folder, 'disk');
     const id = Buffer.from(img.sha256, 'hex');
-    const results: Written[] = [];
+    const results = new Map<string, Written>();
     for (const { format, part, name } of targets) {
       if (format === 'img') {
-        results.push(img);
+        results.set(name, img);
         continue;
       }
       if (!(await exists(raw))) await decompress(compressed, raw, signal);
       // Some formats hold the name that they were made under.
       const made = join(folder, name);
       await convert(raw, made, format, id, time, signal);
-      results.push(await writeHashed(part, mode, createReadStream(made, { highWaterMark: 1 << 20, signal })));
+      const copy = createReadStream(made, { highWaterMark: 1 << 20, signal });
+      results.set(name, await writeHashed(part, mode, copy));
       await rm(made);
     }
     return results;
