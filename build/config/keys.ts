@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { readJails, readLimit } from './jails.js';
+import type { Amount, JailEntry, Span } from './jails.js';
 import { contains, isUnicast, normalAddress, parseInterface, parseNetwork4, PRIVATE4 } from './net.js';
 import type { Interface, Network4 } from './net.js';
 import { reservedReason } from './reserved.js';
@@ -18,16 +20,29 @@ export const IMAGE_FORMATS = ['iso', 'img', 'qcow2', 'vmdk', 'vhd'] as const;
 export type ImageFormat = (typeof IMAGE_FORMATS)[number];
 export type DiskFormat = Exclude<ImageFormat, 'iso'>;
 
-type Check = { readonly message: string; readonly fix: string };
+/** What is wrong with a value; `span` is the part of it, where it is not all of it. */
+type Check = { readonly message: string; readonly fix: string; readonly span?: Span };
 
 /** A value that is read from text; the reader returns the value, or says which rule the text breaks. */
 function text<T>(read: (text: string) => { readonly value: T } | Check): z.ZodType<T, string> {
+  return whole((input) => read(input.trim()));
+}
+
+/** The same for a value whose lines and places count. */
+function whole<T>(read: (text: string) => { readonly value: T } | Check): z.ZodType<T, string> {
   return z.string().transform((input, context) => {
-    const result = read(input.trim());
+    const result = read(input);
     if ('value' in result) return result.value;
-    context.issues.push({ code: 'custom', message: result.message, input, params: { fix: result.fix } });
+    const { message, fix, span } = result;
+    context.issues.push({ code: 'custom', message, input, params: { fix, ...(span && { span }) } });
     return z.NEVER;
   });
+}
+
+function optional<T>(
+  read: (text: string) => { readonly value: T } | Check,
+): z.ZodType<T | undefined, string> {
+  return text<T | undefined>((input) => (input === '' ? { value: undefined } : read(input)));
 }
 
 function oneOf<const T extends readonly string[]>(...choices: T): z.ZodType<T[number], string> {
@@ -434,8 +449,66 @@ export const KEYS = {
     'Jails',
     'plain',
     oneOf('plain', 'vnet'),
-    'Network of new jails: "plain" (an address on the loopback; the default, and the first stage)',
-    'or "vnet" (a network stack of its own on warden0).',
+    'Network of jails that do not say: "plain" (an address on the loopback; the default, and the first stage)',
+    'or "vnet" (a network stack of its own on the bridge of its tenant).',
+  ),
+  JAILS: key(
+    'Jails',
+    'worker',
+    whole<readonly JailEntry[]>(readJails),
+    'Jails of the instance, one a line: "[tenant/]name [plain|vnet] [template=user/name] [address=…]", and what differs from',
+    'the limits below: "[memory=…] [processes=…] [cpu=…] [disk=…]". Bastille makes them at the first boot, without a',
+    "network. Without a tenant they are the assistant's; without an address they get the next free one; without a template",
+    'clawdie/worker, or clawdie/vnet-worker. For instance, in lines of their own: "worker" and',
+    '"natasha/builder vnet template=clawdie/pi-worker memory=1G". Empty: none.',
+  ),
+  JAIL_MEMORY: key(
+    'Jails',
+    '25%',
+    text<Amount>((input) => readLimit('memory', input)),
+    'Memory that one jail may take: "512M", or a share of the machine\'s.',
+  ),
+  JAIL_PROCESSES: key(
+    'Jails',
+    '200',
+    text<number>((input) => readLimit('processes', input)),
+    'Processes that one jail may have at once.',
+  ),
+  JAIL_CPU: key(
+    'Jails',
+    '50',
+    text<number>((input) => readLimit('cpu', input)),
+    'Share of the processors that one jail may take, in per cent of one processor: "200" is two of them.',
+  ),
+  JAIL_DISK: key(
+    'Jails',
+    '1G',
+    text<number>((input) => readLimit('disk', input)),
+    'Size of the file system of one jail. On a live image, where it is memory, a sixteenth of the memory at most.',
+  ),
+  TENANT_MEMORY: key(
+    'Jails',
+    '',
+    optional<Amount>((input) => readLimit('memory', input)),
+    'What all jails of one tenant may take together. Empty: what the limits of its jails add up to.',
+  ),
+  TENANT_PROCESSES: key(
+    'Jails',
+    '',
+    optional<number>((input) => readLimit('processes', input)),
+    'Likewise: processes.',
+  ),
+  TENANT_CPU: key(
+    'Jails',
+    '',
+    optional<number>((input) => readLimit('cpu', input)),
+    'Likewise: per cent of one processor.',
+  ),
+  TENANT_DISK: key(
+    'Jails',
+    '',
+    optional<number>((input) => readLimit('disk', input)),
+    'Likewise: file systems.',
   ),
   JAIL_HOST_PORTS: key(
     'Jails',

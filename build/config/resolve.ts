@@ -3,6 +3,7 @@ import { KEY_NAMES, KEYS } from './keys.js';
 import type { Config, KeyName } from './keys.js';
 import { parse } from './parse.js';
 import type { Place } from './parse.js';
+import type { Span } from './jails.js';
 import type { Finding } from './report.js';
 import { crossCheck } from './rules.js';
 
@@ -109,8 +110,14 @@ export function resolve(layers: Layers): {
     if (result.success) values[key] = result.data;
     else {
       for (const issue of result.error.issues) {
-        const fix = issue.code === 'custom' ? String(issue.params?.['fix'] ?? '') : '';
-        findings.push({ ...where, message: `${key} ${issue.message}`, fix });
+        const params = issue.code === 'custom' ? issue.params : undefined;
+        const span = params?.['span'] as Span | undefined;
+        findings.push({
+          ...where,
+          message: `${key} ${issue.message}`,
+          fix: String(params?.['fix'] ?? ''),
+          ...(setting.place && span && { place: partOf(setting.place, setting.value, span) }),
+        });
       }
     }
   }
@@ -121,12 +128,24 @@ export function resolve(layers: Layers): {
       origin: setting.from === 'default' ? layers.file.name : setting.from,
       message: breach.message,
       fix: breach.fix,
-      ...(setting.place && { place: setting.place }),
+      ...(setting.place && {
+        place: breach.span ? partOf(setting.place, setting.value, breach.span) : setting.place,
+      }),
     });
   }
   findings.sort((a, b) => (a.place?.line ?? Infinity) - (b.place?.line ?? Infinity) || 0);
   if (findings.length > 0) return { findings };
   return { resolved: { config: values as Config, settings }, findings };
+}
+
+/** The place of a part of a value. Characters that are escaped in the file are taken for one. */
+function partOf(place: Place, value: string, span: Span): Place {
+  const before = value.slice(0, span.start).split('\n');
+  const column = (before.at(-1) ?? '').length;
+  if (before.length > 1)
+    return { line: place.line + before.length - 1, column: column + 1, length: span.length };
+  const quote = place.length > (value.split('\n')[0] ?? '').length ? 1 : 0;
+  return { line: place.line, column: place.column + quote + column, length: span.length };
 }
 
 function isKey(key: string): key is KeyName {

@@ -1,13 +1,18 @@
 import type { Config, KeyName } from './keys.js';
+import { overcommitted, planJails } from './jails.js';
+import type { Span } from './jails.js';
 import { contains, formatNetwork4, overlaps, toNumber } from './net.js';
 import type { Network4 } from './net.js';
 import { assignTenants } from './tenants.js';
+import type { Tenant } from './tenants.js';
 
 /** A rule between keys that a configuration breaks; `key` is the one to look at. */
 export interface Breach {
   readonly key: KeyName;
   readonly message: string;
   readonly fix: string;
+  /** The part of the value that is meant, where it is not all of it. */
+  readonly span?: Span;
 }
 
 /**
@@ -16,7 +21,8 @@ export interface Breach {
  */
 export function crossCheck(c: Partial<Config>): readonly Breach[] {
   const breaches: Breach[] = [];
-  const add = (key: KeyName, message: string, fix: string): void => void breaches.push({ key, message, fix });
+  const add: Add = (key, message, fix, span) =>
+    void breaches.push({ key, message, fix, ...(span && { span }) });
 
   if (
     c.SSH_AUTHORIZED_KEYS?.length === 0 &&
@@ -73,7 +79,7 @@ export function crossCheck(c: Partial<Config>): readonly Breach[] {
   return breaches;
 }
 
-type Add = (key: KeyName, message: string, fix: string) => void;
+type Add = (key: KeyName, message: string, fix: string, span?: Span) => void;
 
 function networks(c: Partial<Config>, add: Add): void {
   const { AGENT_NET: agent, JAIL_SUPERNET: pool, TENANTS: tenants } = c;
@@ -88,7 +94,29 @@ function networks(c: Partial<Config>, add: Add): void {
   }
   if (!tenants || c.ASSISTANT_NAME === undefined) return;
   const result = assignTenants(c.ASSISTANT_NAME, agent, pool, tenants);
-  if ('message' in result) add('TENANTS', result.message, result.fix);
+  if ('message' in result) {
+    add('TENANTS', result.message, result.fix);
+    return;
+  }
+  jails(c, result, add);
+}
+
+function jails(c: Partial<Config>, tenants: readonly Tenant[], add: Add): void {
+  const { JAILS: entries, JAIL_NETWORK: network } = c;
+  const { JAIL_MEMORY: memory, JAIL_PROCESSES: processes, JAIL_CPU: cpu, JAIL_DISK: disk } = c;
+  if (!entries || !network || !memory || !processes || !cpu || !disk) return;
+  const plan = planJails(entries, tenants, { network, limits: { memory, processes, cpu, disk } });
+  if ('message' in plan) {
+    add('JAILS', plan.message, plan.fix, plan.span);
+    return;
+  }
+  const over = overcommitted(plan, {
+    memory: c.TENANT_MEMORY,
+    processes: c.TENANT_PROCESSES,
+    cpu: c.TENANT_CPU,
+    disk: c.TENANT_DISK,
+  });
+  if (over) add('JAILS', over.message, over.fix);
 }
 
 function wan(c: Partial<Config>, add: Add): void {

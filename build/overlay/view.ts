@@ -1,4 +1,6 @@
+import type { JailLimits } from '../config/jails.js';
 import type { Config, TenantEntry } from '../config/keys.js';
+import { formatAmount, jailRelease, planJails } from '../config/jails.js';
 import { formatNetwork4 } from '../config/net.js';
 import { assignTenants } from '../config/tenants.js';
 import type { Tenant } from '../config/tenants.js';
@@ -42,6 +44,18 @@ export interface View {
   readonly gateways: string;
   readonly supernet: string;
   readonly jailNetwork: string;
+  /** A line for each jail of the plan: name, tenant, network, address, template, memory, processes, cpu, disk. */
+  readonly jails: readonly string[];
+  /** Limits of jails that do not say: memory, processes, cpu, disk. */
+  readonly jailLimits: string;
+  /** What the jails of a tenant may take together, likewise; `-` where nothing bounds it. */
+  readonly tenantLimits: string;
+  /** The release that jails are made of, as Bastille knows it. */
+  readonly jailRelease: string;
+  /** Where Bastille fetches other releases. */
+  readonly releasesUrl: string;
+  /** Whether an installed instance has a pool. */
+  readonly zfs: boolean;
   readonly hostPorts: readonly { readonly port: string; readonly proto: string }[];
   readonly http: boolean;
   readonly https: boolean;
@@ -73,6 +87,10 @@ function allBridges(config: Config, tenants: readonly Tenant[]): readonly Tenant
   return bridges;
 }
 
+function limitWords({ memory, processes, cpu, disk }: JailLimits): string {
+  return [formatAmount(memory), processes, cpu, disk].join(' ');
+}
+
 /** What the templates see of a configuration. Pure. */
 export function makeView(config: Config): View {
   const tenants = assignTenants(
@@ -91,6 +109,14 @@ export function makeView(config: Config): View {
   // A link-local gateway needs the interface that it is on (rules.ts sees to it that there is one).
   const scoped =
     typeof wan6 === 'object' && wan6.gateway.startsWith('fe80:') ? `${wan6.gateway}%${extIf}` : null;
+  const limits = {
+    memory: config.JAIL_MEMORY,
+    processes: config.JAIL_PROCESSES,
+    cpu: config.JAIL_CPU,
+    disk: config.JAIL_DISK,
+  };
+  const jails = planJails(config.JAILS, tenants, { network: config.JAIL_NETWORK, limits });
+  if ('message' in jails) throw new Error(jails.message); // crossCheck() has refused it
   const loopback = `${config.ASSISTANT_NAME}0`;
   return {
     assistant: config.ASSISTANT_NAME,
@@ -132,6 +158,19 @@ export function makeView(config: Config): View {
     gateways: bridges.map(({ gateway }) => gateway).join(', '),
     supernet: formatNetwork4(config.JAIL_SUPERNET),
     jailNetwork: config.JAIL_NETWORK,
+    jails: jails.map((jail) =>
+      [jail.name, jail.tenant, jail.network, jail.address, jail.template, limitWords(jail)].join(' '),
+    ),
+    jailLimits: limitWords(limits),
+    tenantLimits: [
+      config.TENANT_MEMORY === undefined ? '-' : formatAmount(config.TENANT_MEMORY),
+      config.TENANT_PROCESSES ?? '-',
+      config.TENANT_CPU ?? '-',
+      config.TENANT_DISK ?? '-',
+    ].join(' '),
+    jailRelease: jailRelease(config.FREEBSD_VERSION),
+    releasesUrl: `${config.FREEBSD_MIRROR}/releases/`,
+    zfs: config.INSTALL_FS === 'zfs',
     hostPorts: config.JAIL_HOST_PORTS.map((item) => {
       const [port = '', proto = ''] = item.split('/');
       return { port, proto };

@@ -222,6 +222,7 @@ async function makeRoot(request: BaseRequest, work: Work): Promise<CacheEntry<Ro
         profile: request.profile,
         overlay: request.baseOverlay,
         release: releaseOf(request),
+        version: request.version,
         work: scratch,
         signal,
         onEntry: () => {

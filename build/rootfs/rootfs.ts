@@ -2,6 +2,8 @@ import { copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promi
 import { dirname, join } from 'node:path';
 import { UserError } from '../error.js';
 import { sha256 } from '../host/hash.js';
+import { jailRelease } from '../config/jails.js';
+import { addJailBase, copyJailFiles, JAIL_RELEASES } from './jail-base.js';
 import { parseMtree } from './mtree.js';
 import type { SpecEntry } from './mtree.js';
 import { pruneReason } from './prune.js';
@@ -51,6 +53,8 @@ export interface RootfsInput {
   readonly overlay: FileSet;
   /** What /etc/clawdie/release says. */
   readonly release: string;
+  /** The version of FreeBSD, which names the release that jails are made of. */
+  readonly version: string;
   /** Empty folder to work in; it gets `root` (contents of the root) and `kernel`. */
   readonly work: string;
   readonly signal: AbortSignal;
@@ -108,7 +112,10 @@ export async function makeRootfs(input: RootfsInput): Promise<Rootfs> {
   // The kernel is loaded from the ISO; a second copy in memory would serve nobody.
   const root = new Tree('the release');
   root.merge(base, (path) => path !== 'boot/kernel/kernel');
+  const jails = `${JAIL_RELEASES}/${jailRelease(input.version)}`;
+  await copyJailFiles(base, folder, jails);
   await addOverlay(root, folder, input.overlay);
+  addJailBase(root, base, jails);
   await addFile(root, folder, 'etc/clawdie/release', `${input.release}\n`, 0o444);
   return { tree: root, folder, boot: base, pruned };
 }

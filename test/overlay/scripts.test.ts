@@ -548,7 +548,7 @@ describe('clawdie_firstboot', () => {
 
   it('runs every module in order, goes on after one that fails, and says which', async () => {
     const fake = (await FakeRoot.make()).withRcSubr().file('var/log/x', '');
-    for (const name of ['users', 'console', 'env', 'pf', 'jail', 'tailscale', 'packages']) {
+    for (const name of ['users', 'console', 'env', 'pf', 'jail', 'packages', 'tailscale']) {
       fake.file(
         `usr/local/libexec/clawdie/shell-${name}.sh`,
         `echo "${name} ran"; ${name === 'jail' ? 'exit 1' : 'exit 0'}\n`,
@@ -563,7 +563,7 @@ describe('clawdie_firstboot', () => {
         .split('\n')
         .filter((line) => line.endsWith(' ran')),
     ).toEqual(
-      ['users', 'console', 'env', 'pf', 'jail', 'tailscale', 'packages'].map((name) => `${name} ran`),
+      ['users', 'console', 'env', 'pf', 'jail', 'packages', 'tailscale'].map((name) => `${name} ran`),
     );
     expect(statSync(join(fake.root, 'var/log/clawdie-firstboot.log')).mode & 0o777).toBe(0o600);
   });
@@ -673,18 +673,28 @@ describe('modules of the first boot', () => {
     expect(result.calls.filter((call) => call.startsWith('pfctl'))).toHaveLength(1);
   });
 
-  it('jail: makes folders and devfs rules, once', () => {
-    expect(run('jail')).toMatchObject({
-      code: 0,
-      stdout: 'shell-jail.sh: wrote /etc/devfs.rules\n'.repeat(2),
-    });
-    const rules = fake.read('etc/devfs.rules');
-    expect(rules).toMatch(/^\[bastille_vnet=13\]\nadd include \$devfsrules_hide_all\n/);
-    expect(rules).toMatch(/\[clawdie_tailscale=14\]\n(?:add .*\n)+add path 'tun\*' unhide\n/);
-    expect(rules.split('[clawdie_tailscale=14]')[0]).not.toContain('tun');
-    expect(run('jail')).toMatchObject({ code: 0, stdout: '' });
-    expect(fake.read('etc/devfs.rules')).toBe(rules);
+  it('jail: makes the folders of Bastille, closed to others', () => {
+    fake.stub('mount', 'echo "/dev/gpt/clawdie-root / ufs rw 1 1"').stub('zfs');
+    const result = run('jail');
+    expect(result).toMatchObject({ code: 0, stdout: '' });
+    expect(result.calls.some((call) => call.startsWith('zfs'))).toBe(false);
     expect(statSync(join(fake.root, 'usr/local/bastille')).mode & 0o777).toBe(0o750);
+    for (const name of ['jails', 'releases', 'templates'])
+      expect(fake.has(`usr/local/bastille/${name}`)).toBe(true);
+  });
+
+  it('jail: makes the dataset of jails on the pool of an installed instance, once', () => {
+    fake
+      .file('etc/clawdie/installed', '')
+      .stub('mount', 'echo "clawdie/ROOT/default / zfs rw 0 0"')
+      .stub(
+        'zfs',
+        `[ "$1" != list ] || [ -e '${fake.root}/made' ] || exit 1; [ "$5" != clawdie/bastille/jails ] || : > '${fake.root}/made'`,
+      );
+    expect(run('jail').calls.filter((call) => call.startsWith('zfs create'))).toEqual([
+      'zfs create -o mountpoint=none clawdie/bastille',
+      `zfs create -o mountpoint=${fake.root}/usr/local/bastille/jails clawdie/bastille/jails`,
+    ]);
   });
 
   it('tailscale: off does nothing; otherwise the key is read from its file, never from the command line', () => {

@@ -111,18 +111,69 @@ describe('an overlay', () => {
     );
   });
 
-  it('gives jails the time zone, loopback and gateway of the deployment', () => {
+  it('gives jails the loopback, gateway and mirror of the deployment', () => {
     const bastille = bodyOf(
-      render({ ASSISTANT_NAME: 'natasha', TIMEZONE: 'Europe/Ljubljana' }),
+      render({ ASSISTANT_NAME: 'natasha', FREEBSD_MIRROR: 'https://mirror.example' }),
       'usr/local/etc/bastille/bastille.conf',
     );
     for (const line of [
       'bastille_network_loopback=natasha0',
       'bastille_network_pf_table=natasha_jails',
       'bastille_network_gateway=192.168.100.1',
-      'bastille_tzdata=Europe/Ljubljana',
+      'bastille_url_freebsd=https://mirror.example/releases/',
+      'bastille_zfs_enable="NO"',
     ])
       expect(bastille).toContain(`${line}\n`);
+  });
+});
+
+describe('jails', () => {
+  const plan = (values: Readonly<Record<string, string>>): readonly string[] =>
+    bodyOf(render(values), 'etc/clawdie/jails')
+      .split('\n')
+      .filter((line) => line !== '' && !line.startsWith('#'));
+
+  it('are one plain worker unless build.cfg says otherwise', () => {
+    expect(plan({})).toEqual(['worker clawdie plain 192.168.100.10 clawdie/worker 25% 200 50 1073741824']);
+    expect(plan({ JAILS: '' })).toEqual([]);
+  });
+
+  it('get tenant, network, address, template and limits where JAILS leaves them open', () => {
+    expect(
+      plan({
+        TENANTS: 'natasha',
+        JAIL_NETWORK: 'vnet',
+        JAIL_MEMORY: '512M',
+        JAILS: [
+          '# a comment',
+          'one plain address=192.168.100.11',
+          'two',
+          'natasha/three template=none memory=1G processes=50 cpu=150 disk=64M',
+          'four',
+        ].join('\n'),
+      }),
+    ).toEqual([
+      'one clawdie plain 192.168.100.11 clawdie/worker 536870912 200 50 1073741824',
+      'two clawdie vnet 192.168.100.10 clawdie/vnet-worker 536870912 200 50 1073741824',
+      'three natasha vnet 192.168.101.10 none 1073741824 50 150 67108864',
+      'four clawdie vnet 192.168.100.12 clawdie/vnet-worker 536870912 200 50 1073741824',
+    ]);
+  });
+
+  it('see no disk, no memory and no packet filter in their /dev', () => {
+    const rules = bodyOf(render(), 'etc/devfs.rules').split('\n');
+    for (const name of ['bastille_vnet=13', 'clawdie_tailscale=14']) {
+      const at = rules.indexOf(`[${name}]`);
+      expect(rules.slice(at + 1, at + 4)).toEqual([
+        'add include $devfsrules_hide_all',
+        'add include $devfsrules_unhide_basic',
+        'add include $devfsrules_unhide_login',
+      ]);
+    }
+    expect(rules.filter((line) => line.startsWith('add path'))).toEqual([
+      'add path tun unhide',
+      "add path 'tun*' unhide",
+    ]);
   });
 });
 

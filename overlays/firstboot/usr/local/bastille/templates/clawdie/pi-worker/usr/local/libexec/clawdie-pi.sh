@@ -1,8 +1,10 @@
 #!/bin/sh
-# Run in a jail by the template of the PI worker: installs pi from npm for everybody in the jail, without running what
-# packages would like to run: clawdie-pi.sh VERSION
+# Run in a jail by the template of the PI worker: installs pi for everybody in the jail, without running what packages
+# of npm would like to run, from files where the host has some: clawdie-pi.sh VERSION
 set -eu
 
+# What the host has for it.
+files=/var/cache/pi
 version=${1-}
 case "${version}" in
 "" | *[!0-9A-Za-z.-]* | -*)
@@ -10,7 +12,23 @@ case "${version}" in
 	exit 2
 	;;
 esac
-if [ "$(pi --version 2> /dev/null)" != "${version}" ]; then
-	npm install --global --ignore-scripts --no-audit --no-fund "@earendil-works/pi-coding-agent@${version}"
+export ASSUME_ALWAYS_YES=yes
+if ! command -v npm > /dev/null 2>&1; then
+	set -- "${files}"/*.pkg
+	if [ -e "$1" ]; then
+		# pkg(7) takes itself out of its own package where it is not there yet.
+		for package in "${files}"/pkg-[0-9]*.pkg; do
+			[ ! -e "${package}" ] || pkg add "${package}"
+		done
+		pkg add "$@"
+	else
+		pkg install -y node24 npm-node24 git-lite
+	fi
 fi
+if [ "$(pi --version 2> /dev/null)" != "${version}" ]; then
+	package=@earendil-works/pi-coding-agent@${version}
+	[ ! -e "${files}/pi-${version}.tgz" ] || package=${files}/pi-${version}.tgz
+	npm install --global --ignore-scripts --no-audit --no-fund "${package}"
+fi
+rm -rf "${files}"
 pi --version

@@ -1,0 +1,358 @@
+import { contains, parseNetwork4, toNumber, toText } from './net.js';
+import type { Tenant } from './tenants.js';
+
+/** A part of a value, in characters from its start: where a message points. */
+export interface Span {
+  readonly start: number;
+  readonly length: number;
+}
+
+/** What a jail may take of the machine. */
+export interface JailLimits {
+  /** Bytes, or a share of the machine's memory. */
+  readonly memory: Amount;
+  /** Processes at once. */
+  readonly processes: number;
+  /** Per cent of one processor. */
+  readonly cpu: number;
+  /** Bytes of its file system. */
+  readonly disk: number;
+}
+
+/** A number of bytes, or per cent of what the machine has. */
+export type Amount = { readonly bytes: number } | { readonly percent: number };
+
+export const JAIL_NETWORKS = ['plain', 'vnet'] as const;
+export type JailNetwork = (typeof JAIL_NETWORKS)[number];
+
+/** A line of JAILS: what it says, and where it stands. */
+export interface JailEntry {
+  readonly name: string;
+  readonly tenant: string | undefined;
+  readonly network: JailNetwork | undefined;
+  /** `none` for a jail without one. */
+  readonly template: string | undefined;
+  readonly address: string | undefined;
+  readonly limits: Partial<JailLimits>;
+  readonly span: Span;
+}
+
+/** A jail of the plan, with all that JAILS leaves open decided. */
+export interface Jail extends JailLimits {
+  readonly name: string;
+  readonly tenant: string;
+  readonly network: JailNetwork;
+  readonly address: string;
+  readonly template: string;
+}
+
+interface Wrong {
+  readonly message: string;
+  readonly fix: string;
+  readonly span?: Span;
+}
+
+/**
+ * The longest name of a jail: Bastille calls the host's end of its network card `e0a_<name>`, and an interface name
+ * has 15 bytes (IFNAMSIZ - 1, net/if.h).
+ */
+const NAME_MAX = 11;
+const NAME = /^[a-z](?:[a-z0-9]*)$/;
+/** The most jails of an instance. */
+const MOST = 64;
+
+const UNITS: Readonly<Record<string, number>> = { K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40 };
+
+/** Reads `512M`, `2G`: bytes; undefined if it is none. */
+export function parseBytes(text: string): number | undefined {
+  const [, digits = '', unit = ''] = /^([1-9][0-9]{0,5})([KMGT])$/.exec(text) ?? [];
+  const factor = UNITS[unit];
+  return factor === undefined ? undefined : Number(digits) * factor;
+}
+
+/** Reads bytes, or `25%` of what the machine has; undefined if it is neither. */
+export function parseAmount(text: string): Amount | undefined {
+  const percent = /^([1-9][0-9]?|100)%$/.exec(text)?.[1];
+  if (percent !== undefined) return { percent: Number(percent) };
+  const bytes = parseBytes(text);
+  return bytes === undefined ? undefined : { bytes };
+}
+
+/** An amount as scripts of the instance read it: bytes, or per cent with a `%`. */
+export function formatAmount(amount: Amount): string {
+  return 'bytes' in amount ? String(amount.bytes) : `${amount.percent}%`;
+}
+
+/** Reads a whole number between two bounds; undefined if it is none. */
+export function parseCount(text: string, least: number, most: number): number | undefined {
+  if (!/^[1-9][0-9]{0,8}$/.test(text)) return undefined;
+  const value = Number(text);
+  return value >= least && value <= most ? value : undefined;
+}
+
+/** What a limit is called in a line of JAILS, how it is read, and the rule that it follows. */
+const LIMITS = {
+  memory: {
+    read: parseAmount,
+    rule: 'must be a size or a share of the memory',
+    sample: 'memory=512M or memory=25%',
+  },
+  processes: {
+    read: (text: string) => parseCount(text, 10, 100_000),
+    rule: 'must be a number of processes from 10 to 100000',
+    sample: 'processes=200',
+  },
+  cpu: {
+    read: (text: string) => parseCount(text, 1, 10_000),
+    rule: 'must be per cent of one processor, 1 or more',
+    sample: 'cpu=50',
+  },
+  disk: {
+    // A thin jail begins with some 5 MB.
+    read: (text: string) => {
+      const bytes = parseBytes(text);
+      return bytes !== undefined && bytes >= 16 * 2 ** 20 ? bytes : undefined;
+    },
+    rule: 'must be a size of 16M or more',
+    sample: 'disk=1G',
+  },
+} as const;
+
+/** Reads a limit by its name; says which rule the text breaks. */
+export function readLimit<K extends keyof JailLimits>(
+  name: K,
+  text: string,
+): { value: JailLimits[K] } | Wrong {
+  const { read, rule, sample } = LIMITS[name];
+  const value = read(text) as JailLimits[K] | undefined;
+  return value === undefined
+    ? { message: `${rule}, not "${text}"`, fix: `write it as ${sample}` }
+    : { value };
+}
+
+const SYNTAX =
+  '"[tenant/]name [plain|vnet] [template=user/name] [address=…] [memory=…] [processes=…] [cpu=…] [disk=…]"';
+
+/**
+ * Reads the text of JAILS: one line a jail. Never throws; what is wrong comes with its place.
+ */
+export function readJails(text: string): { readonly value: readonly JailEntry[] } | Wrong {
+  const entries: JailEntry[] = [];
+  let start = 0;
+  for (const line of text.split('\n')) {
+    const words = [...line.matchAll(/\S+/g)].map((match) => ({
+      text: match[0],
+      span: { start: start + match.index, length: match[0].length },
+    }));
+    start += line.length + 1;
+    const [first, ...rest] = words;
+    if (!first || first.text.startsWith('#')) continue;
+    const entry = readLine(first, rest);
+    if ('message' in entry) return entry;
+    if (entries.some(({ name }) => name === entry.name))
+      return {
+        message: `names the jail ${entry.name} twice; jails of all tenants share their names`,
+        fix: 'give every jail a name of its own',
+        span: first.span,
+      };
+    entries.push(entry);
+    if (entries.length > MOST)
+      return { message: `has more than ${MOST} jails`, fix: 'remove some', span: first.span };
+  }
+  return { value: entries };
+}
+
+interface Word {
+  readonly text: string;
+  readonly span: Span;
+}
+
+function readLine(first: Word, rest: readonly Word[]): JailEntry | Wrong {
+  const [name = '', tenant, ...more] = first.text.split('/').reverse();
+  if (more.length > 0 || tenant === '' || !NAME.test(name) || name.length > NAME_MAX)
+    return {
+      message: `must begin each line with "name" or "tenant/name", a name of 1 to ${NAME_MAX} lower-case letters and digits, a letter first: its network card is called e0a_<name>`,
+      fix: 'write it as "worker" or "natasha/worker"',
+      span: first.span,
+    };
+  if (name === 'all')
+    return {
+      message: 'cannot name a jail "all": that is all of them to bastille(8)',
+      fix: 'choose another name',
+      span: first.span,
+    };
+  let network: JailNetwork | undefined;
+  let template: string | undefined;
+  let address: string | undefined;
+  const limits: { -readonly [K in keyof JailLimits]?: JailLimits[K] } = {};
+  const seen = new Set<string>();
+  for (const { text, span } of rest) {
+    const [key = '', value] = text.split(/=(.*)/s);
+    const named = value === undefined ? 'network' : key;
+    if (seen.has(named))
+      return { message: `says ${named} of ${name} twice`, fix: 'remove one of them', span };
+    seen.add(named);
+    if (value === undefined) {
+      network = JAIL_NETWORKS.find((known) => known === text);
+      if (network === undefined)
+        return {
+          message: `has "${text}" in the line of ${name}, which is not understood`,
+          fix: `write ${SYNTAX}`,
+          span,
+        };
+    } else if (key === 'template') {
+      if (value !== 'none' && !/^[A-Za-z0-9][\w.-]{0,63}\/[A-Za-z0-9][\w.-]{0,63}$/.test(value))
+        return {
+          message: `names a template "${value}"`,
+          fix: 'write it as template=clawdie/worker, or template=none',
+          span,
+        };
+      template = value;
+    } else if (key === 'address') {
+      if (toNumber(value) === undefined)
+        return {
+          message: `has no IPv4 address in "${text}"`,
+          fix: 'write it as address=192.168.100.20',
+          span,
+        };
+      address = value;
+    } else if (Object.hasOwn(LIMITS, key)) {
+      const limit = key as keyof JailLimits;
+      const result = readLimit(limit, value);
+      if (!('value' in result)) return { ...result, message: `${limit} ${result.message}`, span };
+      Object.assign(limits, { [limit]: result.value });
+    } else
+      return {
+        message: `has "${key}" in the line of ${name}, which is not understood`,
+        fix: `write ${SYNTAX}`,
+        span,
+      };
+  }
+  return { name, tenant, network, template, address, limits, span: first.span };
+}
+
+/** The release of jails as Bastille names it: that of the image, without a patch level. */
+export function jailRelease(version: string): string {
+  return version.replace(/-p[0-9]+$/, '');
+}
+
+/** The first address of a net that a jail gets by itself: those below are left for other uses. */
+const FIRST = 10;
+
+/** The template of a jail that names none. */
+const TEMPLATE: Readonly<Record<JailNetwork, string>> = {
+  plain: 'clawdie/worker',
+  vnet: 'clawdie/vnet-worker',
+};
+
+/**
+ * Decides what JAILS leaves open: tenant, network, address, template and limits of each jail.
+ *
+ * @param tenants of the host; the first is the assistant, whose jails name no tenant
+ */
+export function planJails(
+  entries: readonly JailEntry[],
+  tenants: readonly Tenant[],
+  defaults: { readonly network: JailNetwork; readonly limits: JailLimits },
+): readonly Jail[] | (Wrong & { readonly span: Span }) {
+  const taken = new Map<string, string>();
+  const homes: { entry: JailEntry; tenant: Tenant }[] = [];
+  for (const entry of entries) {
+    const tenant = tenants.find(({ name }, index) =>
+      entry.tenant === undefined ? index === 0 : name === entry.tenant,
+    );
+    if (!tenant)
+      return {
+        message: `JAILS has a jail of ${entry.tenant ?? ''}, which is no tenant`,
+        fix: `name one of ${tenants.map(({ name }) => name).join(', ')}, or put it into TENANTS`,
+        span: entry.span,
+      };
+    homes.push({ entry, tenant });
+    if (entry.address === undefined) continue;
+    const net = parseNetwork4(tenant.net);
+    const number = toNumber(entry.address) ?? 0;
+    if (!net || !contains(net, { base: number, prefix: 32 }) || [0, 1, 255].includes(number - net.base))
+      return {
+        message: `JAILS gives ${entry.name} the address ${entry.address}, which is not for jails of ${tenant.name}`,
+        fix: `choose one of ${tenant.net}, but not its first two and its last: the network, the host, the broadcast address`,
+        span: entry.span,
+      };
+    const other = taken.get(entry.address);
+    if (other !== undefined)
+      return {
+        message: `JAILS gives ${entry.address} to ${other} and to ${entry.name}`,
+        fix: 'give every jail an address of its own',
+        span: entry.span,
+      };
+    taken.set(entry.address, entry.name);
+  }
+  const jails: Jail[] = [];
+  for (const { entry, tenant } of homes) {
+    const address = entry.address ?? freeAddress(tenant, taken);
+    if (address === undefined)
+      return {
+        message: `JAILS has more jails of ${tenant.name} than ${tenant.net} has addresses`,
+        fix: 'remove some',
+        span: entry.span,
+      };
+    taken.set(address, entry.name);
+    const network = entry.network ?? defaults.network;
+    jails.push({
+      name: entry.name,
+      tenant: tenant.name,
+      network,
+      address,
+      template: entry.template ?? TEMPLATE[network],
+      ...defaults.limits,
+      ...entry.limits,
+    });
+  }
+  return jails;
+}
+
+function freeAddress(tenant: Tenant, taken: ReadonlyMap<string, string>): string | undefined {
+  const base = parseNetwork4(tenant.net)?.base ?? 0;
+  for (let host = FIRST; host < 255; host++) {
+    const address = toText(base + host);
+    if (!taken.has(address)) return address;
+  }
+  return undefined;
+}
+
+/** What the jails of one tenant may take together; undefined where nothing bounds it. */
+export type TenantLimits = { readonly [K in keyof JailLimits]: JailLimits[K] | undefined };
+
+/**
+ * Whether the jails of a tenant take more together than it may have: a sentence about the first that does. Shares and
+ * sizes of memory cannot be added up before the machine is known; the instance does that.
+ */
+export function overcommitted(
+  jails: readonly Jail[],
+  limits: TenantLimits,
+): { readonly message: string; readonly fix: string } | undefined {
+  for (const tenant of new Set(jails.map(({ tenant: name }) => name))) {
+    const own = jails.filter((jail) => jail.tenant === tenant);
+    for (const key of ['memory', 'processes', 'cpu', 'disk'] as const) {
+      const most = limits[key];
+      if (most === undefined) continue;
+      const values = [most, ...own.map((jail) => jail[key])].map(comparable);
+      const kinds = new Set(values.map(({ kind }) => kind));
+      if (kinds.size > 1) continue;
+      const [bound = 0, ...parts] = values.map(({ value }) => value);
+      const sum = parts.reduce((total, value) => total + value, 0);
+      if (sum > bound)
+        return {
+          message: `the jails of ${tenant} may take more ${key} together than TENANT_${key.toUpperCase()} lets a tenant have (${sum} of ${bound})`,
+          fix: `lower ${key} of its jails (JAIL_${key.toUpperCase()}, or ${key}=… in JAILS), or raise TENANT_${key.toUpperCase()}`,
+        };
+    }
+  }
+  return undefined;
+}
+
+function comparable(value: Amount | number): { readonly kind: 'share' | 'number'; readonly value: number } {
+  if (typeof value === 'number') return { kind: 'number', value };
+  return 'percent' in value
+    ? { kind: 'share', value: value.percent }
+    : { kind: 'number', value: value.bytes };
+}

@@ -1,0 +1,263 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { FakeRoot } from '../helpers/shell.js';
+import type { ScriptResult } from '../helpers/shell.js';
+
+const TOOL = 'overlays/firstboot/usr/local/sbin/clawdie-jail';
+const GUARD = 'overlays/firstboot/usr/local/libexec/clawdie/devfs-guard';
+
+let fake: FakeRoot;
+
+/** Rule sets as devfs(8) prints them: "number rule". */
+const SETS =
+  'case "$3" in 1) echo "100 hide" ;; 4 | 13 | 14) printf "100 include 1\\n200 include 2\\n" ;; esac';
+
+beforeEach(async () => {
+  fake = (await FakeRoot.make())
+    .configure({
+      JAIL_RELEASE: '15.1-RELEASE',
+      JAIL_LIMITS: "'25% 200 50 1073741824'",
+      TENANT_LIMITS: "'- 500 - -'",
+    })
+    .stub('id', 'echo 0')
+    .stub('devfs', SETS)
+    .stub('mount', '[ "$1" != -p ] || echo "/dev/md0 / ufs rw 0 0"')
+    .stub('umount')
+    .stub('mdconfig')
+    .stub('rctl')
+    .stub('ifconfig', 'echo "	inet 192.168.100.1 netmask 0xffffff00"')
+    .stub('sysctl', 'echo 1073741824')
+    .stub('jls', `[ -e "$FAKE/running.$2" ]`)
+    .stub('zfs')
+    .file('usr/local/bastille/releases/15.1-RELEASE/bin/sh', '', 0o755)
+    .file('usr/local/libexec/clawdie/devfs-guard', '#!/bin/sh\nexit 0\n', 0o755)
+    .file(
+      'etc/clawdie/jails',
+      '# the plan\nworker natasha plain 192.168.100.10 clawdie/worker 25% 200 50 1073741824\n',
+    )
+    .file('var/db/clawdie/x', '')
+    .file('var/run/x', '');
+  // What Bastille does of it: the folder and its jail.conf, and a jail that runs.
+  fake.stub(
+    'bastille',
+    `case "$1" in
+create) shift; while [ $# -gt 0 ]; do case "$1" in -B) shift ;; -g) shift 2 ;; *) break ;; esac; done
+  mkdir -p "$FAKE/usr/local/bastille/jails/$1"; printf '%s {\\n  path = x;\\n}\\n' "$1" > "$FAKE/usr/local/bastille/jails/$1/jail.conf"; : > "$FAKE/running.$1" ;;
+start) : > "$FAKE/running.$2" ;;
+stop) rm -f "$FAKE/running.$2" ;;
+destroy) rm -rf "$FAKE/usr/local/bastille/jails/$3" ;;
+esac`,
+  );
+  // sed -i of FreeBSD takes the suffix as a word of its own.
+  fake.stub('sed', '[ "$1" != -i ] || { shift 2; exec /usr/bin/sed -i "$@"; }; exec /usr/bin/sed "$@"');
+});
+
+const run = (...args: readonly string[]): ScriptResult => fake.run(TOOL, args, { FAKE: fake.root });
+const calls = (result: ScriptResult, of: string): readonly string[] =>
+  result.calls.map((call) => call.replaceAll(fake.root, '')).filter((call) => call.startsWith(of));
+
+describe('devfs-guard', () => {
+  const guard = (): ScriptResult => fake.run(GUARD);
+
+  it('lets jails start where the rules for their /dev are in the kernel', () => {
+    expect(guard()).toMatchObject({ code: 0, stdout: '', stderr: '' });
+  });
+
+  it.each([
+    ['1', 'case "$3" in 1) ;; *) echo "100 include 1" ;; esac'],
+    ['13', 'case "$3" in 1) echo "100 hide" ;; 13) ;; *) echo "100 include 1" ;; esac'],
+    [
+      '14',
+      'case "$3" in 1) echo "100 hide" ;; 14) echo "100 path tun unhide" ;; *) echo "100 include 1" ;; esac',
+    ],
+  ])('lets none start without rule set %s', (set, body) => {
+    fake.stub('devfs', body);
+    const result = guard();
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain(`(rule sets ${set}): no jail is started`);
+  });
+});
+
+describe('clawdie-jail create', () => {
+  it('gives a plain jail the next free address, a file system and limits, and a guard of its own', () => {
+    const result = run('create', 'two');
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    expect(result.stdout).toContain('two runs at 192.168.100.11, a jail of natasha');
+    // A live image: in memory, and a sixteenth of that at most.
+    expect(calls(result, 'mount -t')).toEqual([
+      'mount -t tmpfs -o rw,mode=755,size=67108864 tmpfs /usr/local/bastille/jails/two/root',
+    ]);
+    expect(calls(result, 'bastille')).toEqual([
+      'bastille create two 15.1-RELEASE 192.168.100.11',
+      'bastille template two clawdie/worker',
+    ]);
+    expect(fake.read('usr/local/bastille/jails/two/jail.conf').replace(fake.root, '')).toContain(
+      '  exec.prestart += "/usr/local/libexec/clawdie/devfs-guard";\n}\n',
+    );
+    const rules = fake.read('usr/local/bastille/jails/two/rctl.conf').trimEnd().split('\n');
+    expect(rules).toContain('jail:two:memoryuse:deny=268435450/jail');
+    expect(rules).toContain('jail:two:swapuse:deny=268435450/jail');
+    expect(rules).toContain('jail:two:maxproc:deny=200/jail');
+    expect(rules).toContain('jail:two:pcpu:deny=50/jail');
+    expect(calls(result, 'rctl -a')).toEqual(rules.map((rule) => `rctl -a ${rule}`));
+    expect(fake.read('var/db/clawdie/jails.added')).toBe(
+      'two natasha plain 192.168.100.11 clawdie/worker 25% 200 50 1073741824\n',
+    );
+  });
+
+  it('puts a VNET jail on the bridge of its tenant', () => {
+    const result = run(
+      'create',
+      'v',
+      '--tenant',
+      'igor',
+      '--network',
+      'vnet',
+      '--memory',
+      '512M',
+      '--disk',
+      '64M',
+    );
+    expect(result.stderr).toBe('');
+    expect(calls(result, 'bastille')).toEqual([
+      'bastille create -B -g 192.168.101.1 v 15.1-RELEASE 192.168.101.10/24 warden1',
+      'bastille template v clawdie/vnet-worker',
+    ]);
+    expect(fake.read('var/db/clawdie/jails.added')).toContain(' 536870912 200 50 67108864\n');
+  });
+
+  it('takes the room of a file system from the disk of an installed instance before it is used', () => {
+    fake
+      .file('etc/clawdie/installed', '')
+      .stub('df', 'echo head; echo "/dev/x 9000 1 8000 1% /"')
+      .stub('mdconfig', '[ "$1" != -a ] || echo md7')
+      .stub('dd', 'for word in "$@"; do case "$word" in of=*) : > "${word#of=}" ;; esac; done')
+      .stub('newfs')
+      .stub('fsck_ffs');
+    const result = run('create', 'two', '--disk', '64M');
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    expect(calls(result, 'dd')[0]).toMatch(/of=\/var\/db\/clawdie\/jaildisks\/two\.img\.new bs=1m count=64$/);
+    expect(calls(result, 'mount -o')).toEqual([
+      'mount -o rw,noatime /dev/md7 /usr/local/bastille/jails/two/root',
+    ]);
+    fake.stub('df', 'echo head; echo "/dev/x 9000 1 300 1% /"');
+    const full = run('create', 'three', '--disk', '64M', '--processes', '20');
+    expect(full.code).toBe(1);
+    expect(full.stderr).toContain('there are 300 MB free, and the file system of three would take 64');
+    expect(calls(full, 'bastille create')).toEqual([]);
+  });
+
+  it.each<[string, readonly string[], string]>([
+    ['a name that is no name', ['create', 'Two'], "a jail's name is of small letters"],
+    ['a name that is too long', ['create', 'twelveletter'], 'has 11 letters at most'],
+    ['an option without a word', ['create', 'two', '--memory'], '--memory needs a word'],
+    ['a size that is none', ['create', 'two', '--memory', '12'], '--memory is a size'],
+    ['a template that climbs', ['create', 'two', '--template', '../../etc'], '--template is USER/NAME'],
+    ['another network', ['create', 'two', '--network', 'host'], '--network is plain or vnet'],
+  ])('refuses %s', (_, args, message) => {
+    const result = run(...args);
+    expect(result.code).toBe(2);
+    expect(result.stderr).toContain(message);
+    expect(calls(result, 'bastille')).toEqual([]);
+  });
+
+  it.each<[string, readonly string[], string]>([
+    ['another tenant', ['create', 'two', '--tenant', 'olga'], 'there is no tenant olga'],
+    [
+      'an address of another net',
+      ['create', 'two', '--address', '192.168.101.9'],
+      'is no address for jails of natasha',
+    ],
+    [
+      'the address of the host',
+      ['create', 'two', '--address', '192.168.100.1'],
+      'is no address for jails of natasha',
+    ],
+    ['an address that is taken', ['create', 'two', '--address', '192.168.100.10'], '192.168.100.10 is taken'],
+    [
+      'more than a tenant may have',
+      ['create', 'two', '--processes', '400'],
+      'processes: 600, and 500 is all',
+    ],
+  ])('refuses %s, and makes nothing', (_, args, message) => {
+    const result = run(...args);
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain(message);
+    expect(calls(result, 'bastille')).toEqual([]);
+  });
+
+  it('makes nothing where the rules for /dev are not loaded', () => {
+    fake.file('usr/local/libexec/clawdie/devfs-guard', '#!/bin/sh\necho "no rules" >&2\nexit 1\n', 0o755);
+    expect(run('create', 'two')).toMatchObject({ code: 1, stderr: 'no rules\n' });
+    expect(existsSync(join(fake.root, 'running.two'))).toBe(false);
+  });
+
+  it('leaves no jail behind that Bastille could not make, or that cannot be bounded', () => {
+    fake.stub('rctl', '[ "$1" != -a ]');
+    const unbounded = run('create', 'two');
+    expect(unbounded.code).toBe(1);
+    expect(unbounded.stderr).toContain('two cannot be bounded');
+    expect(existsSync(join(fake.root, 'running.two'))).toBe(false);
+    expect(fake.has('usr/local/bastille/jails/two')).toBe(false);
+    fake.stub('bastille', 'exit 1');
+    const failed = run('create', 'two');
+    expect(failed.code).toBe(1);
+    expect(failed.stderr).toContain('bastille did not make two');
+    expect(fake.has('usr/local/bastille/jails/two')).toBe(false);
+    expect(fake.has('var/db/clawdie/jails.added')).toBe(false);
+  });
+});
+
+describe('clawdie-jail plan, list, destroy', () => {
+  it('makes the jails that are not there, and gives the others the limits of the plan', () => {
+    const first = run('plan');
+    expect(first).toMatchObject({ code: 0, stderr: '' });
+    expect(calls(first, 'bastille create')).toEqual(['bastille create worker 15.1-RELEASE 192.168.100.10']);
+    fake.file(
+      'etc/clawdie/jails',
+      'worker natasha plain 192.168.100.10 clawdie/worker 25% 77 50 1073741824\n',
+    );
+    const second = run('plan');
+    expect(calls(second, 'bastille')).toEqual([]);
+    expect(calls(second, 'rctl -a')).toContain('rctl -a jail:worker:maxproc:deny=77/jail');
+  });
+
+  it('goes on with the next jail where one cannot be made', () => {
+    fake.file(
+      'etc/clawdie/jails',
+      'bad olga plain 192.168.109.10 none 25% 20 50 1073741824\ngood natasha plain 192.168.100.11 none 25% 20 50 1073741824\n',
+    );
+    const result = run('plan');
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain('there is no tenant olga');
+    expect(calls(result, 'bastille create')).toEqual(['bastille create good 15.1-RELEASE 192.168.100.11']);
+  });
+
+  it('takes a jail of build.cfg away for good, until it is made again', () => {
+    run('plan');
+    const gone = run('destroy', 'worker');
+    expect(gone).toMatchObject({ code: 0, stdout: 'clawdie-jail: worker is gone\n', stderr: '' });
+    expect(calls(run('plan'), 'bastille')).toEqual([]);
+    expect(run('list').stdout).not.toContain('worker ');
+    run('create', 'worker');
+    expect(run('list').stdout).toMatch(/^worker +natasha +plain +192\.168\.100\.10 +running /m);
+  });
+
+  it('tells of each jail as JSON', () => {
+    expect(JSON.parse(run('list', '--json').stdout)).toEqual([
+      {
+        name: 'worker',
+        tenant: 'natasha',
+        network: 'plain',
+        address: '192.168.100.10',
+        state: 'missing',
+        template: 'clawdie/worker',
+        memory: '25%',
+        processes: '200',
+        cpu: '50',
+        disk: '1073741824',
+      },
+    ]);
+  });
+});
