@@ -60,6 +60,8 @@ export interface View {
   readonly http: boolean;
   readonly https: boolean;
   readonly icmpEcho: boolean;
+  /** Whether operators watch over VNC, over the tailnet. */
+  readonly glasspane: boolean;
   readonly tailscale: boolean;
   readonly tailscaleMode: string;
   readonly tailnetToJails: boolean;
@@ -178,6 +180,7 @@ export function makeView(config: Config): View {
     http: config.HTTP,
     https: config.HTTPS,
     icmpEcho: config.ICMP_ECHO,
+    glasspane: config.GLASSPANE,
     tailscale: config.TAILSCALE !== 'off',
     tailscaleMode: config.TAILSCALE,
     tailnetToJails: config.TAILSCALE === 'subnet',

@@ -1,7 +1,7 @@
 import { bounds, parseNet } from './address.js';
 import { PROTO } from './names.js';
 import { printRule } from './print.js';
-import type { Address, Af, Comparison, Host, Options, Pool, Rule, Ruleset } from './types.js';
+import type { Address, Af, Comparison, Host, InterfaceSpec, Options, Pool, Rule, Ruleset } from './types.js';
 
 /** An address as a number: an ordinary one for IPv4, a bigint for IPv6. */
 export type Ip = number | bigint;
@@ -36,6 +36,8 @@ export interface Packet {
   readonly dstPort: number;
   readonly icmpType: number;
   readonly icmpCode: number;
+  /** Of a packet that goes out: the interface that it came in on; none where the host itself sends it. */
+  readonly receivedOn?: string | undefined;
 }
 
 export interface Verdict {
@@ -75,6 +77,8 @@ interface Compiled {
   /** Whether its TCP flags are none that a SYN has. */
   readonly notSyn: boolean;
   readonly tagged: Options['tagged'];
+  /** Interfaces that the packet came in on, by name. */
+  readonly receivedOn: { readonly names: ReadonlySet<string>; readonly not: boolean } | undefined;
   readonly inner: readonly Compiled[] | undefined;
 }
 
@@ -154,7 +158,8 @@ export class Evaluator {
       const pool = (rule.pool ?? rule.options.natTo ?? rule.options.rdrTo)?.hosts
         .map(({ address }) => String(this.ranges(address, crossing.af)))
         .join(';');
-      return [rule.quick, printed(rule), src, dst, pool, ...(inner ?? []).map(text)].join('|');
+      const received = compiled.receivedOn && [...compiled.receivedOn.names].sort();
+      return [rule.quick, printed(rule), src, dst, pool, received, ...(inner ?? []).map(text)].join('|');
     };
     return [...translations, ...filters].map(text).join('\n');
   }
@@ -251,10 +256,17 @@ export class Evaluator {
           // Packets stand for the first of a connection.
           notSyn: options.flags !== undefined && (SYN & options.flags.of) !== options.flags.set,
           tagged: options.tagged,
+          receivedOn: options.receivedOn && this.called(options.receivedOn),
           inner: rule.action === 'anchor' ? this.compile(rule.inner ?? [], packet) : undefined,
         },
       ];
     });
+  }
+
+  /** The interfaces that a name stands for: the one of that name, whether it is there or not, and those of that group. */
+  private called({ name, not }: InterfaceSpec): Compiled['receivedOn'] {
+    const members = this.world.interfaces.filter((device) => isCalled(device, name));
+    return { names: new Set([name, ...members.map((device) => device.name)]), not };
   }
 
   /** The addresses of the family that an address of a rule stands for; undefined for any. */
@@ -331,8 +343,7 @@ export function hasHiddenCondition({ os, user, group, options }: Rule): boolean 
     options.tos !== undefined ||
     options.prio !== undefined ||
     options.maxPktRate !== undefined ||
-    options.maxPktSize !== undefined ||
-    options.receivedOn !== undefined
+    options.maxPktSize !== undefined
   );
 }
 
@@ -381,7 +392,14 @@ function matches(rule: Compiled, packet: Packet, unknownMatches: boolean, tag: s
   )
     return false;
   if (rule.tagged && (rule.tagged.name === tag) === rule.tagged.not) return false;
+  if (rule.receivedOn && cameInOn(packet, rule.receivedOn.names) === rule.receivedOn.not) return false;
   return !rule.unknown || unknownMatches;
+}
+
+/** pf_match_rcvif() of sys/netpfil/pf/pf.c: what the host itself sends came in on no interface. */
+function cameInOn(packet: Packet, names: ReadonlySet<string>): boolean {
+  const name = packet.direction === 'in' ? packet.interface : packet.receivedOn;
+  return name !== undefined && names.has(name);
 }
 
 function inside(ranges: readonly Range[], ip: Ip): boolean {

@@ -78,6 +78,7 @@ function hides(earlier: Rule, rule: Rule): boolean {
   const conditional =
     hasHiddenCondition(earlier) ||
     options.tagged !== undefined ||
+    options.receivedOn !== undefined ||
     options.fragment === true ||
     earlier.icmp !== undefined;
   if (conditional) return false;

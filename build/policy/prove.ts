@@ -135,6 +135,8 @@ function ruleServices(rule: Rule, af: Af): readonly Service[] {
 interface Conversation extends Crossing {
   readonly from: readonly string[];
   readonly to: readonly string[];
+  /** Where packets that go out came in; none stands for the host itself. */
+  readonly receivedOn?: string | undefined;
   /** A bridge that no tenant has yet: tried at the boundaries of its rules, and with few services beside. */
   readonly spare?: boolean;
 }
@@ -171,12 +173,20 @@ function conversations(situation: Situation): Conversation[] {
       ? {
           ...common,
           from: [jailAddress(bridge.net, 20), another, host6],
-          to: [stranger4, bridge.gateway, host4, another, '169.254.169.254', stranger6],
+          to: [
+            stranger4,
+            bridge.gateway,
+            jailAddress(bridge.net, 200),
+            host4,
+            another,
+            '169.254.169.254',
+            stranger6,
+          ],
         }
       : {
           ...common,
           from: [jailAddress(bridge.net, 20), another],
-          to: [stranger4, bridge.gateway, another],
+          to: [stranger4, bridge.gateway, jailAddress(bridge.net, 200), another],
           spare: true,
         };
   });
@@ -189,18 +199,25 @@ function conversations(situation: Situation): Conversation[] {
       to: [stranger4, stranger6, '169.254.169.254'],
     },
     ...inside,
-    ...view.bridges.map(({ bridge, gateway, net }): Conversation => ({
-      interface: bridge,
-      direction: 'out',
-      from: [gateway],
-      to: [jailAddress(net, 20)],
-    })),
-    {
+    ...view.bridges.flatMap(({ bridge, gateway, net }, index): readonly Conversation[] => {
+      const another = (index === 0 ? second : first) ?? { bridge: 'bridge0', net: view.agentNet };
+      const came = [undefined, external, bridge, another.bridge, ...(tailscaleActive ? [TAILSCALE] : [])];
+      const jails = [jailAddress(net, 200), jailAddress(another.net, 200)];
+      return came.map((receivedOn) => ({
+        interface: bridge,
+        direction: 'out',
+        from: [gateway, ...jails, host4, stranger4, tailnetPeer4, stranger6],
+        to: [jailAddress(net, 20), stranger6],
+        receivedOn,
+        spare: index >= view.tenants.length,
+      }));
+    }),
+    ...(['in', 'out'] as const).map((direction): Conversation => ({
       interface: 'lo0',
-      direction: 'in',
+      direction,
       from: [jail, '127.0.0.1', '::1'],
-      to: [view.gateway, '127.0.0.1', '::1', host4, jailAddress(second?.net ?? view.agentNet, 200)],
-    },
+      to: [view.gateway, '127.0.0.1', '::1', host4, jail, jailAddress(second?.net ?? view.agentNet, 200)],
+    })),
     ...(tailscaleActive
       ? [
           {
@@ -244,7 +261,7 @@ const NOTABLE: Readonly<Record<Af, readonly string[]>> = {
 export function* boundaryPackets(
   ruleset: Ruleset,
   situation: Situation,
-  wanted: (crossing: Crossing, af: Af) => boolean,
+  wanted: (crossing: Crossing & Pick<Packet, 'receivedOn'>, af: Af) => boolean,
 ): Generator<Packet> {
   const rules = allRules(ruleset.rules);
   const world = makeWorld(situation);
@@ -261,6 +278,7 @@ export function* boundaryPackets(
       const from = conversation.from.filter(family).map(ip);
       const to = conversation.to.filter(family).map(ip);
       const packet = (src: Ip, dst: Ip, service: Service, srcPort = 40000): Packet => ({
+        receivedOn: conversation.receivedOn,
         interface: name,
         direction,
         af,
@@ -330,9 +348,9 @@ export function prove(
   const known = new Set<string>();
   let packets = 0;
   const external = { interface: externalName(situation.view), direction: 'out' } as const;
-  const wanted = (crossing: Crossing, af: Af): boolean => {
+  const wanted = (crossing: Crossing & Pick<Packet, 'receivedOn'>, af: Af): boolean => {
     const key = [
-      `${crossing.interface} ${crossing.direction} ${af}`,
+      `${crossing.interface} ${crossing.direction} ${af} ${crossing.receivedOn ?? ''}`,
       ...rowsAt(crossing).map(({ id, verdict }) => `${id} ${verdict}`),
       evaluator.signature({ ...crossing, af }),
       // What comes from a jail leaves there, and is looked at once more.
@@ -399,7 +417,10 @@ export function check(
   let last = verdict;
   const external = externalName(situation.view);
   if (packet.interface !== external) {
-    last = evaluator.decide({ ...packet, interface: external, direction: 'out' }, 'closed');
+    last = evaluator.decide(
+      { ...packet, interface: external, direction: 'out', receivedOn: packet.interface },
+      'closed',
+    );
     if (last.action !== 'pass') return fail(last, 'comes in, but does not get out');
   }
   if (last.src !== ip(PARTIES.host4)) return fail(last, 'leaves with an address of its own');
@@ -416,7 +437,8 @@ export function describePacket(packet: Packet): string {
   const type = isIcmp
     ? ` ${icmpTypeName(packet.proto === PROTO.icmp ? 'inet' : 'inet6', packet.icmpType) ?? String(packet.icmpType)}${packet.icmpCode === 0 ? '' : ` code ${packet.icmpCode}`}`
     : '';
-  return `${packet.direction} on ${packet.interface}, ${name}${type} from ${address(packet.src)}${ported ? ` port ${packet.srcPort}` : ''} to ${address(packet.dst)}${ported ? ` port ${packet.dstPort}` : ''}`;
+  const came = packet.receivedOn === undefined ? '' : `, received on ${packet.receivedOn}`;
+  return `${packet.direction} on ${packet.interface}${came}, ${name}${type} from ${address(packet.src)}${ported ? ` port ${packet.srcPort}` : ''} to ${address(packet.dst)}${ported ? ` port ${packet.dstPort}` : ''}`;
 }
 
 /** What decided about a packet, with the place. */

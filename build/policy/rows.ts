@@ -71,6 +71,9 @@ function rateLimited(rule: Rule | undefined): string | undefined {
   return undefined;
 }
 
+/** Where tailscaled listens for the tunnel, UDP. */
+const WIREGUARD = 41641;
+
 /** Neighbour discovery: router and neighbour advertisements, neighbour solicitations (RFC 4861). */
 const DISCOVERY = new Set([134, 135, 136]);
 
@@ -99,7 +102,7 @@ export function policyRows(situation: Situation): readonly Row[] {
   const outgoing = (packet: Crossing): boolean => packet.interface === external && packet.direction === 'out';
   const fromJail = (packet: Crossing): boolean => packet.direction === 'in' && bridges.has(packet.interface);
   const onLoopback = (packet: Crossing): boolean =>
-    (packet.interface === 'lo0' || packet.interface === view.loopback) && packet.direction === 'in';
+    packet.interface === 'lo0' || packet.interface === view.loopback;
   const fromTailnet = (packet: Crossing): boolean =>
     packet.interface === TAILSCALE && packet.direction === 'in';
   const toJail = (packet: Crossing): boolean => packet.direction === 'out' && bridges.has(packet.interface);
@@ -120,6 +123,8 @@ export function policyRows(situation: Situation): readonly Row[] {
   const everyNet = [...nets.values()];
   const sameTenant = (packet: Packet): boolean => everyNet.some((net) => net(packet.src) && net(packet.dst));
   const gatewayOf = new Map(view.bridges.map(({ bridge, gateway }) => [bridge, ip(gateway)]));
+  /** What tailscaled binds, on the wildcard. */
+  const tunnel = (packet: Packet): boolean => packet.proto === PROTO.udp && packet.dstPort === WIREGUARD;
   const itself = within('127.0.0.0/8', '::1/128');
 
   const rows: Row[] = [];
@@ -220,7 +225,7 @@ export function policyRows(situation: Situation): readonly Row[] {
       'Tailscale’s tunnel',
       'pass',
       incoming,
-      (p) => hostAddress(p.dst) && p.proto === PROTO.udp && p.dstPort === 41641,
+      (p) => hostAddress(p.dst) && tunnel(p),
     );
   row(
     'path-mtu',
@@ -316,15 +321,16 @@ export function policyRows(situation: Situation): readonly Row[] {
       () => true,
     );
   else {
-    row(
-      'jail-host-port',
-      'jail',
-      'host services in JAIL_HOST_PORTS',
-      'listed',
-      'pass',
-      fromJail,
-      (p) => gatewayOf.get(p.interface) === p.dst && hostPort(p),
-    );
+    if (view.hostPorts.length > 0)
+      row(
+        'jail-host-port',
+        'jail',
+        'host services in JAIL_HOST_PORTS',
+        'listed',
+        'pass',
+        fromJail,
+        (p) => gatewayOf.get(p.interface) === p.dst && hostPort(p),
+      );
     row(
       'jail-host',
       'jail',
@@ -335,13 +341,31 @@ export function policyRows(situation: Situation): readonly Row[] {
       (p) => gateways(p.dst) || hostAddress(p.dst) || tailnetHost(p.dst),
     );
     row(
+      'jail-tunnel',
+      'jail',
+      'jails of its tenant, udp 41641',
+      'the host’s tailscaled would answer for a plain jail',
+      'block',
+      fromJail,
+      (p) => tenantNet(p)(p.dst) && tunnel(p),
+    );
+    row(
+      'jail-tenant',
+      'jail',
+      'jails of its tenant',
+      'one tenant’s jails are one another’s',
+      'pass',
+      fromJail,
+      (p) => tenantNet(p)(p.dst),
+    );
+    row(
       'jail-other',
       'jail',
       'other tenants, private networks, 169.254.0.0/16',
       'not theirs',
       'block',
       fromJail,
-      (p) => notForJails(p.dst) && !tenantNet(p)(p.dst),
+      (p) => notForJails(p.dst),
     );
     row(
       'jail-internet',
@@ -356,7 +380,7 @@ export function policyRows(situation: Situation): readonly Row[] {
   }
 
   // Plain jails, whose packets to this host take the loopback
-  if (!fallback) {
+  if (!fallback && view.hostPorts.length > 0) {
     row(
       'plain-host-port',
       'plain jail',
@@ -376,6 +400,26 @@ export function policyRows(situation: Situation): readonly Row[] {
     onLoopback,
     (p) => p.af === 'inet' && inJails(p.src) && !gateways(p.src) && (gateways(p.dst) || !sameTenant(p)),
   );
+  if (!fallback) {
+    row(
+      'plain-tunnel',
+      'plain jail',
+      'plain jails, udp 41641',
+      'the host’s tailscaled would answer for them',
+      'block',
+      onLoopback,
+      (p) => sameTenant(p) && !gateways(p.src) && tunnel(p),
+    );
+    row(
+      'plain-tenant',
+      'plain jail',
+      'plain jails of its tenant',
+      'one tenant’s jails are one another’s',
+      'pass',
+      onLoopback,
+      (p) => sameTenant(p) && !gateways(p.src),
+    );
+  }
   row(
     'loopback',
     'host',
@@ -385,7 +429,11 @@ export function policyRows(situation: Situation): readonly Row[] {
     onLoopback,
     (p) => itself(p.src) && itself(p.dst),
   );
-  if (!fallback)
+
+  // Towards jails with a network stack of their own, where it leaves the host
+  if (!fallback) {
+    const host = (packet: Packet): boolean => packet.receivedOn === undefined;
+    const four = (packet: Packet): boolean => packet.af === 'inet' && tenantNet(packet)(packet.dst);
     row(
       'host-jail',
       'host',
@@ -393,8 +441,62 @@ export function policyRows(situation: Situation): readonly Row[] {
       'with state',
       'pass',
       toJail,
-      (p) => p.af === 'inet' && gateways(p.src) && tenantNet(p)(p.dst) && !gateways(p.dst),
+      (p) => four(p) && host(p) && gateways(p.src) && tenantNet(p)(p.src),
     );
+    row(
+      'tenant-jail',
+      'plain jail, jail',
+      'jails of its tenant',
+      'one tenant’s jails are one another’s',
+      'pass',
+      toJail,
+      (p) => four(p) && tenantNet(p)(p.src) && (host(p) || p.receivedOn === p.interface),
+    );
+    row(
+      'redirected',
+      'internet, through a redirect',
+      'jails',
+      'it was let in there',
+      'pass',
+      toJail,
+      (p) => four(p) && p.receivedOn === external && !inJails(p.src) && !offender(p.src),
+    );
+    if (tailscaleActive && view.tailnetToJails) {
+      const agent = within(view.agentNet);
+      row(
+        'tailnet-jail',
+        'tailnet',
+        'jails, out of the host',
+        'TAILSCALE is "subnet"',
+        'pass',
+        toJail,
+        (p) => four(p) && agent(p.dst) && p.receivedOn === TAILSCALE && inTailnet(p.src),
+      );
+    }
+    row(
+      'tenant-other',
+      'plain jail, jail',
+      'jails of other tenants',
+      'not theirs',
+      'block',
+      toJail,
+      (p) => p.af === 'inet' && inJails(p.src) && !tenantNet(p)(p.src),
+    );
+  }
+  row(
+    'to-jail-closed',
+    'everything else',
+    'jails',
+    'not listed',
+    'block',
+    toJail,
+    // An address of its own that came from elsewhere, and a host in <bruteforce>, were refused where they came in.
+    (p) =>
+      p.af === 'inet6' ||
+      fallback ||
+      !tenantNet(p)(p.dst) ||
+      (!tenantNet(p)(p.src) && !(p.receivedOn === external && offender(p.src))),
+  );
 
   // From the tailnet
   if (tailscaleActive) {
@@ -407,7 +509,7 @@ export function policyRows(situation: Situation): readonly Row[] {
       fromTailnet,
       (p) => tailnetHost(p.dst) && tcpTo(p, 22) && !offender(p.src),
     );
-    if (!fallback)
+    if (view.glasspane && !fallback)
       row(
         'tailnet-vnc',
         'tailnet',
@@ -426,7 +528,7 @@ export function policyRows(situation: Situation): readonly Row[] {
         'TAILSCALE is "subnet"',
         'pass',
         fromTailnet,
-        (p) => p.af === 'inet' && agent(p.dst) && inTailnet(p.src),
+        (p) => p.af === 'inet' && agent(p.dst) && !gateways(p.dst) && inTailnet(p.src) && !offender(p.src),
       );
     }
     row(

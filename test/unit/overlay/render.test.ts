@@ -219,6 +219,10 @@ describe('pf.conf', () => {
   it('never passes VNC from the internet, and answers ping only where build.cfg says so', () => {
     for (const line of lines({ GLASSPANE: 'yes', TAILSCALE: 'host' }))
       expect(line).not.toMatch(/^pass.*5900/);
+    expect(lines({ GLASSPANE: 'yes', TAILSCALE: 'host' }).join('\n')).toMatch(
+      /^#pass in quick on \$tailscale_if.* port 5900 /m,
+    );
+    expect(lines({ TAILSCALE: 'host' }).join('\n')).not.toMatch(/pass.*5900/);
     expect(lines().some((line) => line.includes('echoreq'))).toBe(false);
     expect(lines({ ICMP_ECHO: 'yes' }).filter((line) => line.includes('echoreq'))).toHaveLength(2);
   });

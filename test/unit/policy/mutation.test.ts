@@ -144,10 +144,16 @@ function randomPackets(situation: Situation): readonly Packet[] {
   return fc.sample(
     fc.boolean().chain((v6) => {
       const address = fc.constantFrom(...(v6 ? six : four));
-      return fc.record<Packet>({
-        interface: fc.constantFrom(...devices),
-        direction: fc.constantFrom('in', 'out'),
-        af: fc.constant(v6 ? 'inet6' : 'inet'),
+      const where = fc.oneof(
+        fc.record({ interface: fc.constantFrom(...devices), direction: fc.constant('in' as const) }),
+        fc.record({
+          interface: fc.constantFrom(...devices),
+          direction: fc.constant('out' as const),
+          receivedOn: fc.constantFrom(undefined, ...devices),
+        }),
+      );
+      const rest = fc.record({
+        af: fc.constant(v6 ? ('inet6' as const) : ('inet' as const)),
         proto: fc.constantFrom(6, 17, v6 ? 58 : 1, 47),
         src: address,
         dst: address,
@@ -158,6 +164,7 @@ function randomPackets(situation: Situation): readonly Packet[] {
           : fc.constantFrom(0, 3, 8, 11, 13),
         icmpCode: fc.constantFrom(0, 1, 3, 4),
       });
+      return fc.tuple(where, rest).map(([crossing, header]): Packet => ({ ...crossing, ...header }));
     }),
     { numRuns: 40_000, seed: 15 },
   );
