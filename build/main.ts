@@ -158,13 +158,16 @@ interface RuleOptions {
 
 program
   .command('explain')
-  .description('print the firewall policy of a deployment: who reaches what, and why')
+  .description('print the firewall policy of a deployment: who reaches what, why, and by which line')
   .addOption(configOption)
   .addOption(setOption)
   .addOption(tailscaleOption)
   .addOption(fallbackOption)
   .option('--json', 'as JSON', false)
-  .action((options: RuleOptions & { json: boolean }) => explain(options, env, print, columns()));
+  .addHelpText('after', '\nExit codes: 0 every row holds or is excepted, 1 one is broken, 2 wrong input.')
+  .action(async (options: RuleOptions & { json: boolean }) => {
+    if (!(await explain(options, env, print, columns()))) process.exitCode = EXIT.failed;
+  });
 
 program
   .command('packet')

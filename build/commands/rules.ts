@@ -10,10 +10,12 @@ import { parseIp } from '../pf/address.js';
 import { Evaluator } from '../pf/evaluate.js';
 import type { Packet } from '../pf/evaluate.js';
 import { ICMP6_TYPES, ICMP_TYPES, PROTOCOLS, SERVICES } from '../pf/names.js';
-import { readRules } from '../policy/image.js';
+import { printRule } from '../pf/print.js';
+import type { Ruleset } from '../pf/types.js';
+import { explainPolicy } from '../policy/explain.js';
+import { isExcepted, readRules } from '../policy/image.js';
 import type { RuleFiles } from '../policy/image.js';
 import { decidedBy, describePacket } from '../policy/prove.js';
-import { policyRows } from '../policy/rows.js';
 import { externalName, ip, jailAddress, makeWorld, PARTIES, TAILSCALE } from '../policy/world.js';
 import type { Situation } from '../policy/world.js';
 import { parseMtree } from '../rootfs/mtree.js';
@@ -78,7 +80,9 @@ export interface RulesOptions extends ConfigOptions {
 
 interface Deployment {
   readonly situation: Situation;
-  readonly evaluator: Evaluator;
+  readonly ruleset: Ruleset;
+  /** Rows that POLICY_EXCEPTIONS lets the operator's rules break. */
+  readonly exceptions: readonly string[];
 }
 
 async function deployment(options: RulesOptions, environment: NodeJS.ProcessEnv): Promise<Deployment> {
@@ -98,27 +102,46 @@ async function deployment(options: RulesOptions, environment: NodeJS.ProcessEnv)
     throw new InputError(
       `The rules cannot be read:\n${flaws.map(({ place, message }) => `  ${place.file}:${place.line}:${place.column}: ${message}.`).join('\n')}`,
     );
-  return { situation, evaluator: new Evaluator(ruleset, makeWorld(situation)) };
+  return { situation, ruleset, exceptions: loaded.config.POLICY_EXCEPTIONS };
 }
 
-/** `clawdie-iso explain`: prints the policy of a deployment for a person: who reaches what, and why. */
+/** How many of the rules behind a row a person sees; the others are counted. */
+const SHOWN = 3;
+
+/**
+ * `clawdie-iso explain`: prints the policy of a deployment: who reaches what, and why, with the rules that decide, those
+ * of PF_RULES_FILE among them.
+ *
+ * @returns whether every row holds, or is broken by the operator's rules alone where POLICY_EXCEPTIONS names it
+ */
 export async function explain(
   options: RulesOptions & { readonly json: boolean },
   environment: NodeJS.ProcessEnv,
   print: (line: string) => void,
   columns: number,
-): Promise<void> {
-  const { situation } = await deployment(options, environment);
-  const rows = policyRows(situation);
+): Promise<boolean> {
+  const { situation, ruleset, exceptions } = await deployment(options, environment);
+  const explained = explainPolicy(ruleset, situation).map(({ row, deciders }) => ({
+    ...row,
+    rules: deciders.map(({ rule, example, packets, broken }) => ({
+      state: broken === undefined ? 'holds' : isExcepted(exceptions, row, rule) ? 'excepted' : 'broken',
+      file: rule?.place.file ?? null,
+      line: rule?.place.line ?? null,
+      rule: rule ? printRule(rule) : 'the default: no rule matches',
+      example: describePacket(example),
+      packets,
+    })),
+  }));
+  const holds = explained.every(({ rules }) => rules.every(({ state }) => state !== 'broken'));
   if (options.json) {
     print(
       JSON.stringify(
-        rows.map(({ id, from, to, verdict, why }) => ({ id, from, to, verdict, why })),
+        explained.map(({ id, from, to, verdict, why, rules }) => ({ id, from, to, verdict, why, rules })),
         null,
         2,
       ),
     );
-    return;
+    return holds;
   }
   const title = options.fallback
     ? 'the fallback in force'
@@ -127,16 +150,29 @@ export async function explain(
       : 'Tailscale off';
   print(`The firewall of ${situation.view.assistant}, with ${title}. The first row that applies decides.`);
   print('');
-  const id = Math.max(...rows.map((row) => row.id.length));
-  for (const row of rows) {
+  const id = Math.max(...explained.map((row) => row.id.length));
+  const indent = ' '.repeat(9 + id);
+  for (const row of explained) {
     const line = `${row.verdict.padEnd(5)}  ${row.id.padEnd(id)}  ${row.from} → ${row.to}`;
     const whole = `${line} (${row.why})`;
     if (whole.length <= columns) print(whole);
     else {
       print(line);
-      print(`${' '.repeat(9 + id)}${row.why}`);
+      print(`${indent}${row.why}`);
     }
+    // What does not hold is always shown.
+    const shown = row.rules.filter(({ state }, index) => index < SHOWN || state !== 'holds');
+    for (const { state, file, line: number, rule, example } of shown) {
+      print(`${indent}${file === null ? '' : `${file}:${number}: `}${rule}`);
+      if (state !== 'holds')
+        print(
+          `${indent}  ${state === 'excepted' ? 'breaks the row, as POLICY_EXCEPTIONS allows' : 'BREAKS THE ROW'}: ${example}`,
+        );
+    }
+    const more = row.rules.length - shown.length;
+    if (more > 0) print(`${indent}and ${more} more ${more === 1 ? 'line' : 'lines'} (--json lists them)`);
   }
+  return holds;
 }
 
 export interface PacketOptions extends RulesOptions {
@@ -154,7 +190,8 @@ export async function askPacket(
   environment: NodeJS.ProcessEnv,
   print: (line: string) => void,
 ): Promise<boolean> {
-  const { situation, evaluator } = await deployment(options, environment);
+  const { situation, ruleset } = await deployment(options, environment);
+  const evaluator = new Evaluator(ruleset, makeWorld(situation));
   const packets = packetsOf(options.from, options.to, situation);
   let passes = true;
   for (const packet of packets) {
@@ -222,7 +259,7 @@ function packetsOf(from: string, to: string, situation: Situation): readonly Pac
   if (source.device !== undefined) crossings.push({ ...packet, interface: source.device, direction: 'in' });
   else if (local) crossings.push({ ...packet, interface: 'lo0', direction: 'in' });
   if (!local && goal.device !== undefined)
-    crossings.push({ ...packet, interface: goal.device, direction: 'out' });
+    crossings.push({ ...packet, interface: goal.device, direction: 'out', receivedOn: source.device });
   return crossings;
 }
 

@@ -1,10 +1,11 @@
 import { UserError } from '../error.js';
 import type { View } from '../overlay/view.js';
 import { parsePf } from '../pf/parse.js';
-import type { PfFlaw, Ruleset } from '../pf/types.js';
+import type { PfFlaw, Rule, Ruleset } from '../pf/types.js';
 import { lint } from './lint.js';
 import { prove } from './prove.js';
 import { policyRows } from './rows.js';
+import type { Row } from './rows.js';
 import type { Situation } from './world.js';
 
 /** The rule files of an image, as they are on the instance. */
@@ -64,6 +65,11 @@ function situations(view: View): readonly { readonly name: string; readonly situ
   ];
 }
 
+/** Whether a rule may break a row: only the operator's own are excepted, those of the image hold whatever is excepted. */
+export function isExcepted(exceptions: readonly string[], row: Row, rule: Rule | undefined): boolean {
+  return exceptions.includes(row.id) && rule?.place.file.endsWith('/operator.conf') === true;
+}
+
 /**
  * Proves that the rules of an image do what the policy says: in every situation, with packets at the boundaries of
  * every rule.
@@ -100,9 +106,7 @@ export function proveImage(files: RuleFiles, view: View, exceptions: readonly st
     packets += proof.packets;
     for (const [row, count] of proof.rows) rows.set(row, (rows.get(row) ?? 0) + count);
     for (const { row, rule, message } of proof.violations) {
-      // Only the operator's own rules are excepted: those of the image hold whatever is excepted.
-      if (exceptions.includes(row.id) && rule?.place.file.endsWith('/operator.conf') === true)
-        excepted.set(row.id, message);
+      if (isExcepted(exceptions, row, rule)) excepted.set(row.id, message);
       else problems.push(`${row.id} (${name}): ${message}`);
     }
   }

@@ -1,0 +1,124 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { explain } from '../../../build/commands/rules.js';
+import { PUBLIC_KEY } from '../../helpers/config.js';
+import { tmp } from '../../helpers/tmp.js';
+
+interface Explained {
+  readonly id: string;
+  readonly verdict: string;
+  readonly rules: readonly {
+    readonly state: string;
+    readonly file: string | null;
+    readonly line: number | null;
+    readonly rule: string;
+    readonly example: string;
+  }[];
+}
+
+interface Asked {
+  readonly lines: readonly string[];
+  readonly holds: boolean;
+}
+
+async function ask(
+  values: Readonly<Record<string, string>>,
+  { rules, json = false, tailscale = false }: { rules?: string; json?: boolean; tailscale?: boolean } = {},
+): Promise<Asked> {
+  const folder = await tmp();
+  if (rules !== undefined) writeFileSync(join(folder, 'own.conf'), rules);
+  const all = {
+    SSH_AUTHORIZED_KEYS: PUBLIC_KEY,
+    ...(rules !== undefined && { PF_RULES_FILE: 'own.conf' }),
+    ...values,
+  };
+  const config = join(folder, 'build.cfg');
+  writeFileSync(
+    config,
+    Object.entries(all)
+      .map(([key, value]) => `${key}="${value}"\n`)
+      .join(''),
+  );
+  const lines: string[] = [];
+  const holds = await explain(
+    { config, set: [], tailscale, fallback: false, json },
+    {},
+    (line) => lines.push(line),
+    200,
+  );
+  return { lines, holds };
+}
+
+const rowsOf = ({ lines }: Asked): readonly Explained[] => JSON.parse(lines.join('\n')) as Explained[];
+
+describe('clawdie-iso explain', () => {
+  it('names for every row rules, each with its line', async () => {
+    const { lines, holds } = await ask({ TENANTS: 'igor', JAIL_HOST_PORTS: '53/udp' }, { json: true });
+    expect(holds).toBe(true);
+    const explained = JSON.parse(lines.join('\n')) as Explained[];
+    expect(explained.map(({ id }) => id)).toEqual(
+      expect.arrayContaining(['ssh', 'tenant-other', 'jail-host']),
+    );
+    for (const { id, verdict, rules } of explained) {
+      expect([id, rules.length > 0]).toEqual([id, true]);
+      for (const { rule, file, line, state, example } of rules) {
+        expect([id, state, file]).toEqual([id, 'holds', '/etc/pf.conf']);
+        expect(line).toBeGreaterThan(0);
+        expect(rule).toMatch(verdict === 'pass' ? /^pass / : /^block /);
+        expect(example).toMatch(/^(?:in|out) on /);
+      }
+    }
+    const [ssh] = explained.filter(({ id }) => id === 'ssh');
+    expect(ssh?.rules).toMatchObject([
+      {
+        rule: expect.stringContaining('port = ssh') as string,
+        example: expect.stringContaining('port 22') as string,
+      },
+    ]);
+  });
+
+  it('prints rows, and beneath each the rule with file and line', async () => {
+    const { lines } = await ask({});
+    const at = lines.findIndex((line) => line.startsWith('pass   ssh '));
+    expect(lines[at + 1]).toMatch(
+      /^ +\/etc\/pf\.conf:\d+: pass in on egress proto tcp from any to \(egress\) port = ssh flags S\/SA keep state \(source-track rule, max-src-conn 5, /,
+    );
+  });
+
+  it('takes in the rules of PF_RULES_FILE, by their own lines', async () => {
+    const rules = '\nblock in quick on egress proto tcp from 198.51.100.0/24 to any port 8080\n';
+    const closed = rowsOf(await ask({}, { rules, json: true })).find(({ id }) => id === 'closed');
+    expect(closed?.rules).toContainEqual(
+      expect.objectContaining({ state: 'holds', file: '/etc/pf.conf.d/operator.conf', line: 2 }) as unknown,
+    );
+  });
+
+  it('says which row a rule breaks, and whether POLICY_EXCEPTIONS allows it', async () => {
+    const rules = 'pass in quick on egress proto tcp to (egress) port 8080\n';
+    const broken = await ask({}, { rules });
+    expect(broken.holds).toBe(false);
+    expect(broken.lines.join('\n')).toMatch(
+      /operator\.conf:1: pass in quick on egress .*\n +BREAKS THE ROW: in on vtnet0, tcp from .* port 8080/,
+    );
+    const excepted = await ask({ POLICY_EXCEPTIONS: 'closed' }, { rules });
+    expect(excepted.holds).toBe(true);
+    expect(excepted.lines.join('\n')).toMatch(
+      /operator\.conf:1: .*\n +breaks the row, as POLICY_EXCEPTIONS allows: /,
+    );
+    const states = rowsOf(await ask({ POLICY_EXCEPTIONS: 'closed' }, { rules, json: true }))
+      .find(({ id }) => id === 'closed')
+      ?.rules.map(({ state }) => state);
+    expect(new Set(states)).toEqual(new Set(['holds', 'excepted']));
+  });
+
+  it('opens 80, 443 and 5900 only where their services are asked for', async () => {
+    const of = async (values: Readonly<Record<string, string>>): Promise<readonly string[]> =>
+      rowsOf(await ask(values, { json: true, tailscale: true })).map(({ id }) => id);
+    const off = await of({ HTTP: 'no', HTTPS: 'no', TAILSCALE: 'host' });
+    const on = await of({ HTTP: 'yes', HTTPS: 'yes', TAILSCALE: 'host', GLASSPANE: 'yes' });
+    for (const id of ['http', 'https', 'tailnet-vnc']) {
+      expect([id, off.includes(id), on.includes(id)]).toEqual([id, false, true]);
+    }
+  });
+});
