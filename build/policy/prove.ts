@@ -241,6 +241,7 @@ function conversations(situation: Situation): Conversation[] {
 const NOTABLE: Readonly<Record<Af, readonly string[]>> = {
   inet: [
     '8.8.8.8',
+    '168.63.129.16',
     '169.254.169.254',
     '10.0.0.1',
     '172.16.0.1',

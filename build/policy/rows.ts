@@ -2,7 +2,7 @@ import { parseNet, bounds } from '../pf/address.js';
 import type { Ip, Packet } from '../pf/evaluate.js';
 import { PROTO } from '../pf/names.js';
 import type { Rule } from '../pf/types.js';
-import { externalName, ip, PARTIES, TAILSCALE } from './world.js';
+import { externalName, ip, jailAddress, PARTIES, TAILSCALE } from './world.js';
 import type { Situation } from './world.js';
 
 /** Where a packet is looked at. */
@@ -46,12 +46,16 @@ function within(...nets: readonly string[]): Test {
   };
 }
 
-/** What no jail reaches: this host, private networks, cloud metadata, documentation of special addresses in RFC 6890. */
+/**
+ * What no jail reaches: this host, private networks, special addresses (RFC 6890), and the metadata services of clouds:
+ * 169.254.169.254, Azure's 168.63.129.16, 100.100.100.200, 192.0.0.192.
+ */
 const PRIVATE = [
   '0.0.0.0/8',
   '10.0.0.0/8',
   '100.64.0.0/10',
   '127.0.0.0/8',
+  '168.63.129.16/32',
   '169.254.0.0/16',
   '172.16.0.0/12',
   '192.0.0.0/24',
@@ -95,6 +99,8 @@ export function policyRows(situation: Situation): readonly Row[] {
   const offender = within(PARTIES.offender4, PARTIES.offender6);
   const impossible = within('127.0.0.0/8', '169.254.0.0/16', '::1/128');
   const gateways = within(...view.bridges.map(({ gateway }) => gateway));
+  // A socket on the wildcard gets what is sent to the broadcast address.
+  const broadcasts = within(...view.bridges.map(({ net }) => jailAddress(net, 255)));
   const notForJails = within(...PRIVATE);
   const tailnetHost = within(PARTIES.tailnetHost4, PARTIES.tailnetHost6.replace(/\/.*/, ''));
 
@@ -338,7 +344,7 @@ export function policyRows(situation: Situation): readonly Row[] {
       'not listed in JAIL_HOST_PORTS',
       'block',
       fromJail,
-      (p) => gateways(p.dst) || hostAddress(p.dst) || tailnetHost(p.dst),
+      (p) => gateways(p.dst) || broadcasts(p.dst) || hostAddress(p.dst) || tailnetHost(p.dst),
     );
     row(
       'jail-tunnel',

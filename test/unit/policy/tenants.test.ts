@@ -105,6 +105,25 @@ describe.each([false, true])('jails of all tenants and kinds, Tailscale active: 
         expect(passes(way(from, to, tunnel))).toBe(false);
   });
 
+  it('no jail reaches the host by broadcast, or the metadata of a cloud', () => {
+    for (const { tenant, address } of parties.filter(({ kind }) => kind !== 'plain'))
+      for (const dst of [
+        jailAddress(tenant.net, 255),
+        '168.63.129.16',
+        '169.254.169.254',
+        '100.100.100.200',
+        '192.0.0.192',
+      ])
+        for (const service of SERVICES) {
+          const header = { ...service, af: 'inet' as const, srcPort: 40000, icmpCode: 0 };
+          expect(
+            passes([
+              { ...header, interface: tenant.bridge, direction: 'in', src: ip(address), dst: ip(dst) },
+            ]),
+          ).toBe(false);
+        }
+  });
+
   it('the host reaches every jail, and no other address of its own does', () => {
     for (const { tenant, address, kind } of parties) {
       const device = kind === 'plain' ? 'lo0' : tenant.bridge;
