@@ -520,7 +520,7 @@ export const KEYS = {
           : { message: 'must be port/tcp or port/udp', fix: 'write it as "53/udp 53/tcp"' },
       32,
     ),
-    'Services of the host that jails may reach: "53/udp 53/tcp". Empty: none.',
+    'Services of the host that jails may reach beside its name service: "123/udp 8080/tcp". Empty: none.',
   ),
   PACKAGES: key(
     'Jails',

@@ -56,6 +56,7 @@ export interface View {
   readonly releasesUrl: string;
   /** Whether an installed instance has a pool. */
   readonly zfs: boolean;
+  /** Services of the host that jails reach. */
   readonly hostPorts: readonly { readonly port: string; readonly proto: string }[];
   readonly http: boolean;
   readonly https: boolean;
@@ -69,6 +70,9 @@ export interface View {
   readonly packages: string;
   readonly sshdFlags: string;
 }
+
+/** The host answers its jails about names (rc.d/clawdie_dns). */
+const DNS_PORTS = ['53/udp', '53/tcp'];
 
 /** Bridges that pf.conf has rules for from the start, where the pool has nets for them. */
 const BRIDGES = 8;
@@ -173,7 +177,7 @@ export function makeView(config: Config): View {
     jailRelease: jailRelease(config.FREEBSD_VERSION),
     releasesUrl: `${config.FREEBSD_MIRROR}/releases/`,
     zfs: config.INSTALL_FS === 'zfs',
-    hostPorts: config.JAIL_HOST_PORTS.map((item) => {
+    hostPorts: [...new Set([...DNS_PORTS, ...config.JAIL_HOST_PORTS])].map((item) => {
       const [port = '', proto = ''] = item.split('/');
       return { port, proto };
     }),

@@ -42,7 +42,7 @@ beforeEach(async () => {
   fake.stub(
     'bastille',
     `case "$1" in
-create) shift; while [ $# -gt 0 ]; do case "$1" in -B) shift ;; -g) shift 2 ;; *) break ;; esac; done
+create) shift; while [ $# -gt 0 ]; do case "$1" in -B) shift ;; -g | -n) shift 2 ;; *) break ;; esac; done
   mkdir -p "$FAKE/usr/local/bastille/jails/$1"; printf '%s {\\n  path = x;\\n}\\n' "$1" > "$FAKE/usr/local/bastille/jails/$1/jail.conf"; : > "$FAKE/running.$1" ;;
 start) : > "$FAKE/running.$2" ;;
 stop) rm -f "$FAKE/running.$2" ;;
@@ -89,7 +89,7 @@ describe('clawdie-jail create', () => {
       'mount -t tmpfs -o rw,mode=755,size=67108864 tmpfs /usr/local/bastille/jails/two/root',
     ]);
     expect(calls(result, 'bastille')).toEqual([
-      'bastille create two 15.1-RELEASE 192.168.100.11',
+      'bastille create -n 192.168.100.1 two 15.1-RELEASE 192.168.100.11',
       'bastille template two clawdie/worker',
     ]);
     expect(fake.read('usr/local/bastille/jails/two/jail.conf').replace(fake.root, '')).toContain(
@@ -121,7 +121,7 @@ describe('clawdie-jail create', () => {
     );
     expect(result.stderr).toBe('');
     expect(calls(result, 'bastille')).toEqual([
-      'bastille create -B -g 192.168.101.1 v 15.1-RELEASE 192.168.101.10/24 warden1',
+      'bastille create -B -g 192.168.101.1 -n 192.168.101.1 v 15.1-RELEASE 192.168.101.10/24 warden1',
       'bastille template v clawdie/vnet-worker',
     ]);
     expect(fake.read('var/db/clawdie/jails.added')).toContain(' 536870912 200 50 67108864\n');
@@ -213,7 +213,9 @@ describe('clawdie-jail plan, list, destroy', () => {
   it('makes the jails that are not there, and gives the others the limits of the plan', () => {
     const first = run('plan');
     expect(first).toMatchObject({ code: 0, stderr: '' });
-    expect(calls(first, 'bastille create')).toEqual(['bastille create worker 15.1-RELEASE 192.168.100.10']);
+    expect(calls(first, 'bastille create')).toEqual([
+      'bastille create -n 192.168.100.1 worker 15.1-RELEASE 192.168.100.10',
+    ]);
     fake.file(
       'etc/clawdie/jails',
       'worker natasha plain 192.168.100.10 clawdie/worker 25% 77 50 1073741824\n',
@@ -231,7 +233,9 @@ describe('clawdie-jail plan, list, destroy', () => {
     const result = run('plan');
     expect(result.code).toBe(1);
     expect(result.stderr).toContain('there is no tenant olga');
-    expect(calls(result, 'bastille create')).toEqual(['bastille create good 15.1-RELEASE 192.168.100.11']);
+    expect(calls(result, 'bastille create')).toEqual([
+      'bastille create -n 192.168.100.1 good 15.1-RELEASE 192.168.100.11',
+    ]);
   });
 
   it('takes a jail of build.cfg away for good, until it is made again', () => {
