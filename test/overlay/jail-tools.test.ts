@@ -79,6 +79,42 @@ describe('devfs-guard', () => {
   });
 });
 
+describe('jail-dns', () => {
+  const write = (servers: string): ScriptResult =>
+    fake
+      .file('etc/resolv.conf', servers)
+      .run('overlays/firstboot/usr/local/libexec/clawdie/jail-dns', ['/var/unbound/clawdie.conf']);
+
+  it('answers each tenant at its own bridge, nobody else, by the name servers of the host', () => {
+    const result = write(
+      'search example.org\nnameserver 10.0.0.2\nnameserver 2001:db8::53\nnameserver 127.0.0.1\n',
+    );
+    expect(result).toMatchObject({
+      code: 0,
+      stdout: 'jail-dns: wrote /var/unbound/clawdie.conf\n',
+      stderr: '',
+    });
+    const lines = fake.read('var/unbound/clawdie.conf').split('\n');
+    expect(lines.filter((line) => /^ {2}(?:interface|access-control|forward-addr):/.test(line))).toEqual([
+      '  access-control: 0.0.0.0/0 refuse',
+      '  access-control: ::/0 refuse',
+      '  interface: 192.168.100.1',
+      '  access-control: 192.168.100.0/24 allow',
+      '  interface: 192.168.101.1',
+      '  access-control: 192.168.101.0/24 allow',
+      '  forward-addr: 10.0.0.2',
+      '  forward-addr: 2001:db8::53',
+    ]);
+  });
+
+  it('says nothing where nothing differs, and takes no word of a name server that is no address', () => {
+    write('nameserver 10.0.0.2\n');
+    expect(write('nameserver 10.0.0.2\n').stdout).toBe('');
+    write('nameserver 9.9.9.9"\\nserver:\nnameserver $(reboot)\nnameserver ::1\n');
+    expect(fake.read('var/unbound/clawdie.conf')).not.toContain('forward-zone');
+  });
+});
+
 describe('clawdie-jail create', () => {
   it('gives a plain jail the next free address, a file system and limits, and a guard of its own', () => {
     const result = run('create', 'two');

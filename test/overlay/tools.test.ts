@@ -329,6 +329,7 @@ describe('clawdie-tenant', () => {
       .stub('sysrc', '[ "$*" != "-n cloned_interfaces" ] || echo "lo1 bridge0 bridge1"')
       .stub('ifconfig', '[ "$*" != warden2 ]')
       .stub('pfctl')
+      .stub('service')
       .file(
         'usr/local/libexec/clawdie/shell-env.sh',
         readFileSync('overlays/firstboot/usr/local/libexec/clawdie/shell-env.sh'),
@@ -353,6 +354,7 @@ describe('clawdie-tenant', () => {
       'ifconfig warden2 group wardens',
       'ifconfig warden2 inet6 ifdisabled',
       'ifconfig warden2 inet 192.168.102.1/24 up',
+      'service clawdie_dns refresh',
     ]);
     expect(fake.read('etc/clawdie/clawdie.conf')).toContain(
       "TENANTS='natasha:warden0:192.168.100.0/24:192.168.100.1 igor:warden1:192.168.101.0/24:192.168.101.1 olga:warden2:192.168.102.0/24:192.168.102.1'\n",
@@ -361,6 +363,25 @@ describe('clawdie-tenant', () => {
     expect(run('clawdie-tenant', ['list']).stdout).toContain(
       'olga\twarden2\t192.168.102.0/24\t192.168.102.1\n',
     );
+  });
+
+  it('takes the last one away, with its bridge, and nobody who has jails', () => {
+    fake.stub('ifconfig', 'exit 1');
+    fake.file('etc/clawdie/jails', 'w igor plain 192.168.101.10 none 25% 20 50 1073741824\n');
+    expect(run('clawdie-tenant', ['remove', 'igor']).stderr).toContain('igor has jails: w.');
+    fake.file('etc/clawdie/jails', '');
+    expect(run('clawdie-tenant', ['remove', 'natasha']).stderr).toContain('natasha is not the last tenant');
+    const result = run('clawdie-tenant', ['remove', 'igor']);
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    expect(calls(result, 'sysrc -q')).toEqual([
+      'sysrc -q cloned_interfaces=lo1 bridge0',
+      'sysrc -q -x ifconfig_bridge1_name ifconfig_warden1 ifconfig_warden1_ipv6',
+    ]);
+    expect(calls(result, 'ifconfig')).toContain('ifconfig warden1 destroy');
+    expect(run('clawdie-tenant', ['list']).stdout).toBe(
+      'natasha\twarden0\t192.168.100.0/24\t192.168.100.1\n',
+    );
+    expect(run('clawdie-tenant', ['remove', 'natasha']).stderr).toContain('is the assistant itself');
   });
 
   it('changes nothing for one that is there', () => {
