@@ -1,6 +1,7 @@
+import ipaddr from 'ipaddr.js';
 import type { JailLimits } from '../config/jails.js';
-import type { Config, TenantEntry } from '../config/keys.js';
 import { formatAmount, jailRelease, planJails } from '../config/jails.js';
+import type { Config, StaticWan, TenantEntry } from '../config/keys.js';
 import { formatNetwork4 } from '../config/net.js';
 import { assignTenants } from '../config/tenants.js';
 import type { Tenant } from '../config/tenants.js';
@@ -19,9 +20,11 @@ export interface View {
   readonly extIf: string;
   readonly ifconfig4: string;
   readonly ifconfig6: string | null;
-  readonly ifconfigDefault: string;
   readonly gateway4: string | null;
   readonly gateway6: string | null;
+  /** Arguments of route(8) for a gateway outside of the address's network, or null. */
+  readonly gatewayRoute4: string | null;
+  readonly gatewayRoute6: string | null;
   readonly slaac: boolean;
   readonly ipv6: boolean;
   /** `dhcp` or `static`. */
@@ -58,6 +61,7 @@ export interface View {
   readonly zfs: boolean;
   /** Services of the host that jails reach. */
   readonly hostPorts: readonly { readonly port: string; readonly proto: string }[];
+  readonly hostPortList: string;
   readonly http: boolean;
   readonly https: boolean;
   readonly icmpEcho: boolean;
@@ -95,6 +99,13 @@ function allBridges(config: Config, tenants: readonly Tenant[]): readonly Tenant
 
 function limitWords({ memory, processes, cpu, disk }: JailLimits): string {
   return [formatAmount(memory), processes, cpu, disk].join(' ');
+}
+
+/** Whether no network of the interface leads to the gateway. fe80::/10 is on every link. */
+function isOutside({ interface: { address, prefix }, gateway }: StaticWan): boolean {
+  const other = ipaddr.parse(gateway);
+  const everywhere = other.kind() === 'ipv6' && other.range() === 'linkLocal';
+  return !everywhere && !other.match(ipaddr.parse(address), prefix);
 }
 
 /** What the templates see of a configuration. Pure. */
@@ -141,9 +152,12 @@ export function makeView(config: Config): View {
       : typeof wan6 === 'object'
         ? `inet6 ${wan6.interface.address}/${wan6.interface.prefix}`
         : null,
-    ifconfigDefault: slaac ? 'SYNCDHCP accept_rtadv' : 'SYNCDHCP',
     gateway4: typeof wan4 === 'object' ? wan4.gateway : null,
     gateway6: scoped ?? (typeof wan6 === 'object' ? wan6.gateway : null),
+    gatewayRoute4:
+      typeof wan4 === 'object' && isOutside(wan4) ? `-host ${wan4.gateway} -iface ${extIf}` : null,
+    gatewayRoute6:
+      typeof wan6 === 'object' && isOutside(wan6) ? `${wan6.gateway} -prefixlen 128 -iface ${extIf}` : null,
     slaac,
     ipv6: wan6 !== 'off',
     wan4: typeof wan4 === 'object' ? 'static' : 'dhcp',
@@ -181,6 +195,7 @@ export function makeView(config: Config): View {
       const [port = '', proto = ''] = item.split('/');
       return { port, proto };
     }),
+    hostPortList: config.JAIL_HOST_PORTS.join(' '),
     http: config.HTTP,
     https: config.HTTPS,
     icmpEcho: config.ICMP_ECHO,

@@ -5,11 +5,13 @@ import type { RcScript } from './headers.js';
 export const RULES: readonly (readonly [first: string, second: string, why: string])[] = [
   ['clawdie_lockdown', 'netif', 'an interface would be up before the firewall drops everything'],
   ['clawdie_lockdown', 'routing', 'there would be routes before the firewall drops everything'],
+  ['clawdie_cards', 'netif', 'interfaces would be made before it is known which ones hardware brought'],
   ['clawdie_install', 'netif', 'an interface would be up while the instance moves to its disk'],
   ['routing', 'clawdie_egress', 'what faces the internet is found by the default route'],
   ['clawdie_egress', 'pf', "pf's rules would be loaded before it is known what faces the internet"],
   ['pf', 'sshd', 'sshd would answer before the rules are loaded'],
   ['clawdie_firstboot', 'LOGIN', 'services would start before the instance is set up'],
+  ['sshd', 'clawdie_listen', 'what sshd listens on would be looked at before it listens'],
   ['clawdie_firstboot', 'sshd', 'sshd would answer before its keys and users are set up'],
 ];
 

@@ -130,7 +130,7 @@ export class FakeRoot {
     chmodSync(copy, 0o755);
     for (const name of readdirSync(LIBRARY))
       if (name !== script.split('/').pop())
-        writeFileSync(join(dirname(copy), name), readFileSync(join(LIBRARY, name)));
+        writeFileSync(join(dirname(copy), name), readFileSync(join(LIBRARY, name)), { mode: 0o755 });
     rmSync(this.log, { force: true });
     const result = spawnSync('sh', [copy, ...args], {
       encoding: 'utf8',

@@ -25,6 +25,12 @@ describe('an overlay', () => {
     expect(rc).not.toContain('natasha0_name');
   });
 
+  it('looks every minute at what services listen on', () => {
+    expect(bodyOf(render(), 'etc/cron.d/clawdie')).toMatch(
+      /^\*(?:\t\*){4}\troot\t\/etc\/rc\.d\/clawdie_listen quietstart /m,
+    );
+  });
+
   it('starts dhclient again that has ended, and forgets hosts in <bruteforce>, every five minutes', () => {
     const crontab = bodyOf(render({ BRUTEFORCE_EXPIRE: '3600' }), 'etc/cron.d/clawdie');
     expect(crontab).toMatch(/^\*\/5(?:\t\*){4}\troot\t\/etc\/rc\.d\/clawdie_egress ask /m);
@@ -44,11 +50,36 @@ describe('an overlay', () => {
       expect(rc).toContain(`${line}\n`);
   });
 
-  it('asks for addresses on any card by default, but never on those of jails', () => {
-    const entries = render();
-    expect(bodyOf(entries, 'etc/rc.conf')).toContain("ifconfig_DEFAULT='SYNCDHCP accept_rtadv'\n");
-    expect(bodyOf(entries, 'etc/rc.conf.d/pccard_ether')).toContain('ifconfig_DEFAULT="NOAUTO"');
-    expect(bodyOf(entries, 'etc/rc.conf')).toContain('ifconfig_warden0_ipv6="inet6 ifdisabled"\n');
+  it('asks for addresses on no interface that appears later, and enables IPv6 on none', () => {
+    const rc = bodyOf(render(), 'etc/rc.conf');
+    expect(rc).not.toContain('ifconfig_DEFAULT');
+    expect(bodyOf(render(), 'etc/rc.conf.d/pccard_ether')).toContain('ifconfig_DEFAULT="NOAUTO"');
+    expect(rc).toContain('ifconfig_warden0_ipv6="inet6 ifdisabled"\n');
+    expect(rc).toContain('ipv6_activate_all_interfaces="NO"\n');
+  });
+
+  it.each([
+    ['203.0.113.5/32 198.51.100.1', '-host 198.51.100.1 -iface vtnet0'],
+    ['203.0.113.5/32 169.254.0.1', '-host 169.254.0.1 -iface vtnet0'],
+    ['203.0.113.4/31 198.51.100.1', '-host 198.51.100.1 -iface vtnet0'],
+    ['203.0.113.4/31 203.0.113.5', undefined],
+    ['203.0.113.5/24 203.0.113.1', undefined],
+  ])('leads to the gateway of WAN_IPV4="%s" by a route of its own where that is outside', (wan, route) => {
+    const rc = bodyOf(render({ EXT_IF: 'vtnet0', WAN_IPV4: wan, DNS: '9.9.9.9' }), 'etc/rc.conf');
+    expect(/^route_gateway='(.*)'$/m.exec(rc)?.[1]).toBe(route);
+    expect(rc.includes('static_routes="gateway"\n')).toBe(route !== undefined);
+    expect(rc).toContain(`defaultrouter=${wan.split(' ')[1] ?? ''}\n`);
+  });
+
+  it.each([
+    ['2001:db8::5/128 2001:db8:ffff::1', '2001:db8:ffff::1 -prefixlen 128 -iface vtnet0'],
+    ['2001:db8::5/64 2001:db8:ffff::1', '2001:db8:ffff::1 -prefixlen 128 -iface vtnet0'],
+    ['2001:db8::5/64 2001:db8::1', undefined],
+    ['2001:db8::5/128 fe80::1', undefined],
+  ])('leads to the gateway of WAN_IPV6="%s" likewise', (wan, route) => {
+    const rc = bodyOf(render({ EXT_IF: 'vtnet0', WAN_IPV6: wan }), 'etc/rc.conf');
+    expect(/^ipv6_route_gateway='(.*)'$/m.exec(rc)?.[1]).toBe(route);
+    expect(rc.includes('ipv6_static_routes="gateway"\n')).toBe(route !== undefined);
   });
 
   it('has the static addresses of build.cfg', () => {
