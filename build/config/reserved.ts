@@ -14,8 +14,11 @@ const OURS = 'warden tailscale egress clawdiefw bruteforce rdr bastille jail jai
 const PF =
   'all any self no on in out from to port pass block match rdr nat binat anchor table set scrub queue quick keep state inet inet6 ' +
   'log user group flags tag tagged route label rtable ruleset reply drop return persist const urpf group fragment';
+/** Users and groups of FreeBSD 15 (etc/master.passwd, etc/group): an account of the host has the assistant's name. */
 const SYSTEM =
-  'root toor daemon operator bin tty kmem games news man sshd nobody www pf unbound proxy freebsd localhost wheel';
+  'root toor daemon operator bin tty kmem games news man sshd smmsp mailnull bind unbound proxy uucp pop auditdistd www ntpd ' +
+  'hast tests nobody wheel sys mail staff guest video realtime idletime authpf dialer network audit nogroup ftp ' +
+  'pf freebsd localhost';
 
 const REASONS = new Map<string, string>();
 for (const [words, reason] of [

@@ -89,6 +89,14 @@ export const TOOLS: readonly Tool[] = [
     version: 'package',
   },
   {
+    name: '/usr/sbin/sshd',
+    need: 'lets the runtime’s account take turns, in tests',
+    for: 'test',
+    apt: 'openssh-server',
+    elsewhere: true,
+    version: 'package',
+  },
+  {
     name: 'qemu-system-x86_64',
     need: 'runs the installer for disk images, and boots images in tests',
     for: 'disk',
@@ -152,20 +160,22 @@ export const OVMF_PATHS = [
   '/usr/local/share/edk2-qemu/QEMU_UEFI_CODE-x86_64.fd',
 ];
 
-/** Where a program is on the PATH, or undefined. */
+/** Where a program is: on the PATH, or where its own name says; undefined if it is not there. */
 export function find(name: string, path = process.env['PATH'] ?? ''): string | undefined {
-  return path
-    .split(delimiter)
-    .filter((folder) => folder.startsWith('/'))
-    .map((folder) => join(folder, name))
-    .find((file) => {
-      try {
-        accessSync(file, constants.X_OK);
-        return statSync(file).isFile();
-      } catch {
-        return false;
-      }
-    });
+  const places = name.startsWith('/')
+    ? [name]
+    : path
+        .split(delimiter)
+        .filter((folder) => folder.startsWith('/'))
+        .map((folder) => join(folder, name));
+  return places.find((file) => {
+    try {
+      accessSync(file, constants.X_OK);
+      return statSync(file).isFile();
+    } catch {
+      return false;
+    }
+  });
 }
 
 /** The tools that are not there. */

@@ -5,6 +5,7 @@ import type { Config, StaticWan, TenantEntry } from '../config/keys.js';
 import { formatNetwork4 } from '../config/net.js';
 import { assignTenants } from '../config/tenants.js';
 import type { Tenant } from '../config/tenants.js';
+import { shellQuote } from '../quote.js';
 
 /** What the templates of overlays/firstboot see: values that are ready to be put in place. */
 export interface View {
@@ -68,6 +69,8 @@ export interface View {
   /** Whether operators watch over VNC, over the tailnet. */
   readonly glasspane: boolean;
   readonly tailscale: boolean;
+  /** Whether the host itself is a node of the tailnet. */
+  readonly tailscaleHost: boolean;
   readonly tailscaleMode: string;
   readonly tailnetToJails: boolean;
   readonly console: string;
@@ -201,6 +204,7 @@ export function makeView(config: Config): View {
     icmpEcho: config.ICMP_ECHO,
     glasspane: config.GLASSPANE,
     tailscale: config.TAILSCALE !== 'off',
+    tailscaleHost: config.TAILSCALE === 'host' || config.TAILSCALE === 'subnet',
     tailscaleMode: config.TAILSCALE,
     tailnetToJails: config.TAILSCALE === 'subnet',
     console: config.CONSOLE,
@@ -210,8 +214,13 @@ export function makeView(config: Config): View {
       ['KbdInteractiveAuthentication', 'no'],
       ['PermitRootLogin', config.SSH_PASSWORD_AUTH ? 'yes' : 'prohibit-password'],
       ['UseDNS', 'no'],
+      // Keys of accounts that may take turns (accounts.sh), beside root's own.
+      ['AuthorizedKeysFile', '.ssh/authorized_keys /etc/clawdie/keys/%u'],
+      // No user of the host keeps these accounts from their turns by failing to log in.
+      ['PerSourcePenaltyExemptList', '127.0.0.1'],
     ]
-      .map(([name, value]) => `-o ${name ?? ''}=${value ?? ''}`)
+      // rc.subr(8) evaluates the flags.
+      .map(([name, value]) => `-o ${shellQuote(`${name ?? ''}=${value ?? ''}`)}`)
       .join(' '),
   };
 }

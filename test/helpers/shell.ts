@@ -33,6 +33,22 @@ const CONFIG: Readonly<Record<string, string>> = {
   TIMEZONE: 'UTC',
 };
 
+/** Descriptors of whoever started the tests, which every program here has (proc(5): flags without O_CLOEXEC). */
+function inherited(): readonly string[] {
+  return readdirSync('/proc/self/fd').filter((fd) => {
+    const info = Number(fd) > 2 ? attempt(() => readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8')) : undefined;
+    return info !== undefined && (parseInt(/^flags:\s*(\d+)/m.exec(info)?.[1] ?? '0', 8) & 0o2000000) === 0;
+  });
+}
+
+function attempt<T>(what: () => T): T | undefined {
+  try {
+    return what();
+  } catch {
+    return undefined;
+  }
+}
+
 /** How a script ended, and what it called. */
 export interface ScriptResult {
   readonly code: number | null;
@@ -49,7 +65,7 @@ export interface ScriptResult {
 export class FakeRoot {
   private constructor(
     readonly root: string,
-    private readonly bin: string,
+    readonly bin: string,
     private readonly log: string,
   ) {}
 
@@ -148,6 +164,25 @@ export class FakeRoot {
       stderr: result.stderr,
       calls: existsSync(this.log) ? readFileSync(this.log, 'utf8').trimEnd().split('\n') : [],
     };
+  }
+
+  /** Programs of FreeBSD that a turn needs, on top of what another system has: with real terminals, locks and descriptors. */
+  withTurns(): this {
+    if (process.platform === 'freebsd') return this;
+    return this.stub('lockf', 'exec flock -n "$4"')
+      .stub(
+        'procstat',
+        `for f in /proc/"$2"/fd/*; do case " ${inherited().join(' ')} " in *" \${f##*/} "*) ;; *) echo "$2 sh \${f##*/} v r" ;; esac; done`,
+      )
+      .stub(
+        'script',
+        [
+          '[ "$1 $2" = "-q /dev/null" ] || exit 99',
+          'shift 2',
+          `for word in "$@"; do line="$line '$(printf '%s' "$word" | sed "s/'/'\\\\\\\\''/g")'"; done`,
+          'exec /usr/bin/script -qec "$line" /dev/null',
+        ].join('\n'),
+      );
   }
 
   /** The parts of rc.subr(8) that the scripts use. */

@@ -36,7 +36,6 @@ describe('every tool', () => {
   });
 
   it.each([
-    ['clawdie-jail', ['turn', 'worker', '--', 'true']],
     ['clawdie-netcheck', []],
     ['clawdie-tailscale', ['enable']],
     ['clawdie-tenant', ['add', 'olga']],
@@ -412,81 +411,13 @@ describe('clawdie-tenant', () => {
   });
 });
 
-describe('clawdie-jail turn', () => {
-  beforeEach(() => {
-    fake
-      .stub('jls')
-      .stub('lockf', 'shift 3; shift; exec "$@"')
-      .stub('timeout', 'shift 4; exec "$@"')
-      .stub(
-        'jexec',
-        'case "$*" in *"id -u worker") echo 1001 ;; *"id -u root") echo 0 ;; *"-- "*) ;; *" false") exit 3 ;; esac',
-      );
-  });
-  const turn = (...args: readonly string[]): ScriptResult => run('clawdie-jail', ['turn', ...args]);
-
-  it('runs one command as an ordinary user, with a clean environment and a limit, and leaves nothing behind', () => {
-    const result = turn('worker1', '--timeout', '30', '--', 'pi', '--version');
-    expect(result).toMatchObject({ code: 0, stderr: '' });
-    expect(calls(result).slice(-3)).toEqual([
-      'timeout --foreground -k 10 30 jexec -l -U worker worker1 pi --version',
-      'jexec -l -U worker worker1 pi --version',
-      'jexec -U worker worker1 kill -KILL -1',
-    ]);
-    expect(calls(result, 'lockf')[0]).toMatch(
-      /^lockf -k -t 0 \/var\/run\/clawdie\/turn\.worker1 \/\.run\/clawdie-jail turn worker1/,
-    );
-  });
-
-  it('ends as the command ends, and says so if it took too long', () => {
-    expect(turn('worker1', '--', 'false').code).toBe(3);
-    fake.stub('timeout', 'exit 124');
-    const result = turn('worker1', '--timeout', '5', '--', 'pi');
-    expect(result.code).toBe(124);
-    expect(result.stderr).toContain('took longer than 5 s');
-    expect(calls(result).at(-1)).toBe('jexec -U worker worker1 kill -KILL -1');
-  });
-
-  it('runs one turn at a time in one jail', () => {
-    fake.stub('lockf', 'echo "lockf: already locked" >&2; exit 75');
-    const result = turn('worker1', '--', 'true');
-    expect(result.code).toBe(75);
-    expect(calls(result, 'timeout')).toEqual([]);
-  });
-
-  it('starts a jail that does not run, and says so where it cannot', () => {
-    fake
-      .stub('jls', `[ -e '${join(fake.root, 'started')}' ]`)
-      .stub('bastille', `: > '${join(fake.root, 'started')}'`);
-    const result = turn('worker1', '--', 'true');
-    expect(result.code).toBe(0);
-    expect(calls(result, 'bastille')).toEqual(['bastille start worker1']);
-    fake.stub('jls', 'exit 1');
-    expect(turn('worker1', '--', 'true')).toMatchObject({ code: 1 });
-    expect(turn('worker1', '--', 'true').stderr).toContain('does not run, and cannot be started');
-  });
-
-  it('never runs as root', () => {
-    const result = turn('worker1', '--user', 'root', '--', 'true');
-    expect(result.code).toBe(1);
-    expect(result.stderr).toContain('a turn does not run as root');
-    expect(calls(result, 'timeout')).toEqual([]);
-  });
-
-  it.each([
-    [['--', 'true']],
-    [['../etc', '--', 'true']],
-    [['a b', '--', 'true']],
-    [['worker1']],
-    [['worker1', '--']],
-    [['worker1', '--timeout', '0', '--', 'true']],
-    [['worker1', '--timeout', '5;', '--', 'true']],
-    [['worker1', '--user', '-x', '--', 'true']],
-    [['worker1', 'true']],
-  ])('refuses %j', (args) => {
-    const result = turn(...args);
-    expect(result.code).toBe(2);
-    expect(result.calls).toEqual([]);
+describe('clawdie-jail', () => {
+  it('hands a turn on, word by word', () => {
+    fake.file('usr/local/libexec/clawdie/turn.sh', 'printf "<%s>" "$@"; exit 7\n');
+    expect(run('clawdie-jail', ['turn', 'w1', '--', 'a b', ''])).toMatchObject({
+      code: 7,
+      stdout: '<w1><--><a b><>',
+    });
   });
 });
 

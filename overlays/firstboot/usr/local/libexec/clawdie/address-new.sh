@@ -4,4 +4,4 @@ set -u
 
 [ ! -x /etc/rc.d/clawdie_egress ] || service clawdie_egress quietstart
 [ ! -x /etc/rc.d/clawdie_listen ] || service clawdie_listen quietstart
-service clawdie_dns refresh
+[ ! -x /etc/rc.d/clawdie_dns ] || service clawdie_dns refresh
