@@ -162,7 +162,7 @@ async function fetchBase(key: string, stored: Stored<BaseFacts>, work: Work): Pr
           `The base image of ${stored.from} is not the one that its description tells of.`,
           'Push it again.',
         );
-      return cache.put('base', key, out, stored.facts, [], signal);
+      return cache.put('base', key, out, stored.facts, false, signal);
     });
   } catch (error) {
     throw writeError(folder, error);
@@ -174,8 +174,7 @@ async function fetchBase(key: string, stored: Stored<BaseFacts>, work: Work): Pr
 /** Name of the file in a `base` entry. */
 export const BASE_IMAGE = 'base.iso';
 
-/** Names of files in a `root` entry. Boot files lie flat: `boot/lua/core.lua` as `boot+lua+core.lua`. */
-const flat = (path: string): string => path.replaceAll('/', '+');
+/** Name of the compressed root in a `root` entry; the boot files lie beside it under the paths that they have in the ISO. */
 const ROOT_IMAGE = 'mfsroot.gz';
 
 async function makeRoot(request: BaseRequest, work: Work): Promise<CacheEntry<RootFacts>> {
@@ -258,7 +257,7 @@ async function makeRoot(request: BaseRequest, work: Work): Promise<CacheEntry<Ro
         pruned: rootfs.pruned,
       },
     };
-    return await cache.put('root', request.keys.root, out, facts, await readdir(out), signal);
+    return await cache.put('root', request.keys.root, out, facts, true, signal);
   } catch (error) {
     throw writeError(folder, error);
   } finally {
@@ -334,6 +333,9 @@ function bootFiles(tree: Tree): readonly string[] {
   return [...single.filter((path) => tree.fileAt(path) !== undefined), ...below];
 }
 
+/** The kernel as the ISO has it. */
+const KERNEL = 'boot/kernel/kernel.gz';
+
 async function collectBoot(rootfs: Rootfs, out: string, signal: AbortSignal): Promise<void> {
   for (const path of LOADED_MODULES) {
     if (rootfs.boot.fileAt(path) === undefined)
@@ -342,11 +344,12 @@ async function collectBoot(rootfs: Rootfs, out: string, signal: AbortSignal): Pr
         'Use the release sets of a kernel with pf as a module.',
       );
   }
-  for (const path of bootFiles(rootfs.boot)) await copyFromTree(rootfs, path, join(out, flat(path)));
+  for (const path of bootFiles(rootfs.boot)) await copyFromTree(rootfs, path, join(out, path));
   const kernel = rootfs.boot.fileAt('boot/kernel/kernel');
   if (kernel === undefined)
     throw new UserError('kernel.txz holds no boot/kernel/kernel.', 'Check FREEBSD_DIST.');
-  await compress(join(rootfs.folder, kernel), join(out, flat('boot/kernel/kernel.gz')), signal);
+  await mkdir(dirname(join(out, KERNEL)), { recursive: true });
+  await compress(join(rootfs.folder, kernel), join(out, KERNEL), signal);
 }
 
 function count(tree: Tree): Omit<RootFacts['root'], 'imageBytes' | 'compressedBytes' | 'pruned' | 'rc'> {
@@ -382,6 +385,9 @@ async function readHeaders(rootfs: Rootfs): Promise<readonly RcScript[]> {
 /** Volume label of the ISO. */
 const VOLUME = 'CLAWDIE';
 
+/** Files of a `root` entry that are in no folder of the ISO, or get there in another way. */
+const OUTSIDE: readonly string[] = [ROOT_IMAGE, 'boot/pmbr', 'boot/isoboot', 'boot/loader.efi'];
+
 async function makeBase(
   request: BaseRequest,
   root: CacheEntry<RootFacts>,
@@ -393,13 +399,12 @@ async function makeBase(
     return await stage(work, 'base', async () => {
       const iso = join(folder, 'iso');
       await mkdir(join(iso, 'boot'), { recursive: true });
-      const part = (path: string): string => join(root.folder, flat(path));
-      for (const name of await readdir(root.folder)) {
-        if (!name.startsWith('boot+') || ['boot+pmbr', 'boot+isoboot', 'boot+loader.efi'].includes(name))
-          continue;
-        const target = join(iso, name.replaceAll('+', '/'));
+      const part = (path: string): string => join(root.folder, path);
+      for (const path of root.files) {
+        if (OUTSIDE.includes(path)) continue;
+        const target = join(iso, path);
         await mkdir(dirname(target), { recursive: true });
-        await copyFile(join(root.folder, name), target);
+        await copyFile(part(path), target);
       }
       for (const file of request.isoOverlay.files) {
         await mkdir(dirname(join(iso, file)), { recursive: true });
@@ -424,7 +429,7 @@ async function makeBase(
       );
       await chmod(image, 0o644);
       const facts: BaseFacts = { ...root.facts, sums: await measureBase(image, signal) };
-      return cache.put('base', request.keys.base, out, facts, [], signal);
+      return cache.put('base', request.keys.base, out, facts, false, signal);
     });
   } catch (error) {
     throw writeError(folder, error);

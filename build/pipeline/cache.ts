@@ -1,12 +1,13 @@
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { UserError } from '../error.js';
 import { makePrivateFolder, removeTree, writeError } from '../host/files.js';
-import { sha256File } from '../host/hash.js';
+import { sha256, sha256File } from '../host/hash.js';
 import { acquire } from '../host/lock.js';
 import type { Lock } from '../host/lock.js';
 import { sweepScratch } from '../host/scratch.js';
+import { compareBytes } from '../rootfs/tree.js';
 
 /** Where the cache is: CLAWDIE_CACHE, or clawdie-iso in the user's cache folder (XDG Base Directory Specification). */
 export function cacheFolder(environment: NodeJS.ProcessEnv): string {
@@ -18,20 +19,26 @@ export function cacheFolder(environment: NodeJS.ProcessEnv): string {
 
 const RECEIPT = 'entry.json';
 
-interface Receipt<T> {
+/** What an entry says of itself: which it is, what belongs to it, and what is known of it. */
+interface Receipt {
+  readonly kind: string;
+  readonly key: string;
+  /** By path below the entry's folder; what is not listed does not belong to it. */
   readonly files: Readonly<Record<string, { readonly size: number; readonly sha256?: string }>>;
-  readonly facts: T;
+  readonly facts: unknown;
 }
 
 /** A result that stands in the cache. */
 export interface CacheEntry<T> {
   readonly folder: string;
   readonly facts: T;
+  /** Paths of its files below the folder; whatever else lies there is none of it. */
+  readonly files: readonly string[];
 }
 
 /**
  * Results of stages under the hash of their inputs. An entry appears whole or not at all (made beside, then renamed),
- * and says how large its files are and what they sum up to.
+ * and says which files it has, how large they are and what they sum up to; what it says is summed up itself.
  */
 export class Cache {
   constructor(readonly folder: string) {}
@@ -72,28 +79,29 @@ export class Cache {
     return (await this.get(kind, key)) !== undefined;
   }
 
-  /** An entry whose files have their sizes; undefined if there is none, or if it is damaged. */
+  /**
+   * An entry whose receipt is the one that was written and whose files have their sizes; undefined if there is none, or
+   * if it is damaged.
+   */
   async get<T>(kind: string, key: string): Promise<CacheEntry<T> | undefined> {
     const folder = this.path(kind, key);
-    try {
-      const receipt = JSON.parse(await readFile(join(folder, RECEIPT), 'utf8')) as Receipt<T>;
-      for (const [name, { size }] of Object.entries(receipt.files)) {
-        if ((await stat(join(folder, name))).size !== size) return undefined;
-      }
-      return { folder, facts: receipt.facts };
-    } catch {
-      return undefined;
+    const receipt = await this.receipt(kind, key);
+    if (!receipt) return undefined;
+    for (const [name, { size }] of Object.entries(receipt.files)) {
+      const found = await lstat(join(folder, name)).catch(() => undefined);
+      if (found?.isFile() !== true || found.size !== size) return undefined;
     }
+    return { folder, facts: receipt.facts as T, files: Object.keys(receipt.files) };
   }
 
   /** Whether the bytes of an entry's files are what they were when it was made. */
   async verify(kind: string, key: string, signal: AbortSignal): Promise<boolean> {
     const folder = this.path(kind, key);
+    const receipt = await this.receipt(kind, key);
+    if (!receipt) return false;
     try {
-      const receipt = JSON.parse(await readFile(join(folder, RECEIPT), 'utf8')) as Receipt<unknown>;
-      for (const [name, { sha256 }] of Object.entries(receipt.files)) {
-        if (sha256 !== undefined && (await sha256File(join(folder, name), { signal })) !== sha256)
-          return false;
+      for (const [name, { sha256: sum }] of Object.entries(receipt.files)) {
+        if (sum !== undefined && (await sha256File(join(folder, name), { signal })) !== sum) return false;
       }
       return true;
     } catch {
@@ -102,35 +110,47 @@ export class Cache {
     }
   }
 
+  /** What an entry says of itself; undefined if it is not what was written of this very entry. */
+  private async receipt(kind: string, key: string): Promise<Receipt | undefined> {
+    const text = await readFile(join(this.path(kind, key), RECEIPT), 'utf8').catch(() => '');
+    const [sum, body = ''] = text.split('\n', 2);
+    if (sum !== sha256(body)) return undefined;
+    const receipt = JSON.parse(body) as Receipt;
+    return receipt.kind === kind && receipt.key === key ? receipt : undefined;
+  }
+
   /**
    * Puts a finished folder into the cache.
    *
-   * @param sums names of files whose SHA-256 the receipt is to have; others are checked by who uses them
+   * @param summed whether the receipt is to have the SHA-256 of each file; otherwise who uses them checks them
    */
   async put<T>(
     kind: string,
     key: string,
     work: string,
     facts: T,
-    sums: readonly string[],
+    summed: boolean,
     signal: AbortSignal,
   ): Promise<CacheEntry<T>> {
     const files: Record<string, { size: number; sha256?: string }> = {};
-    for (const name of await readdir(work)) {
-      const info = await stat(join(work, name));
-      if (!info.isFile()) throw new Error(`a cache entry holds files alone: ${name}`);
-      files[name] = {
+    const found = await readdir(work, { recursive: true, withFileTypes: true });
+    const paths = found.filter((each) => !each.isDirectory()).map((each) => join(each.parentPath, each.name));
+    for (const path of paths.sort(compareBytes)) {
+      const info = await lstat(path);
+      if (!info.isFile()) throw new Error(`a cache entry holds files alone: ${path}`);
+      files[path.slice(work.length + 1)] = {
         size: info.size,
-        ...(sums.includes(name) && { sha256: await sha256File(join(work, name), { signal }) }),
+        ...(summed && { sha256: await sha256File(path, { signal }) }),
       };
     }
-    const receipt: Receipt<T> = { files, facts };
-    await writeFile(join(work, RECEIPT), JSON.stringify(receipt));
+    const receipt: Receipt = { kind, key, files, facts };
+    const body = JSON.stringify(receipt);
+    await writeFile(join(work, RECEIPT), `${sha256(body)}\n${body}\n`);
     const folder = this.path(kind, key);
     await mkdir(join(this.folder, kind), { recursive: true });
     await removeTree(folder);
     await rename(work, folder);
-    return { folder, facts };
+    return { folder, facts, files: Object.keys(files) };
   }
 
   async remove(kind: string, key: string): Promise<void> {

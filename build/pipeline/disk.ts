@@ -93,7 +93,7 @@ async function fetchDisk(key: string, stored: Stored<DiskFacts>, work: Work): Pr
         `The base disk of ${stored.from} is not the one that its description tells of.`,
         'Push it again.',
       );
-    return await cache.put('disk', key, out, stored.facts, [BASE_DISK], signal);
+    return await cache.put('disk', key, out, stored.facts, true, signal);
   } catch (error) {
     throw writeError(folder, error);
   } finally {
@@ -126,7 +126,7 @@ async function makeDisk({ request, fs, key }: DiskRequest, base: ReadyBase, work
     const out = join(folder, 'entry');
     await mkdir(out);
     const pieces = await compressAround(disk, slot, size, join(out, BASE_DISK), signal);
-    return await cache.put('disk', key, out, { size, fs, slot, pieces }, [BASE_DISK], signal);
+    return await cache.put('disk', key, out, { size, fs, slot, pieces }, true, signal);
   } catch (error) {
     throw writeError(folder, error);
   } finally {

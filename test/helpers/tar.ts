@@ -13,8 +13,8 @@ export interface TestEntry {
   readonly pax?: Readonly<Record<string, string>>;
 }
 
-/** Writes a .txz of entries, just as they are given: good or hostile. */
-export async function writeTxz(path: string, entries: readonly TestEntry[]): Promise<void> {
+/** A tar archive of entries, just as they are given: good or hostile. */
+export async function packTar(entries: readonly TestEntry[]): Promise<Buffer> {
   const tar = pack();
   const chunks: Buffer[] = [];
   const done = new Promise<void>((resolve, reject) => {
@@ -28,5 +28,24 @@ export async function writeTxz(path: string, entries: readonly TestEntry[]): Pro
   }
   tar.finalize();
   await done;
-  writeFileSync(path, execFileSync('xz', ['-0', '-c'], { input: Buffer.concat(chunks), maxBuffer: 1 << 30 }));
+  return Buffer.concat(chunks);
+}
+
+/** Bytes as xz(1) packs them. */
+export function xz(bytes: Buffer): Buffer {
+  return execFileSync('xz', ['-0', '-c'], { input: bytes, maxBuffer: 1 << 30 });
+}
+
+/** Writes a .txz of entries. */
+export async function writeTxz(path: string, entries: readonly TestEntry[]): Promise<void> {
+  writeFileSync(path, xz(await packTar(entries)));
+}
+
+/** Two blocks of zeros, which end an archive. */
+const END = 1024;
+
+/** Puts more entries behind those of a .txz. */
+export async function addToTxz(path: string, entries: readonly TestEntry[]): Promise<void> {
+  const old = execFileSync('xz', ['-dc', path], { maxBuffer: 1 << 30 });
+  writeFileSync(path, xz(Buffer.concat([old.subarray(0, -END), await packTar(entries)])));
 }
