@@ -415,8 +415,7 @@ async function makeBase(
       await writeFile(join(iso, 'overlay'), emptySlot(releaseOf(request)));
       await settle(iso, request.time);
 
-      const esp = join(folder, 'esp');
-      await makeEsp(part('boot/loader.efi'), esp, request.time, signal);
+      const esp = await makeEsp(part('boot/loader.efi'), join(folder, 'esp'), request.time, signal);
       const out = join(folder, 'entry');
       await mkdir(out);
       const image = join(out, BASE_IMAGE);

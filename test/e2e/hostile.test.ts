@@ -15,7 +15,7 @@ const ISO = 'clawdie-15.1-RELEASE-amd64.iso';
 async function withEntries(folder: string, ...entries: readonly TestEntry[]): Promise<string[]> {
   mkdirSync(folder, { recursive: true });
   const config = await writeSets(folder, (sets) => addToTxz(join(sets, 'base.txz'), entries));
-  writeFileSync(join(folder, 'build.cfg'), config);
+  writeFileSync(join(folder, 'build.cfg'), config.replace(/^FREEBSD_DIST=.*/, 'FREEBSD_DIST=sets'));
   return isoArgs(folder);
 }
 
@@ -100,5 +100,22 @@ describe('a cache that was meddled with', () => {
     const record = readFileSync(join(folder, 'dist', ISO.replace(/iso$/, 'json')), 'utf8');
     expect(record).toContain('4555 0:0 /usr/bin/su"');
     expect(sha256(readFileSync(join(folder, 'dist', ISO)))).toBe(good);
+  });
+});
+
+describe('paths of the host', () => {
+  it('are names to every tool, whatever stands in them', async () => {
+    const outer = await tmp();
+    const folder = join(
+      outer,
+      'a b `touch evil` $(touch evil) $HOME & ; \' " \\ * [x] ~ # % @@1M , = -o : ü',
+    );
+    const args = await withEntries(folder);
+    expect(await cli(args, { cwd: outer })).toMatchObject({ code: 0, stderr: '' });
+    expect(readdirSync(outer)).toHaveLength(1);
+    const plain = await tmp();
+    expect(await cli(await withEntries(plain))).toMatchObject({ code: 0, stderr: '' });
+    const sum = (at: string): string => sha256(readFileSync(join(at, 'dist', ISO)));
+    expect(sum(folder)).toBe(sum(plain));
   });
 });
