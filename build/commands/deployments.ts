@@ -129,7 +129,7 @@ async function complete(
     ]);
     const known = requests.get(key);
     if (known) return known;
-    const release = await resolveRelease(config, folder);
+    const release = resolveRelease(config, folder);
     const { request, tools: versions } = await baseRequest(config, release, time);
     tools = versions;
     const made = { release, request };

@@ -50,7 +50,7 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
   const { config } = loaded;
   const time = imageTime(context.environment);
   const authKey = await readAuthKey(config, loaded.folder);
-  const release = await resolveRelease(config, loaded.folder);
+  const release = resolveRelease(config, loaded.folder);
   const cache = new Cache(options.cache ?? cacheFolder(context.environment));
   const out = resolvePath(options.out);
   const stem = imageStem(config.ASSISTANT_NAME, release, config);

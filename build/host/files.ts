@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto';
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
+import type { Stats } from 'node:fs';
 import { chmod, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -53,6 +55,64 @@ export async function readAt(file: FileHandle, offset: number, length: number): 
   const buffer = Buffer.alloc(length);
   const { bytesRead } = await file.read(buffer, 0, length, offset);
   return buffer.subarray(0, bytesRead);
+}
+
+/**
+ * Opens a file for reading: a file and nothing else, since a FIFO would make who opens it wait, and a device has no end.
+ *
+ * @throws UserError whose message is the end of a sentence, if it is no file; the system's error if it cannot be opened.
+ */
+export async function openFile(path: string): Promise<FileHandle> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    checkFile(await file.stat());
+    return file;
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+function checkFile(info: Stats): void {
+  if (info.isFile()) return;
+  const kind = info.isDirectory()
+    ? 'a folder'
+    : info.isFIFO()
+      ? 'a FIFO'
+      : info.isSocket()
+        ? 'a socket'
+        : 'a device';
+  throw new UserError(`it is ${kind}, not a file`);
+}
+
+/** Largest text that a person writes and this program reads, in bytes. */
+const MOST_TEXT = 1024 * 1024;
+
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/**
+ * Reads a text of at most 1 MiB.
+ *
+ * @throws UserError whose message is the end of a sentence, if it is no file, larger, or not UTF-8; the system's error if it
+ *   cannot be read.
+ */
+export function readText(path: string): string {
+  const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const info = fstatSync(file);
+    checkFile(info);
+    if (info.size > MOST_TEXT) throw new UserError('it is larger than 1 MiB');
+    const text = readFileSync(file);
+    // What a file system says of a size may be nothing, as in /proc.
+    if (text.length > MOST_TEXT) throw new UserError('it is larger than 1 MiB');
+    return UTF8.decode(text);
+  } catch (error) {
+    throw codeOf(error) === 'ERR_ENCODING_INVALID_ENCODED_DATA'
+      ? new UserError('it is not UTF-8 text')
+      : error;
+  } finally {
+    closeSync(file);
+  }
 }
 
 /**

@@ -14,7 +14,7 @@ import { availableParallelism } from 'node:os';
 import { isDeepStrictEqual } from 'node:util';
 import { dirname, join } from 'node:path';
 import { UserError } from '../error.js';
-import { removeTree, writeError } from '../host/files.js';
+import { readText, removeTree, writeError } from '../host/files.js';
 import { runBetween } from '../host/process.js';
 import { scratchFolder } from '../host/scratch.js';
 import { makeEsp } from '../image/esp.js';
@@ -203,7 +203,7 @@ async function makeRoot(request: BaseRequest, work: Work): Promise<CacheEntry<Ro
       }),
     );
     const { archives, sums } = release;
-    const total = await countEntries(release);
+    const total = countEntries(release);
     const rootfs = await stage(work, 'rootfs', async () => {
       let done = 0;
       const tell = throttled((count: number) => {
@@ -217,7 +217,7 @@ async function makeRoot(request: BaseRequest, work: Work): Promise<CacheEntry<Ro
         });
       });
       return makeRootfs({
-        archives: { base: archives['base.txz'].fd, kernel: archives['kernel.txz'].fd },
+        archives: { base: archives['base.txz'], kernel: archives['kernel.txz'] },
         profile: request.profile,
         overlay: request.baseOverlay,
         release: releaseOf(request),
@@ -267,11 +267,13 @@ async function makeRoot(request: BaseRequest, work: Work): Promise<CacheEntry<Ro
 }
 
 /** How many entries the archives have, as MANIFEST says; undefined where no MANIFEST is beside them. */
-async function countEntries(release: CheckedRelease): Promise<number | undefined> {
-  const text = await readFile(join(dirname(release.paths['base.txz']), 'MANIFEST'), 'utf8').catch(
-    () => undefined,
-  );
-  if (text === undefined) return undefined;
+function countEntries(release: CheckedRelease): number | undefined {
+  let text: string;
+  try {
+    text = readText(join(dirname(release.paths['base.txz']), 'MANIFEST'));
+  } catch {
+    return undefined;
+  }
   const counts = text.split('\n').flatMap((line) => {
     const [file, , number] = line.split('\t');
     return file === 'base.txz' || file === 'kernel.txz' ? [Number(number)] : [];

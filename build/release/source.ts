@@ -1,10 +1,11 @@
-import { open, readFile, stat } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { isAbsolute, join, resolve as resolvePath } from 'node:path';
 import type { Config } from '../config/keys.js';
 import { InputError, messageOf, UserError } from '../error.js';
-import { exists, removeTree } from '../host/files.js';
-import { sha256, sha256File } from '../host/hash.js';
+import { exists, openFile, readText, removeTree } from '../host/files.js';
+import { hashRange, sha256 } from '../host/hash.js';
+import type { Archive } from '../rootfs/unpack.js';
 import { download, downloadText } from './download.js';
 import type { DownloadOptions } from './download.js';
 import { parseManifest, SETS, sumsOf } from './manifest.js';
@@ -25,7 +26,7 @@ export interface ObtainContext {
 /** Release sets that were checked, byte for byte; the archives are open, so that what was checked is what is read. */
 export interface CheckedRelease {
   readonly sums: Sums;
-  readonly archives: Readonly<Record<SetName, FileHandle>>;
+  readonly archives: Readonly<Record<SetName, Archive>>;
   readonly paths: Readonly<Record<SetName, string>>;
   close(): Promise<void>;
 }
@@ -48,7 +49,7 @@ export interface Release {
  *
  * @throws InputError if the release is neither known nor vouched for, or the folder is not one of release sets.
  */
-export async function resolveRelease(config: Config, folder: string): Promise<Release> {
+export function resolveRelease(config: Config, folder: string): Release {
   const {
     FREEBSD_DIST: dist,
     FREEBSD_VERSION: version,
@@ -84,7 +85,7 @@ export async function resolveRelease(config: Config, folder: string): Promise<Re
     return { ...common, from: url, obtain: (context) => fromServer(url, trust, context) };
   }
   const path = isAbsolute(dist) ? dist : resolvePath(folder, dist);
-  const sums = await sumsInFolder(path, trust);
+  const sums = sumsInFolder(path, trust);
   return { ...common, from: path, obtain: (context) => openChecked(path, sums, context) };
 }
 
@@ -101,7 +102,7 @@ function sampleRelease(): Release {
       const folder = join(context.folder, SAMPLE_ID);
       await writeSample(folder, context.signal);
       const sums = sumsOf(
-        parseManifest(await readFile(join(folder, 'MANIFEST'), 'utf8'), 'MANIFEST of the sample'),
+        parseManifest(readText(join(folder, 'MANIFEST')), 'MANIFEST of the sample'),
         'MANIFEST of the sample',
       );
       return openChecked(folder, sums, context);
@@ -133,44 +134,50 @@ function trustedSums(text: string, where: string, trust: Trust): Sums {
   return sums;
 }
 
-async function sumsInFolder(path: string, trust: Trust): Promise<Sums> {
+function sumsInFolder(path: string, trust: Trust): Sums {
   const manifest = join(path, 'MANIFEST');
-  const text = await readFile(manifest, 'utf8').catch((error: unknown) => {
+  let text: string;
+  try {
+    text = readText(manifest);
+  } catch (error) {
     throw new InputError(
       `FREEBSD_DIST ${path}: MANIFEST cannot be read: ${messageOf(error)}.`,
       'FREEBSD_DIST must be "mirror", "sample", a URL, or a folder with MANIFEST, base.txz and kernel.txz.',
     );
-  });
+  }
   return trustedSums(text, manifest, trust);
 }
 
-/** Opens the archives of a folder and compares every byte with the sums. */
+/** Opens the archives of a folder and compares every byte of the open files with the sums. */
 async function openChecked(folder: string, sums: Sums, context: ObtainContext): Promise<CheckedRelease> {
-  const archives: Partial<Record<SetName, FileHandle>> = {};
+  const files: Partial<Record<SetName, FileHandle>> = {};
   const close = async (): Promise<void> => {
-    await Promise.all(Object.values(archives).map((file) => file.close()));
+    await Promise.all(Object.values(files).map((file) => file.close()));
   };
   const path = (set: SetName): string => join(folder, set);
   try {
-    const sizes = await Promise.all(
+    const opened = await Promise.all(
       SETS.map(async (set) => {
-        const found = await stat(path(set)).catch((error: unknown) => {
+        const file = await openFile(path(set)).catch((error: unknown) => {
           throw new UserError(
             `${path(set)} cannot be read: ${messageOf(error)}.`,
             'Put the complete release sets there.',
           );
         });
-        return found.size;
+        files[set] = file;
+        return { set, file, size: (await file.stat()).size };
       }),
     );
-    const total = sizes.reduce((sum, size) => sum + size, 0);
+    const total = opened.reduce((sum, { size }) => sum + size, 0);
     let done = 0;
-    for (const set of SETS) {
-      archives[set] = await open(path(set), 'r');
-      const sum = await sha256File(path(set), {
-        signal: context.signal,
-        onBytes: (count) => context.progress('checking the release sets', (done += count), total),
-      });
+    for (const { set, file, size } of opened) {
+      const hash = createHash('sha256');
+      for (let at = 0; at < size; at += CHUNK) {
+        const end = Math.min(size, at + CHUNK);
+        await hashRange(hash, file, at, end, context.signal);
+        context.progress('checking the release sets', (done += end - at), total);
+      }
+      const sum = hash.digest('hex');
       if (sum !== sums[set]) {
         throw new UserError(
           `${path(set)} has the SHA-256 ${sum}, but MANIFEST says ${sums[set]}: it is truncated or was altered, and is not used.`,
@@ -178,17 +185,25 @@ async function openChecked(folder: string, sums: Sums, context: ObtainContext): 
         );
       }
     }
+    const archive = (set: SetName): Archive => {
+      const found = opened.find((each) => each.set === set);
+      if (!found) throw new Error(`${set} was not opened`);
+      return { fd: found.file.fd, sha256: sums[set], size: found.size };
+    };
+    return {
+      sums,
+      archives: { 'base.txz': archive('base.txz'), 'kernel.txz': archive('kernel.txz') },
+      paths: { 'base.txz': path('base.txz'), 'kernel.txz': path('kernel.txz') },
+      close,
+    };
   } catch (error) {
     await close();
     throw error;
   }
-  return {
-    sums,
-    archives: archives as Record<SetName, FileHandle>,
-    paths: { 'base.txz': path('base.txz'), 'kernel.txz': path('kernel.txz') },
-    close,
-  };
 }
+
+/** Bytes that are summed up between two words about the progress. */
+const CHUNK = 4 * 1024 ** 2;
 
 async function fromServer(url: string, trust: Trust, context: ObtainContext): Promise<CheckedRelease> {
   const options = { ...context.download, signal: context.signal };

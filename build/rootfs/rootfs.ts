@@ -1,4 +1,4 @@
-import { copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { UserError } from '../error.js';
 import { sha256 } from '../host/hash.js';
@@ -10,6 +10,7 @@ import { pruneReason } from './prune.js';
 import type { Profile } from './prune.js';
 import { compareBytes, Tree } from './tree.js';
 import { unpack } from './unpack.js';
+import type { Archive } from './unpack.js';
 
 /** A folder of files with the owners and modes that go with them: overlays/base with overlays/base.mtree. */
 export interface FileSet {
@@ -48,14 +49,14 @@ export async function readFileSet(folder: string, specPath?: string): Promise<Fi
 }
 
 export interface RootfsInput {
-  readonly archives: { readonly base: number; readonly kernel: number };
+  readonly archives: { readonly base: Archive; readonly kernel: Archive };
   readonly profile: Profile;
   readonly overlay: FileSet;
   /** What /etc/clawdie/release says. */
   readonly release: string;
   /** The version of FreeBSD, which names the release that jails are made of. */
   readonly version: string;
-  /** Empty folder to work in; it gets `root` (contents of the root) and `kernel`. */
+  /** Empty folder to work in; it gets `root`, with the contents of files. */
   readonly work: string;
   readonly signal: AbortSignal;
   readonly onEntry: () => void;
@@ -79,7 +80,9 @@ export interface Rootfs {
  */
 export async function makeRootfs(input: RootfsInput): Promise<Rootfs> {
   const folder = join(input.work, 'root');
+  const beside = join(input.work, 'kernel');
   await mkdir(folder);
+  await mkdir(beside);
   const pruned: Record<string, number> = {};
   const keep = (path: string): boolean => {
     const why = pruneReason(input.profile, path);
@@ -89,9 +92,14 @@ export async function makeRootfs(input: RootfsInput): Promise<Rootfs> {
   const options = { keep, signal: input.signal, onEntry: input.onEntry };
   const [base, kernel] = await Promise.all([
     unpack(input.archives.base, folder, { ...options, where: 'base.txz' }),
-    unpack(input.archives.kernel, folder, { ...options, where: 'kernel.txz' }),
+    unpack(input.archives.kernel, beside, { ...options, where: 'kernel.txz' }),
   ]);
-  base.merge(kernel);
+  base.merge(kernel, 'kernel.txz');
+  for (const [path, node] of kernel.entries()) {
+    if (node.type !== 'file') continue;
+    await mkdir(dirname(join(folder, path)), { recursive: true });
+    await rename(join(beside, path), join(folder, path));
+  }
   for (const path of [
     'boot/kernel/kernel',
     'boot/loader.efi',
@@ -111,7 +119,7 @@ export async function makeRootfs(input: RootfsInput): Promise<Rootfs> {
 
   // The kernel is loaded from the ISO; a second copy in memory would serve nobody.
   const root = new Tree('the release');
-  root.merge(base, (path) => path !== 'boot/kernel/kernel');
+  root.merge(base, 'the release', (path) => path !== 'boot/kernel/kernel');
   const jails = `${JAIL_RELEASES}/${jailRelease(input.version)}`;
   await copyJailFiles(base, folder, jails);
   await addOverlay(root, folder, input.overlay);

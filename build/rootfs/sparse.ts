@@ -18,26 +18,22 @@ const MOST_PIECES = 100_000;
  *
  * @throws UserError if it is of another sparse format than 1.0.
  */
-export function sparseHeader(
-  pax: Readonly<Record<string, string>> | undefined,
-  where: string,
-): SparseHeader | undefined {
-  if (!pax || !Object.keys(pax).some((key) => key.startsWith('GNU.sparse.'))) return undefined;
-  const name = pax['GNU.sparse.name'];
-  const size = Number(pax['GNU.sparse.realsize']);
+export function sparseHeader(pax: ReadonlyMap<string, string>, where: string): SparseHeader | undefined {
+  if (![...pax.keys()].some((key) => key.startsWith('GNU.sparse.'))) return undefined;
+  const name = pax.get('GNU.sparse.name');
+  const size = pax.get('GNU.sparse.realsize') ?? '';
   if (
-    pax['GNU.sparse.major'] !== '1' ||
-    pax['GNU.sparse.minor'] !== '0' ||
+    pax.get('GNU.sparse.major') !== '1' ||
+    pax.get('GNU.sparse.minor') !== '0' ||
     name === undefined ||
-    !Number.isSafeInteger(size) ||
-    size < 0
+    !/^[0-9]{1,15}$/.test(size)
   ) {
     throw new UserError(
       `${where} holds a sparse file in a format that is not known here.`,
       'Pack the release sets without sparse files (bsdtar --no-read-sparse).',
     );
   }
-  return { name, size };
+  return { name, size: Number(size) };
 }
 
 /** Turns the data of a sparse entry, chunk by chunk, into writes at positions of the file. */

@@ -14,6 +14,9 @@ export type Node =
   /** Another name of the file at `target`, a path of the tree. */
   | { readonly type: 'hardlink'; readonly target: string };
 
+/** Links that an inode can have, less a few (UFS_LINK_MAX, sys/ufs/ufs/dinode.h); a folder has one of each in it. */
+const MOST_LINKS = 65_000;
+
 const DEFAULT_DIR: Node = { type: 'dir', uid: 0, gid: 0, mode: 0o755 };
 
 /**
@@ -48,6 +51,9 @@ export function parentOf(path: string): string {
  */
 export class Tree {
   private readonly nodes = new Map<string, Node>([['', DEFAULT_DIR]]);
+  /** How many other names a file has, and how many folders a folder has in it, by path. */
+  private readonly links = new Map<string, number>();
+  private readonly folders = new Map<string, number>();
 
   constructor(private readonly where: string) {}
 
@@ -65,19 +71,31 @@ export class Tree {
    *
    * @throws UserError if it would replace an entry, stand behind something that is no folder, or link to nothing.
    */
-  add(path: string, node: Node): void {
+  add(path: string, node: Node, where = this.where): void {
+    const fail = (what: string): never => this.fail(path, what, where);
     const present = this.nodes.get(path);
     if (present && !(present.type === 'dir' && node.type === 'dir')) {
-      this.fail(path, present.type === 'dir' ? `is a folder and a ${node.type} at once` : 'is there twice');
+      fail(present.type === 'dir' ? `is a folder and a ${node.type} at once` : 'is there twice');
     }
-    if (path !== '') this.ensureFolder(parentOf(path), path);
+    if (path !== '') this.ensureFolder(parentOf(path), path, where);
     if (node.type === 'hardlink') {
       const target = this.nodes.get(node.target);
-      if (target?.type === 'hardlink') return void this.nodes.set(path, target);
-      if (target?.type !== 'file')
-        this.fail(path, `is a hard link to ${node.target}, which is no file before it`);
+      if (target?.type === 'hardlink') {
+        this.add(path, target, where);
+        return;
+      }
+      if (target?.type !== 'file') fail(`is a hard link to ${node.target}, which is no file before it`);
+      this.count(this.links, node.target, () => fail('is one of too many hard links to a file'));
     }
+    if (node.type === 'dir' && !present)
+      this.count(this.folders, parentOf(path), () => fail('is one of too many folders in a folder'));
     this.nodes.set(path, node);
+  }
+
+  private count(counts: Map<string, number>, path: string, fail: () => never): void {
+    const next = (counts.get(path) ?? 0) + 1;
+    if (next > MOST_LINKS) fail();
+    counts.set(path, next);
   }
 
   /** Puts an entry of the project's own in place of whatever stands there, unless that is a folder. */
@@ -93,15 +111,20 @@ export class Tree {
     this.add(path, node);
   }
 
-  /** Adds what another tree has and `keep` wants. Folders in both keep what this tree says of them. */
-  merge(other: Tree, keep: (path: string) => boolean = () => true): void {
+  /**
+   * Adds what another tree has and `keep` wants. Folders in both keep what this tree says of them.
+   *
+   * @param where what messages call the other tree
+   * @throws UserError as add() does.
+   */
+  merge(other: Tree, where: string, keep: (path: string) => boolean = () => true): void {
     const entries = other.entries().filter(([path]) => keep(path));
     for (const [path, node] of entries) {
       if (node.type === 'dir' && this.nodes.get(path)?.type === 'dir' && path !== '') continue;
-      if (node.type !== 'hardlink') this.add(path, node);
+      if (node.type !== 'hardlink') this.add(path, node, where);
     }
     // A link may sort before the file that it links to.
-    for (const [path, node] of entries) if (node.type === 'hardlink') this.add(path, node);
+    for (const [path, node] of entries) if (node.type === 'hardlink') this.add(path, node, where);
   }
 
   /** The path of the file that a path means, symbolic and hard links followed; undefined if there is none. */
@@ -131,17 +154,16 @@ export class Tree {
       .map(([path]) => path);
   }
 
-  private ensureFolder(path: string, child: string): void {
+  private ensureFolder(path: string, child: string, where: string): void {
     const present = this.nodes.get(path);
     if (present?.type === 'dir') return;
-    if (present) this.fail(child, `would stand behind ${path}, which is a ${present.type}`);
-    this.ensureFolder(parentOf(path), child);
-    this.nodes.set(path, DEFAULT_DIR);
+    if (present) this.fail(child, `would stand behind ${path}, which is a ${present.type}`, where);
+    this.add(path, DEFAULT_DIR, where);
   }
 
-  private fail(path: string, what: string): never {
+  private fail(path: string, what: string, where = this.where): never {
     throw new UserError(
-      `${this.where} holds an entry ${JSON.stringify(path)}, which ${what}. The archive is damaged or hostile and is not used.`,
+      `${where} holds an entry ${JSON.stringify(path)}, which ${what}. The archive is damaged or hostile and is not used.`,
       'Fetch the release sets again, from a source that you trust.',
     );
   }

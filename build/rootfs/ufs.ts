@@ -15,8 +15,9 @@ const SPARE = { bytes: 96 * 1024 * 1024, inodes: 8192 };
 /** Bytes that are read and written together. */
 const CHUNK = 1024 * 1024;
 
-/** Files between two looks at whether to stop. */
-const FILES_AT_ONCE = 64;
+/** Bytes between two looks at whether to stop, and what opening a file counts for. */
+const BYTES_AT_ONCE = 32 * 1024 * 1024;
+const BYTES_OF_A_FILE = BYTES_AT_ONCE / 64;
 
 /**
  * Makes the UFS2 image of a tree whose contents are in a folder: the same bytes for the same tree, on every machine.
@@ -38,19 +39,30 @@ export async function makeUfs(
     for (const piece of metadata(layout, ROOT_LABEL, time)) write(output, piece);
     const buffer = Buffer.allocUnsafe(CHUNK);
     const files = layout.inodes.filter(({ type }) => type === 'file');
-    for (const [index, file] of files.entries()) {
-      if (index % FILES_AT_ONCE === 0) {
-        await breathe();
-        signal.throwIfAborted();
-      }
-      copyContents(file, folder, output, buffer);
+    let since = 0;
+    const pause = async (bytes: number): Promise<void> => {
+      since += bytes;
+      if (since < BYTES_AT_ONCE) return;
+      since = 0;
+      await breathe();
+      signal.throwIfAborted();
+    };
+    for (const file of files) {
+      await pause(BYTES_OF_A_FILE);
+      await copyContents(file, folder, output, buffer, pause);
     }
   } finally {
     closeSync(output);
   }
 }
 
-function copyContents({ path, size, data }: Placed, folder: string, output: number, buffer: Buffer): void {
+async function copyContents(
+  { path, size, data }: Placed,
+  folder: string,
+  output: number,
+  buffer: Buffer,
+  pause: (bytes: number) => Promise<void>,
+): Promise<void> {
   if (size === 0) return;
   const input = openSync(join(folder, path), 'r');
   try {
@@ -63,6 +75,7 @@ function copyContents({ path, size, data }: Placed, folder: string, output: numb
         write(output, { position: at, bytes: buffer.subarray(0, length) });
         at += length;
         done += length;
+        await pause(length);
       }
     }
   } finally {

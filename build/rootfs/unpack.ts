@@ -1,21 +1,27 @@
-import { closeSync, createReadStream, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import type { Hash } from 'node:crypto';
+import { closeSync, ftruncateSync, mkdirSync, openSync, read, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import { extract } from 'tar-stream';
-import type { Header } from 'tar-stream';
+import { Readable } from 'node:stream';
+import { promisify } from 'node:util';
 import { UserError } from '../error.js';
 import { writeError } from '../host/files.js';
 import { streamFrom } from '../host/process.js';
 import { SparseReader, sparseHeader } from './sparse.js';
+import type { SparseHeader } from './sparse.js';
+import { refuse, TarReader } from './tar.js';
+import type { TarEntry } from './tar.js';
 import { normalPath, Tree } from './tree.js';
-import type { Node } from './tree.js';
 
-/** What tar-stream calls `{}`: the attributes of a pax header. */
-type Pax = Readonly<Record<string, string>> | undefined;
-
-/** The largest number that a user or a group can have: they are 32 bits (uid_t). */
-const MAX_ID = 0xffff_ffff;
+/** An open archive whose bytes are known. */
+export interface Archive {
+  /** Number of the open file; it is read from its start, wherever it stands. */
+  readonly fd: number;
+  /** What all of it sums up to. */
+  readonly sha256: string;
+  /** Its size in bytes. */
+  readonly size: number;
+}
 
 export interface UnpackOptions {
   /** What messages call the archive. */
@@ -28,180 +34,207 @@ export interface UnpackOptions {
 }
 
 /**
+ * What an archive may come to, by its own size: FreeBSD's unpack to six times as much. More is a few bytes that would fill
+ * the disk.
+ */
+const EXPANSION = 32;
+const SMALL_BYTES = 64 * 1024 ** 2;
+const MOST_BYTES = 8 * 1024 ** 3;
+/** FreeBSD's base.txz has some 30,000 entries. */
+const MOST_ENTRIES = 250_000;
+
+/**
  * Unpacks a .txz into a folder, without being root: the folder gets the contents of files, owned by who runs this, and
  * the tree says what everything is to be (owners, modes, links). Symbolic links exist in the tree alone and no file
  * flag is restored, so nothing can be written outside the folder and all of it can be removed again.
  *
- * @param fd the open archive, read from its start
+ * @param archive what is unpacked is summed up on its way, and has to be what is known of it
+ * @param folder an empty folder
  * @returns the tree of what was kept
- * @throws UserError if the archive is damaged, or holds what no release set holds (devices, paths that climb, …).
+ * @throws UserError if the archive is damaged, is another than the one that is known, holds what no release set holds
+ *   (devices, paths that climb, …), or comes to more than its size lets expect.
  */
-export async function unpack(fd: number, folder: string, options: UnpackOptions): Promise<Tree> {
-  const tree = new Tree(options.where);
-  /** Files whose contents were read past: a kept name may yet link to them. */
-  const skipped = new Map<string, Node>();
-  /** Kept names of files whose contents came under a name that is not kept. */
+export async function unpack(archive: Archive, folder: string, options: UnpackOptions): Promise<Tree> {
+  const { where, keep } = options;
+  const tree = new Tree(where);
+  /** What was read past, by its path: a kept name may yet link to it. */
+  const skipped = new Map<string, Skipped>();
+  /** Kept names of files whose contents came under a name that is not kept, by that name. */
   const orphans = new Map<string, string>();
 
-  await readArchive(fd, options, (header, path) => {
-    const type = header.type;
-    const attributes = { uid: header.uid, gid: header.gid, mode: header.mode & 0o7777 };
-    if (![header.uid, header.gid].every((id) => Number.isInteger(id) && id >= 0 && id <= MAX_ID))
-      throw new UserError(
-        `${options.where} holds ${path}, owned by ${header.uid}:${header.gid}, which no system can have. The archive is damaged or hostile and is not used.`,
-        'Fetch the release sets again, from a source that you trust.',
-      );
-    const size = sparseHeader(header.pax as Pax, options.where)?.size ?? header.size;
-    if (!options.keep(path)) {
-      if (type === 'file' || type === 'contiguous-file')
-        skipped.set(path, { ...attributes, type: 'file', size });
+  await readArchive(archive, options, ({ type, target, uid, gid, mode }, path, size) => {
+    const attributes = { uid, gid, mode };
+    if (!['directory', 'symlink', 'link', 'file'].includes(type))
+      throw refuse(where, `holds ${path}, a ${type}, which no release set holds`);
+    if (type === 'symlink') checkTarget(target, path, where);
+    if (!keep(path)) {
+      if (skipped.has(path) && type !== 'directory')
+        throw refuse(where, `holds an entry ${JSON.stringify(path)}, which is there twice`);
+      if (type === 'file') skipped.set(path, { ...attributes, type, size });
+      if (type === 'symlink') skipped.set(path, { type });
+      if (type === 'link') skipped.set(path, { type, target: linkTarget(target, path, where) });
       return undefined;
     }
     switch (type) {
       case 'directory':
-        addFolder(tree, folder, path, { ...attributes, type: 'dir' });
+        tree.add(path, { ...attributes, type: 'dir' });
+        mkdirSync(join(folder, path), { recursive: true });
         return undefined;
       case 'symlink':
-        tree.add(path, { ...attributes, type: 'symlink', target: header.linkname });
+        tree.add(path, { ...attributes, type, target });
         return undefined;
       case 'link': {
-        const target = normalPath(header.linkname, options.where);
-        const first = [...orphans].find(([, source]) => source === target)?.[0];
-        if (first !== undefined) tree.add(path, { type: 'hardlink', target: first });
-        else {
-          const contents = skipped.get(target);
-          if (contents) orphans.set(path, target);
-          tree.add(path, contents ?? { type: 'hardlink', target });
-        }
+        const named = linkTarget(target, path, where);
+        const other = skipped.get(named);
+        const source = other?.type === 'link' ? other.target : named;
+        const contents = skipped.get(source);
+        const first = orphans.get(source);
+        if (contents?.type === 'file' && first === undefined) {
+          tree.add(path, contents);
+          orphans.set(source, path);
+        } else tree.add(path, { type: 'hardlink', target: first ?? source });
         return undefined;
       }
-      case 'file':
-      case 'contiguous-file':
+      default:
         tree.add(path, { ...attributes, type: 'file', size });
         return openNew(folder, path);
-      default:
-        throw new UserError(
-          `${options.where} holds ${path}, a ${type}, which no release set holds. The archive is damaged or hostile and is not used.`,
-          'Fetch the release sets again, from a source that you trust.',
-        );
     }
   });
 
-  if (orphans.size > 0) await fetchOrphans(fd, folder, orphans, options);
+  if (orphans.size > 0)
+    // Once more, for contents whose own name was not wanted.
+    await readArchive(archive, { where, signal: options.signal }, (_, path) => {
+      const name = orphans.get(path);
+      return name === undefined ? undefined : openNew(folder, name);
+    });
   return tree;
 }
 
-/** Reads the archive once more for contents whose own name was not wanted. */
-async function fetchOrphans(
-  fd: number,
-  folder: string,
-  orphans: ReadonlyMap<string, string>,
-  options: UnpackOptions,
-): Promise<void> {
-  const names = new Map([...orphans].map(([name, source]) => [source, name]));
-  // From the start of the same open file, which has been read to its end.
-  const again = createReadStream('', { fd, start: 0, autoClose: false });
-  await readArchive(again, { where: options.where, signal: options.signal }, (header, path) => {
-    const name = names.get(path);
-    if (name === undefined || header.type !== 'file') return undefined;
-    names.delete(path);
-    return openNew(folder, name);
-  });
+type Skipped =
+  | {
+      readonly type: 'file';
+      readonly uid: number;
+      readonly gid: number;
+      readonly mode: number;
+      readonly size: number;
+    }
+  | { readonly type: 'symlink' }
+  | { readonly type: 'link'; readonly target: string };
+
+/** The path that a hard link means. */
+function linkTarget(target: string, path: string, where: string): string {
+  if (target === '') throw refuse(where, `holds ${JSON.stringify(path)}, a hard link to nothing`);
+  return normalPath(target, where);
 }
 
-function addFolder(tree: Tree, folder: string, path: string, node: Node): void {
-  tree.add(path, node);
-  mkdirSync(join(folder, path), { recursive: true });
+/** Longest target of a symbolic link in bytes, the byte that ends it included (PATH_MAX, sys/syslimits.h). */
+const PATH_MAX = 1024;
+
+function checkTarget(target: string, path: string, where: string): void {
+  const flaw =
+    target === ''
+      ? 'which leads nowhere'
+      : Buffer.byteLength(target) >= PATH_MAX
+        ? 'which is too long'
+        : /[\u0000-\u001f\u007f]/.test(target)
+          ? 'which holds a control character'
+          : undefined;
+  if (flaw !== undefined) throw refuse(where, `holds ${JSON.stringify(path)}, a symbolic link ${flaw}`);
 }
 
 /** Opens a file that must not be there yet; its folders are made by us alone and hold no links. */
 function openNew(folder: string, path: string): number {
   const full = join(folder, path);
-  try {
-    return openSync(full, 'wx', 0o600);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw writeError(full, error);
-    mkdirSync(dirname(full), { recursive: true });
-    return openSync(full, 'wx', 0o600);
-  }
+  mkdirSync(dirname(full), { recursive: true });
+  return openSync(full, 'wx', 0o600);
 }
 
 /**
- * Reads a .txz through xz(1), entry by entry. `decide` gives the open file that an entry's contents go to, or
- * undefined to read past it.
+ * Reads a .txz through xz(1), entry by entry. `decide` gives the open file that an entry's contents go to, which are of
+ * that size with their holes, or undefined to read past it.
  */
 async function readArchive(
-  input: number | Readable,
+  { fd, sha256, size: packed }: Archive,
   options: Pick<UnpackOptions, 'where' | 'signal' | 'onEntry'>,
-  decide: (header: Header, path: string) => number | undefined,
+  decide: (entry: TarEntry, path: string, size: number) => number | undefined,
 ): Promise<void> {
   const { where, signal } = options;
+  const hash = createHash('sha256');
+  const input = Readable.from(summedUp(fd, hash));
   const xz = streamFrom(
     `Unpacking ${where}`,
-    ['xz', '-dc', '-T0', '--memlimit-mt-decompress=1GiB'],
+    ['xz', '-dc', '-T0', '--memlimit-decompress=1GiB', '--memlimit-mt-decompress=1GiB'],
     input,
     signal,
   );
-  const reader = extract();
-  reader.on('entry', (header, stream, next) => {
-    let file: number | undefined;
-    stream.on('error', () => undefined); // the reader fails with the same error
-    try {
-      const sparse = sparseHeader(header.pax as Pax, where);
-      file = decide(header, normalPath(sparse?.name ?? header.name, where));
-      if (file === undefined) stream.resume();
-      else {
-        const target = file;
-        let position = 0;
-        const holes = sparse && new SparseReader(sparse.size, where);
-        stream.on('data', (data: unknown) => {
-          const chunk = data as Buffer;
-          try {
-            if (holes) holes.push(chunk, (bytes, at) => void writeAll(target, bytes, at));
-            else position = writeAll(target, chunk, position);
-          } catch (error) {
-            reader.destroy(error as Error);
-          }
-        });
-        stream.on('end', () => {
-          try {
-            holes?.finish();
-            if (sparse) ftruncateSync(target, sparse.size);
-          } catch (error) {
-            reader.destroy(error as Error);
-          }
-        });
-      }
-      stream.on('close', () => {
-        if (file !== undefined) closeSync(file);
-      });
-      stream.on('end', () => {
-        options.onEntry?.();
-        next();
-      });
-    } catch (error) {
-      if (file !== undefined) closeSync(file);
-      reader.destroy(error as Error);
-    }
-  });
-
+  const most = Math.min(MOST_BYTES, SMALL_BYTES + EXPANSION * packed);
+  let bytes = 0;
+  const account = (more: number): void => {
+    bytes += more;
+    if (bytes > most)
+      throw refuse(where, `has ${packed} bytes and unpacks to more than ${most}, as no release set does`);
+  };
   try {
-    await pipeline(xz.stdout, reader as unknown as NodeJS.WritableStream);
+    const reader = new TarReader(xz.stdout[Symbol.asyncIterator]() as AsyncIterator<Buffer>, where, account);
+    for (let count = 1; ; count++) {
+      const entry = await reader.next();
+      if (!entry) break;
+      if (count > MOST_ENTRIES)
+        throw refuse(where, `holds more than ${MOST_ENTRIES} entries, as no release set does`);
+      const sparse = entry.type === 'file' ? sparseHeader(entry.pax, where) : undefined;
+      if (sparse) account(sparse.size);
+      const path = normalPath(sparse?.name ?? entry.name, where);
+      const file = decide(entry, path, sparse?.size ?? entry.size);
+      if (file !== undefined) await writeContents(reader, file, sparse, where);
+      options.onEntry?.();
+      // Entries without contents come in thousands of one chunk: signals have their turn between.
+      if (count % 1000 === 0) await new Promise(setImmediate);
+      signal.throwIfAborted();
+    }
     await xz.done;
   } catch (error) {
     xz.kill();
+    xz.stdout.destroy();
     const ending: unknown = await xz.done.catch((reason: unknown) => reason);
     signal.throwIfAborted();
-    if (error instanceof UserError) throw error;
     // Where xz itself failed, its own words say more than the end of the stream that followed.
     if (ending instanceof UserError && !ending.message.includes('ended by a signal')) throw ending;
-    const cause = writeError(where, error);
-    if (cause instanceof UserError) throw cause;
-    throw new UserError(
-      `Unpacking ${where}: the archive is damaged: ${cause.message}.`,
-      'Fetch the release sets again.',
-      { cause: error },
-    );
+    throw writeError(where, error);
+  }
+  if (hash.digest('hex') !== sha256)
+    throw refuse(where, 'has changed while it was unpacked: it no longer has the sum that was checked');
+}
+
+/** The bytes of an open file, from its start, which are summed up as they pass. */
+async function* summedUp(fd: number, hash: Hash): AsyncGenerator<Buffer, void> {
+  for (let at = 0; ;) {
+    const { bytesRead, buffer } = await promisify(read)(fd, Buffer.allocUnsafe(1 << 20), 0, 1 << 20, at);
+    if (bytesRead === 0) return;
+    const piece = buffer.subarray(0, bytesRead);
+    hash.update(piece);
+    at += bytesRead;
+    yield piece;
+  }
+}
+
+/** Writes the contents of the current entry to an open file, and closes it. */
+async function writeContents(
+  reader: TarReader,
+  file: number,
+  sparse: SparseHeader | undefined,
+  where: string,
+): Promise<void> {
+  try {
+    let position = 0;
+    const holes = sparse && new SparseReader(sparse.size, where);
+    for await (const chunk of reader.data()) {
+      if (holes) holes.push(chunk, (bytes, at) => void writeAll(file, bytes, at));
+      else position = writeAll(file, chunk, position);
+    }
+    holes?.finish();
+    if (sparse) ftruncateSync(file, sparse.size);
+  } finally {
+    closeSync(file);
   }
 }
 

@@ -1,7 +1,8 @@
+import { execFileSync } from 'node:child_process';
 import { createServer } from 'node:http';
 import type { RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { sha256 } from '../../../build/host/hash.js';
@@ -89,7 +90,7 @@ describe('a folder of release sets', () => {
   it('is used once every byte is checked', async () => {
     const folder = await tmp();
     const { sum } = sets(folder);
-    const release = await resolveRelease(config(folder, sum), '/');
+    const release = resolveRelease(config(folder, sum), '/');
     expect(release).toMatchObject({
       id: `manifest:${sum}`,
       sample: false,
@@ -98,23 +99,58 @@ describe('a folder of release sets', () => {
     });
     const checked = await release.obtain(context(folder));
     expect(checked.sums['base.txz']).toBe(sha256('base'));
-    expect(await checked.archives['kernel.txz'].readFile('utf8')).toBe('kernel');
+    expect(readFileSync(checked.archives['kernel.txz'].fd, 'utf8')).toBe('kernel');
+    expect(checked.archives['kernel.txz']).toMatchObject({ sha256: sha256('kernel'), size: 6 });
     await checked.close();
   });
 
   it('is refused if its MANIFEST is not the pinned one', async () => {
     const folder = await tmp();
     sets(folder);
-    await expect(resolveRelease(config(folder), '/')).rejects.toThrow(
-      'It is another release, or was altered',
-    );
-    await expect(resolveRelease(config(folder, SUM), '/')).rejects.toThrow(
+    expect(() => resolveRelease(config(folder), '/')).toThrow('It is another release, or was altered');
+    expect(() => resolveRelease(config(folder, SUM), '/')).toThrow(
       `not the ${SUM} of FREEBSD_MANIFEST_SHA256`,
     );
   });
 
-  it('is refused if the release is not known', async () => {
-    await expect(resolveRelease(configOf({ FREEBSD_VERSION: '14.3-RELEASE' }), '/')).rejects.toThrow(
+  it.each([
+    ['empty lines without end', ['sh', '-c', 'yes "" | head -c 100M > "$0"'], 'it is larger than 1 MiB'],
+    ['a FIFO', ['mkfifo'], 'it is a FIFO, not a file'],
+    ['a device', ['ln', '-s', '/dev/zero'], 'it is a device, not a file'],
+    ['a folder', ['mkdir'], 'it is a folder, not a file'],
+    ['not UTF-8', ['sh', '-c', 'printf "\\200" > "$0"'], 'it is not UTF-8 text'],
+  ])('is refused at once if its MANIFEST is %s', async (_, command, message) => {
+    const folder = await tmp();
+    execFileSync(command[0] ?? '', [...command.slice(1), join(folder, 'MANIFEST')]);
+    expect(() => resolveRelease(config(folder, SUM), '/')).toThrow(message);
+  });
+
+  it.each(['base.txz', 'kernel.txz'])('is refused at once if its %s is a FIFO or a device', async (name) => {
+    const folder = await tmp();
+    const { sum } = sets(folder);
+    rmSync(join(folder, name));
+    execFileSync('mkfifo', [join(folder, name)]);
+    const release = resolveRelease(config(folder, sum), '/');
+    await expect(release.obtain(context(folder))).rejects.toThrow('it is a FIFO, not a file');
+    rmSync(join(folder, name));
+    symlinkSync('/dev/zero', join(folder, name));
+    await expect(release.obtain(context(folder))).rejects.toThrow('it is a device, not a file');
+  });
+
+  it('is read from the files that were checked, whatever stands under their names afterwards', async () => {
+    const folder = await tmp();
+    const { sum } = sets(folder);
+    const checked = await resolveRelease(config(folder, sum), '/').obtain(context(folder));
+    for (const name of ['base.txz', 'kernel.txz']) {
+      writeFileSync(join(folder, 'other'), 'swapped');
+      renameSync(join(folder, 'other'), join(folder, name));
+    }
+    expect(readFileSync(checked.archives['base.txz'].fd, 'utf8')).toBe('base');
+    await checked.close();
+  });
+
+  it('is refused if the release is not known', () => {
+    expect(() => resolveRelease(configOf({ FREEBSD_VERSION: '14.3-RELEASE' }), '/')).toThrow(
       'are not known to this project (known: amd64/15.1-RELEASE)',
     );
   });
@@ -137,16 +173,16 @@ describe('a folder of release sets', () => {
   ])('is refused if a file is %s', async (_, damage, message) => {
     const folder = await tmp();
     const { sum } = sets(folder);
-    const release = await resolveRelease(config(folder, sum), '/');
+    const release = resolveRelease(config(folder, sum), '/');
     damage(folder);
     await expect(release.obtain(context(folder))).rejects.toThrow(message);
   });
 
   it('is refused if a file or MANIFEST is missing', async () => {
     const folder = await tmp();
-    await expect(resolveRelease(config(folder, SUM), '/')).rejects.toThrow('MANIFEST cannot be read');
+    expect(() => resolveRelease(config(folder, SUM), '/')).toThrow('MANIFEST cannot be read');
     const { sum } = sets(folder);
-    const release = await resolveRelease(config(folder, sum), '/');
+    const release = resolveRelease(config(folder, sum), '/');
     const { rmSync } = await import('node:fs');
     rmSync(join(folder, 'kernel.txz'));
     await expect(release.obtain(context(folder))).rejects.toThrow('kernel.txz cannot be read');
@@ -164,7 +200,7 @@ describe('a server of release sets', () => {
         request.url === '/MANIFEST' ? manifest : readFileSync(join(folder, 'origin', request.url ?? '')),
       );
     });
-    const release = await resolveRelease(configOf({ FREEBSD_DIST: url, FREEBSD_MANIFEST_SHA256: sum }), '/');
+    const release = resolveRelease(configOf({ FREEBSD_DIST: url, FREEBSD_MANIFEST_SHA256: sum }), '/');
     const first = await release.obtain(context(join(folder, 'cache')));
     await first.close();
     expect(asked).toEqual(['/MANIFEST', '/base.txz', '/kernel.txz']);
@@ -182,7 +218,7 @@ describe('a server of release sets', () => {
     const url = await serve((request, response) =>
       response.end(request.url === '/MANIFEST' ? manifest : 'something else'),
     );
-    const release = await resolveRelease(configOf({ FREEBSD_DIST: url, FREEBSD_MANIFEST_SHA256: sum }), '/');
+    const release = resolveRelease(configOf({ FREEBSD_DIST: url, FREEBSD_MANIFEST_SHA256: sum }), '/');
     await expect(release.obtain(context(join(folder, 'cache')))).rejects.toThrow(
       'It was altered or damaged and has been removed',
     );

@@ -42,7 +42,7 @@ describe('Tree', () => {
     other.add('bin/test', file);
     other.add('bin/[', { type: 'hardlink', target: 'bin/test' });
     const tree = new Tree('x');
-    tree.merge(other);
+    tree.merge(other, 'kernel.txz');
     expect(tree.get('bin/[')).toEqual({ type: 'hardlink', target: 'bin/test' });
   });
 

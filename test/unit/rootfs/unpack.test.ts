@@ -11,9 +11,11 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { sha256 } from '../../../build/host/hash.js';
 import { unpack } from '../../../build/rootfs/unpack.js';
 import type { Tree } from '../../../build/rootfs/tree.js';
-import { writeTxz } from '../../helpers/tar.js';
+import { UserError } from '../../../build/error.js';
+import { blocks, rawHeader, rawPax, writeTxz, xz } from '../../helpers/tar.js';
 import type { TestEntry } from '../../helpers/tar.js';
 import { never, tmp } from '../../helpers/tmp.js';
 
@@ -36,7 +38,9 @@ async function unpackFile(
 ): Promise<Tree> {
   const fd = openSync(archive, 'r');
   try {
-    return await unpack(fd, folder, { where: 'base.txz', keep, signal: never });
+    const bytes = readFileSync(archive);
+    const known = { fd, sha256: sha256(bytes), size: bytes.length };
+    return await unpack(known, folder, { where: 'base.txz', keep, signal: never });
   } finally {
     closeSync(fd);
   }
@@ -70,7 +74,7 @@ describe('unpack', () => {
     const sum = tar.subarray(0, 512).reduce((total, byte) => total + byte, 0);
     tar.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
     writeFileSync(join(outer, 'base.txz'), execFileSync('xz', ['-0', '-c'], { input: tar }));
-    await expect(unpackFile(join(outer, 'base.txz'), outer)).rejects.toThrow('a, owned by 4294967296:');
+    await expect(unpackFile(join(outer, 'base.txz'), outer)).rejects.toThrow('"a", owned by 4294967296:');
   });
 
   it('reads past what is not wanted, and still has the contents of a wanted name of it', async () => {
@@ -220,5 +224,203 @@ describe('unpack', () => {
     writeFileSync(archive, damage(readFileSync(archive)));
     mkdirSync(join(outer, 'root'));
     await expect(unpackFile(archive, join(outer, 'root'))).rejects.toThrow(/Unpacking base.txz/);
+  });
+});
+
+describe('an archive that is not exactly one', () => {
+  const END = Buffer.alloc(1024);
+  const file = (name: string | Buffer, body = 'x'): Buffer =>
+    Buffer.concat([rawHeader({ name, size: body.length.toString(8) }), blocks(body)]);
+  const sparse = (size: string, name = 's'): Buffer =>
+    Buffer.concat([
+      rawPax({
+        'GNU.sparse.major': '1',
+        'GNU.sparse.minor': '0',
+        'GNU.sparse.name': name,
+        'GNU.sparse.realsize': size,
+      }),
+      file('GNUSparseFile.0/s', '0\n'.padEnd(512, '\0')),
+    ]);
+
+  it.each<[string, Buffer[], string]>([
+    ['has no end', [file('a')], 'ends in the middle'],
+    ['has half an end', [file('a'), Buffer.alloc(512)], 'ends in the middle'],
+    ['goes on behind its end', [file('a'), END, file('b'), END], 'goes on behind its end'],
+    ['goes on a block behind', [file('a'), Buffer.alloc(512), file('b'), END], 'goes on behind its end'],
+    [
+      'ends within contents',
+      [rawHeader({ name: 'a', size: '2000' }), Buffer.alloc(512)],
+      'ends in the middle',
+    ],
+    ['has a wrong sum', [file('a').fill('b', 0, 1), END], 'has a header whose sum is wrong'],
+    [
+      'is of an old kind',
+      [rawHeader({ name: 'a', magic: '' }), END],
+      'a kind of tar archive that is not known',
+    ],
+    ['has a number that is none', [rawHeader({ name: 'a', size: '12x' }), END], 'a number that is none'],
+    [
+      'has a name that is not UTF-8',
+      [file(Buffer.from([0x61, 0xff])), END],
+      'a name that is not UTF-8 ("a?")',
+    ],
+    [
+      'has such a name in a pax header',
+      [rawPax({ path: Buffer.from([0xc3, 0x28]) }), file('a'), END],
+      'not UTF-8',
+    ],
+    [
+      'has a link to such a name',
+      [rawHeader({ name: 'a', flag: '2', link: Buffer.from([0xff]) }), END],
+      'not UTF-8',
+    ],
+    [
+      'has a link to nothing',
+      [rawHeader({ name: 'a', flag: '2' }), END],
+      'a symbolic link which leads nowhere',
+    ],
+    ['has a hard link to nothing', [rawHeader({ name: 'a', flag: '1' }), END], 'a hard link to nothing'],
+    [
+      'has a link with contents',
+      [rawHeader({ name: 'a', flag: '2', link: 'b', size: '1' }), blocks('x'), END],
+      'with contents',
+    ],
+    [
+      'has a link with an escape sequence',
+      [rawHeader({ name: 'a', flag: '2', link: '\u001b[2J' }), END],
+      'a control character',
+    ],
+    [
+      'has an owner that is no number',
+      [rawPax({ uid: '-1' }), file('a'), END],
+      '"a", whose uid is no number',
+    ],
+    [
+      'has an owner that is too large',
+      [rawPax({ gid: '4294967295' }), file('a'), END],
+      'owned by 0:4294967295',
+    ],
+    [
+      'has attributes for all entries',
+      [rawHeader({ name: 'g', flag: 'g' }), file('a'), END],
+      'a thing of the kind "g"',
+    ],
+    ['announces an entry that does not come', [rawPax({ path: 'b' }), END], 'announces an entry'],
+    [
+      'has a damaged pax header',
+      [rawHeader({ name: 'p', flag: 'x', size: '5' }), blocks('99 a='), file('a'), END],
+      'a pax header that is damaged',
+    ],
+    [
+      'has a huge pax header',
+      [rawHeader({ name: 'p', flag: 'x', size: '77777777' }), END],
+      'more than 64 KiB',
+    ],
+    ['has a sparse file of 1 TB', [sparse('1099511627776'), END], 'unpacks to more than'],
+    ['has a sparse file of 9 PB', [sparse('9007199254740991'), END], 'a sparse file in a format'],
+    ['has a file of 8 GB', [rawHeader({ name: 'a', size: '77777777777' }), END], 'unpacks to more than'],
+    [
+      'has many sparse files',
+      Array.from({ length: 40 }, (_value, index) => sparse('8388608', `s${index}`)),
+      'unpacks to more than',
+    ],
+  ])('is refused if it %s', async (_, parts, message) => {
+    const outer = await tmp();
+    mkdirSync(join(outer, 'root'));
+    writeFileSync(join(outer, 'base.txz'), xz(Buffer.concat(parts)));
+    const started = performance.now();
+    const result = unpackFile(join(outer, 'base.txz'), join(outer, 'root'));
+    await expect(result).rejects.toThrow(message);
+    await expect(result).rejects.toBeInstanceOf(UserError);
+    expect(performance.now() - started).toBeLessThan(5000);
+  });
+
+  it('is refused if a few bytes unpack to gigabytes', async () => {
+    const outer = await tmp();
+    mkdirSync(join(outer, 'root'));
+    const body = Buffer.alloc(96 * 1024 ** 2);
+    writeFileSync(
+      join(outer, 'base.txz'),
+      xz(Buffer.concat([rawHeader({ name: 'a', size: body.length.toString(8) }), body, END])),
+    );
+    await expect(unpackFile(join(outer, 'base.txz'), join(outer, 'root'))).rejects.toThrow(
+      /base\.txz has \d+ bytes and unpacks to more than \d+, as no release set does/,
+    );
+    expect(readdirSync(join(outer, 'root'))).toEqual([]);
+  });
+
+  it('is refused if it has changed since it was summed up', async () => {
+    const outer = await tmp();
+    mkdirSync(join(outer, 'root'));
+    const [one, other] = ['good', 'evil'].map((body) => xz(Buffer.concat([file('a', body), END])));
+    const path = join(outer, 'base.txz');
+    writeFileSync(path, other ?? '');
+    const fd = openSync(path, 'r');
+    const known = { fd, sha256: sha256(one ?? ''), size: one?.length ?? 0 };
+    const options = { where: 'base.txz', keep: () => true, signal: never };
+    await expect(unpack(known, join(outer, 'root'), options)).rejects.toThrow(
+      'has changed while it was unpacked',
+    );
+    closeSync(fd);
+  });
+
+  it.each<[string, Buffer[]]>([
+    [
+      'of what was left out, and there twice',
+      [
+        file('usr/tests/a', 'long one'),
+        file('usr/tests/a', 'x'),
+        rawHeader({ name: 'b', flag: '1', link: 'usr/tests/a' }),
+        END,
+      ],
+    ],
+    ['of itself', [rawHeader({ name: 'b', flag: '1', link: 'b' }), END]],
+    [
+      'of a folder that was left out',
+      [
+        rawHeader({ name: 'usr/tests/a/', flag: '5' }),
+        rawHeader({ name: 'b', flag: '1', link: 'usr/tests/a' }),
+        END,
+      ],
+    ],
+  ])('is refused with a sentence if it has a hard link %s', async (_, parts) => {
+    const outer = await tmp();
+    mkdirSync(join(outer, 'root'));
+    writeFileSync(join(outer, 'base.txz'), xz(Buffer.concat(parts)));
+    const keep = (path: string): boolean => !path.startsWith('usr/tests');
+    await expect(unpackFile(join(outer, 'base.txz'), join(outer, 'root'), keep)).rejects.toBeInstanceOf(
+      UserError,
+    );
+  });
+
+  it('is taken with owners of a pax header, long names of GNU tar, and hard links to what was left out of any kind', async () => {
+    const outer = await tmp();
+    mkdirSync(join(outer, 'root'));
+    const long = 'd/'.repeat(60) + 'file';
+    const parts = [
+      rawPax({ uid: '70000', gid: '4294967294' }),
+      file('owned'),
+      rawHeader({ name: '././@LongLink', flag: 'L', size: (long.length + 1).toString(8), magic: 'ustar  ' }),
+      blocks(`${long}\0`),
+      file('short', 'long'),
+      rawHeader({ name: 'out/contiguous', flag: '7', size: '4' }),
+      blocks('body'),
+      rawHeader({ name: 'out/also', flag: '1', link: './out/contiguous' }),
+      rawHeader({ name: 'kept', flag: '1', link: 'out/also' }),
+      rawHeader({ name: 'again', flag: '1', link: 'out/contiguous' }),
+      END,
+      Buffer.alloc(9 * 1024),
+    ];
+    writeFileSync(join(outer, 'base.txz'), xz(Buffer.concat(parts)));
+    const tree = await unpackFile(
+      join(outer, 'base.txz'),
+      join(outer, 'root'),
+      (path) => !path.startsWith('out'),
+    );
+    expect(tree.get('owned')).toMatchObject({ uid: 70000, gid: 4294967294 });
+    expect(tree.get(long)).toMatchObject({ type: 'file', size: 4 });
+    expect(tree.get('kept')).toMatchObject({ type: 'file', size: 4 });
+    expect(tree.get('again')).toEqual({ type: 'hardlink', target: 'kept' });
+    expect(readFileSync(join(outer, 'root', 'kept'), 'utf8')).toBe('body');
   });
 });
