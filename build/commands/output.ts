@@ -43,13 +43,17 @@ export async function buildInto<T>(
   await needTools('build', options.installTools, work);
   if (options.disks) await needTools('disk', options.installTools, work);
   await work.cache.prepare();
-  await mkdir(out, { recursive: true }).catch((error: unknown) => {
-    throw writeError(out, error);
-  });
-  const lock = await lockOutput(out, options.wait, work);
   try {
-    return await build();
+    await mkdir(out, { recursive: true }).catch((error: unknown) => {
+      throw writeError(out, error);
+    });
+    const lock = await lockOutput(out, options.wait, work);
+    try {
+      return await build();
+    } finally {
+      await lock.release();
+    }
   } finally {
-    await lock.release();
+    await work.cache.close();
   }
 }

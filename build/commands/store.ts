@@ -109,6 +109,7 @@ export async function publish(options: PublishOptions, context: IsoContext): Pro
       }
     }
   } finally {
+    await cache.close();
     await monitor.close();
   }
   if (options.json) print(JSON.stringify({ type: 'published', bases: pushed }));

@@ -1,115 +1,214 @@
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { link, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { lstat, mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { codeOf, UserError } from '../error.js';
-import { writeError } from './files.js';
-import { attempt } from './process.js';
+import { removeTree, writeError } from './files.js';
 
+/**
+ * Locks of the kernel's, flock(2): held by an open file of this process, and gone with it however it ends, whatever its
+ * container, namespace or host calls itself. Node.js has no flock(2). On Linux flock(1) takes the lock of a file that it
+ * inherits, and ends: the lock is that of the open file, which is ours. On FreeBSD open(2) takes it.
+ */
 export interface Lock {
   release(): Promise<void>;
 }
 
-interface Holder {
-  readonly pid: number;
-  readonly host: string;
-  readonly token: string;
+export interface LockOptions {
+  /** Whether to wait; if not, a held lock is an error at once. */
+  readonly wait: boolean;
+  /** Called once, with who holds it, when there is something to wait for. */
+  readonly onWait?: (holder: string) => void;
+  readonly signal?: AbortSignal;
 }
 
 /**
- * Takes a lock file, waiting while another living process holds it. A lock whose process is gone is taken over.
+ * Takes a lock file, waiting while another holds it. The file is gone once nobody wants the lock.
  *
- * @param onWait called once, with the process number of the holder, when there is something to wait for
- * @param wait whether to wait; if not, a held lock is an error at once
- * @throws UserError if the lock cannot be written, or is held and `wait` is off.
+ * @throws UserError if the lock cannot be had, or is held and `wait` is off.
  */
-export async function acquire(
-  path: string,
-  options: { readonly wait: boolean; readonly onWait: (pid: number) => void; readonly signal?: AbortSignal },
-): Promise<Lock> {
-  const me: Holder = { pid: process.pid, host: hostname(), token: randomBytes(8).toString('hex') };
-  const own = `${path}.${me.token}`;
+export async function acquire(path: string, { wait, onWait, signal }: LockOptions): Promise<Lock> {
   let told = false;
-  try {
-    const file = await open(own, 'wx', 0o600);
-    try {
-      await file.writeFile(JSON.stringify(me));
-    } finally {
-      await file.close();
-    }
-    for (;;) {
-      options.signal?.throwIfAborted();
-      // link(2) fails if the name is there: a lock appears whole, with its holder in it, or not at all.
-      const taken = await link(own, path).then(
-        () => true,
-        (error: unknown) => {
-          if (codeOf(error) === 'EEXIST') return false;
-          throw error;
-        },
+  for (;;) {
+    signal?.throwIfAborted();
+    const lock = await tryLock(path);
+    if (lock) return lock;
+    const holder = await holderOf(path);
+    if (!wait)
+      throw new UserError(
+        `${holder.replace(/^./, (first) => first.toUpperCase())} is at work on ${dirname(path)}.`,
+        'Wait until it is done, or choose another folder.',
       );
-      if (taken) return { release: () => giveUp(path, me) };
-      const holder = await read(path);
-      if (holder === undefined || !(await alive(path, holder))) {
-        await takeAway(path, holder);
+    if (!told) onWait?.(holder);
+    told = true;
+    await untilFree(path, signal);
+  }
+}
+
+/** O_EXLOCK of FreeBSD (sys/fcntl.h): open(2) takes the lock as well. */
+const O_EXLOCK = process.platform === 'freebsd' ? 0x20 : 0;
+
+/** Opens a lock file; undefined where that takes the lock, and another has it. */
+function open(path: string): number | undefined {
+  const { O_RDWR, O_CREAT, O_NONBLOCK, O_NOFOLLOW } = constants;
+  try {
+    return openSync(path, O_RDWR | O_CREAT | O_NONBLOCK | O_NOFOLLOW | O_EXLOCK, 0o600);
+  } catch (error) {
+    if (O_EXLOCK !== 0 && ['EAGAIN', 'EWOULDBLOCK'].includes(codeOf(error))) return undefined;
+    throw writeError(path, error);
+  }
+}
+
+/** Takes a lock if nobody has it. */
+async function tryLock(path: string): Promise<Lock | undefined> {
+  for (;;) {
+    const file = open(path);
+    if (file === undefined) return undefined;
+    try {
+      if (O_EXLOCK === 0 && !(await flock(file, path, ['-n']))) {
+        closeSync(file);
+        return undefined;
+      }
+      // Who had it before may have removed it: then the name is another file's, or nobody's.
+      if (!(await isFile(path, file))) {
+        closeSync(file);
         continue;
       }
-      if (!options.wait) {
-        throw new UserError(
-          `Process ${holder.pid} on ${holder.host} is at work on ${path.replace(/\/[^/]*$/, '')}.`,
-          'Wait until it is done, or choose another folder.',
-        );
-      }
-      if (!told) options.onWait(holder.pid);
-      told = true;
-      await sleep(200, undefined, { ...(options.signal && { signal: options.signal }) });
+      ftruncateSync(file);
+      writeSync(file, `${process.pid} ${hostname()} ${new Date().toISOString()}\n`);
+    } catch (error) {
+      closeSync(file);
+      throw writeError(path, error);
     }
-  } catch (error) {
-    throw writeError(path, error);
-  } finally {
-    await rm(own, { force: true });
+    return {
+      release: async () => {
+        await rm(path, { force: true }).catch(() => undefined); // whoever takes it next removes it
+        closeSync(file);
+      },
+    };
   }
 }
 
-async function read(path: string): Promise<Holder | undefined> {
-  try {
-    return JSON.parse(await readFile(path, 'utf8')) as Holder;
-  } catch {
-    return undefined;
-  }
-}
-
-async function alive(path: string, holder: Holder): Promise<boolean> {
-  if (holder.host !== hostname()) return true; // another machine's, on a shared file system: it cannot be asked
-  try {
-    process.kill(holder.pid, 0);
-  } catch (error) {
-    if (codeOf(error) !== 'EPERM') return false;
-  }
-  // Process numbers come round again: one that started after the lock was written is not its holder.
-  const [lock, process_] = await Promise.all([
-    stat(path).catch(() => undefined),
-    attempt(['ps', '-o', 'lstart=', '-p', String(holder.pid)]).catch(() => undefined),
-  ]);
-  const started = Date.parse(`${process_?.stdout.trim() ?? ''} UTC`);
-  return !(lock && started > lock.mtimeMs + 5000);
-}
-
-/** Removes a dead lock; renaming first, so that of two that find it dead only one removes it. */
-async function takeAway(path: string, holder: Holder | undefined): Promise<void> {
-  if (holder === undefined && (await stat(path).catch(() => undefined)) === undefined) return;
-  const grave = `${path}.${randomBytes(8).toString('hex')}.dead`;
-  try {
-    await rename(path, grave);
-  } catch {
+/** Waits until a lock is free, or was. */
+async function untilFree(path: string, signal?: AbortSignal): Promise<void> {
+  const options = { ...(signal && { signal }) };
+  if (O_EXLOCK !== 0) {
+    await sleep(200, undefined, options);
     return;
   }
-  const moved = await read(grave);
-  // Between the look and the rename a living process may have taken it: put that one back.
-  if (moved && moved.token !== holder?.token && (await alive(grave, moved)))
-    await link(grave, path).catch(() => undefined);
-  await rm(grave, { force: true });
+  const file = open(path);
+  if (file === undefined) return;
+  try {
+    await flock(file, path, [], signal);
+  } finally {
+    closeSync(file);
+  }
 }
 
-async function giveUp(path: string, me: Holder): Promise<void> {
-  if ((await read(path))?.token === me.token) await rm(path, { force: true });
+/** Whether flock(1) took the lock of an open file. */
+function flock(
+  file: number,
+  path: string,
+  options: readonly string[],
+  signal?: AbortSignal,
+): Promise<boolean> {
+  const child = spawn('flock', ['-x', ...options, '3'], {
+    stdio: ['ignore', 'ignore', 'pipe', file],
+    ...(signal && { signal }),
+  });
+  let said = '';
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-1000)));
+  return new Promise((resolve, reject) => {
+    child.once('error', (error) => {
+      reject(
+        codeOf(error) === 'ENOENT'
+          ? new UserError('flock is not on this machine.', 'Run `clawdie-iso doctor`.')
+          : error,
+      );
+    });
+    child.once('close', (code) => {
+      if (code === 0 || code === 1) resolve(code === 0);
+      else
+        reject(
+          new UserError(
+            `The lock ${path} cannot be taken: flock failed with exit code ${code ?? 'none'}: ${said.trim()}.`,
+            'Choose a folder on a file system that has locks.',
+          ),
+        );
+    });
+  });
+}
+
+async function isFile(path: string, file: number): Promise<boolean> {
+  const [named, opened] = [
+    await lstat(path, { bigint: true }).catch(() => undefined),
+    fstatSync(file, { bigint: true }),
+  ];
+  return named?.ino === opened.ino && named.dev === opened.dev;
+}
+
+/** Who holds a lock, for people: what is in its file says nothing about whether it is held. */
+async function holderOf(path: string): Promise<string> {
+  let text = '';
+  // Whoever has just taken it says so in a moment.
+  for (let left = 10; text === '' && left > 0; left--) {
+    text = await readFile(path, 'utf8').catch(() => '');
+    if (text === '') await sleep(50);
+  }
+  const found = /^(\d{1,10}) ([\w.-]{1,255}) \d{4}-\d\d-\d\dT(\d\d:\d\d):/.exec(text);
+  return found
+    ? `process ${found[1] ?? ''} on ${found[2] ?? ''} (since ${found[3] ?? ''} UTC)`
+    : 'another process';
+}
+
+/** A folder for work in progress: once its owner is gone, however it ended, sweepFolders() removes it. */
+export interface OwnFolder {
+  readonly path: string;
+  /** Removes it, with all that is in it. */
+  remove(): Promise<void>;
+}
+
+/**
+ * Makes a folder that is this process's, beside a lock that says so. Only its owner can look into it.
+ *
+ * @param prefix what its name begins with
+ */
+export async function ownFolder(parent: string, prefix: string): Promise<OwnFolder> {
+  const path = join(parent, `${prefix}${randomBytes(8).toString('hex')}`);
+  const lock = await acquire(`${path}${LOCK}`, { wait: true });
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    await lock.release();
+    throw writeError(path, error);
+  }
+  return {
+    path,
+    remove: async () => {
+      await removeTree(path);
+      await lock.release();
+    },
+  };
+}
+
+const LOCK = '.lock';
+
+/** Removes folders of this user whose owners are gone. */
+export async function sweepFolders(parent: string, prefix: string): Promise<void> {
+  const found = await readdir(parent).catch(() => []);
+  const names = new Set(
+    found.filter((name) => name.startsWith(prefix)).map((name) => name.replace(/\.lock$/, '')),
+  );
+  for (const name of names) {
+    const path = join(parent, name);
+    const info = await lstat(path).catch(() => lstat(`${path}${LOCK}`).catch(() => undefined));
+    if (info?.uid !== process.getuid?.()) continue;
+    const lock = await tryLock(`${path}${LOCK}`);
+    if (!lock) continue;
+    await removeTree(path);
+    await lock.release();
+  }
 }

@@ -86,25 +86,25 @@ export interface ByteStream {
 }
 
 /**
- * Starts a command that turns an open file into a stream of bytes. Not through zx, which keeps all that a command
+ * Starts a command that turns one stream of bytes into another. Not through zx, which keeps all that a command
  * prints: here that would be the whole release.
  *
- * @param stdin the open file: by its number, read from where it stands, or as a stream
+ * @param stdin what the command reads
  */
 export function streamFrom(
   purpose: string,
   command: readonly string[],
-  stdin: number | Readable,
+  stdin: Readable,
   signal?: AbortSignal,
 ): ByteStream {
   const [file = '', ...args] = command;
   const child = spawn(file, args, {
-    stdio: [typeof stdin === 'number' ? stdin : 'pipe', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
     env: { ...process.env, ...FIXED_ENVIRONMENT },
     ...(signal && { signal }),
-  }) as unknown as ChildProcessByStdio<Writable | null, Readable, Readable>;
+  }) as unknown as ChildProcessByStdio<Writable, Readable, Readable>;
   // A command that ends early closes its input; its exit code tells.
-  if (typeof stdin !== 'number' && child.stdin) pipeline(stdin, child.stdin, () => undefined);
+  pipeline(stdin, child.stdin, () => undefined);
   const done = ended(purpose, command, child);
   done.catch(() => undefined); // whoever reads the stream may fail first
   return { stdout: child.stdout, done, kill: () => child.kill() };

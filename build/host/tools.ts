@@ -65,6 +65,14 @@ export const TOOLS: readonly Tool[] = [
     version: ['xorriso', '--version'],
   },
   {
+    name: 'flock',
+    need: 'has the kernel hold locks',
+    for: 'build',
+    apt: 'util-linux',
+    elsewhere: true,
+    version: ['flock', '--version'],
+  },
+  {
     name: 'skopeo',
     need: 'brings base images to a registry and back',
     for: 'store',
@@ -205,7 +213,7 @@ export async function versionOf(tool: Tool): Promise<string> {
 
 /** The versions of all tools that an image is made with, by name. */
 export async function buildVersions(): Promise<Readonly<Record<string, string>>> {
-  const tools = TOOLS.filter((tool) => tool.for === 'build' && tool.name !== 'mcopy');
+  const tools = TOOLS.filter((tool) => tool.for === 'build' && !['mcopy', 'flock'].includes(tool.name));
   return Object.fromEntries(
     await Promise.all(tools.map(async (tool) => [tool.name, await versionOf(tool)] as const)),
   );

@@ -15,6 +15,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { dirname, join } from 'node:path';
 import { UserError } from '../error.js';
 import { readText, removeTree, writeError } from '../host/files.js';
+import { sha256 } from '../host/hash.js';
 import { runBetween } from '../host/process.js';
 import { scratchFolder } from '../host/scratch.js';
 import { makeEsp } from '../image/esp.js';
@@ -121,8 +122,7 @@ export async function obtainBase(request: BaseRequest, work: Work): Promise<Cach
   if (present) return present;
   const lock = await cache.lock(
     request.keys.base,
-    (pid) =>
-      work.emit({ type: 'note', text: `Waiting for process ${pid}, which makes the same base image.` }),
+    (holder) => work.emit({ type: 'note', text: `Waiting for ${holder}, which makes the same base image.` }),
     signal,
   );
   try {
@@ -183,25 +183,31 @@ async function makeRoot(request: BaseRequest, work: Work): Promise<CacheEntry<Ro
   const scratch = await scratchFolder(folder);
   let release: CheckedRelease | undefined;
   try {
-    release = await stage(work, 'release', () =>
-      request.release.obtain({
-        folder: cache.downloads,
-        signal,
-        note: (text) => {
-          emit({ type: 'note', text });
+    release = await stage(work, 'release', async () => {
+      // Base images of several kinds are made of one release, and its downloads are in one place.
+      const lock = await cache.lock(
+        sha256(request.release.id),
+        (holder) => {
+          emit({ type: 'note', text: `Waiting for ${holder}, which obtains the same release.` });
         },
-        progress: throttled((label: string, done: number, total: number | undefined) => {
-          emit({
-            type: 'progress',
-            stage: 'release',
-            label,
-            done,
-            ...(total !== undefined && { total }),
-            unit: 'bytes',
-          });
-        }),
-      }),
-    );
+        signal,
+      );
+      try {
+        return await request.release.obtain({
+          folder: cache.downloads,
+          signal,
+          note: (text) => {
+            emit({ type: 'note', text });
+          },
+          progress: throttled((label: string, done: number, total: number | undefined) => {
+            const of = total === undefined ? {} : { total };
+            emit({ type: 'progress', stage: 'release', label, done, ...of, unit: 'bytes' });
+          }),
+        });
+      } finally {
+        await lock.release();
+      }
+    });
     const { archives, sums } = release;
     const total = countEntries(release);
     const rootfs = await stage(work, 'rootfs', async () => {
@@ -222,7 +228,7 @@ async function makeRoot(request: BaseRequest, work: Work): Promise<CacheEntry<Ro
         overlay: request.baseOverlay,
         release: releaseOf(request),
         version: request.version,
-        work: scratch,
+        work: scratch.path,
         signal,
         onEntry: () => {
           tell(++done);
@@ -262,7 +268,7 @@ async function makeRoot(request: BaseRequest, work: Work): Promise<CacheEntry<Ro
     throw writeError(folder, error);
   } finally {
     await release?.close();
-    await Promise.all([removeTree(folder), removeTree(scratch)]);
+    await Promise.all([removeTree(folder), scratch.remove()]);
   }
 }
 

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { UserError } from '../error.js';
 import { makePrivateFolder, removeTree, writeError } from '../host/files.js';
 import { sha256, sha256File } from '../host/hash.js';
-import { acquire } from '../host/lock.js';
-import type { Lock } from '../host/lock.js';
+import { acquire, ownFolder, sweepFolders } from '../host/lock.js';
+import type { Lock, OwnFolder } from '../host/lock.js';
 import { sweepScratch } from '../host/scratch.js';
 import { compareBytes } from '../rootfs/tree.js';
 
@@ -41,6 +41,10 @@ export interface CacheEntry<T> {
  * and says which files it has, how large they are and what they sum up to; what it says is summed up itself.
  */
 export class Cache {
+  /** This build's own folder below `work`, once it needs one, and how many it has made in it. */
+  private own: Promise<OwnFolder> | undefined;
+  private folders = 0;
+
   constructor(readonly folder: string) {}
 
   get downloads(): string {
@@ -53,25 +57,26 @@ export class Cache {
       await makePrivateFolder(this.folder);
       await mkdir(join(this.folder, 'locks'), { recursive: true });
       await mkdir(join(this.folder, 'work'), { recursive: true });
-      for (const name of await readdir(join(this.folder, 'work'))) {
-        const pid = Number(/^(\d+)-/.exec(name)?.[1]);
-        if (pid !== process.pid && !running(pid)) await removeTree(join(this.folder, 'work', name));
-      }
-      await sweepScratch(running);
+      await sweepFolders(join(this.folder, 'work'), '');
+      await sweepScratch();
     } catch (error) {
       throw writeError(this.folder, error);
     }
   }
 
-  /** A new folder for work in progress, on the file system of the cache. */
+  /** A new folder for work in progress, on the file system of the cache; close() removes all of them. */
   async workFolder(): Promise<string> {
-    const folder = join(
-      this.folder,
-      'work',
-      `${process.pid}-${Date.now().toString(36)}${Math.random().toString(36).slice(2, 8)}`,
-    );
+    this.own ??= ownFolder(join(this.folder, 'work'), '');
+    const folder = join((await this.own).path, String(++this.folders));
     await mkdir(folder, { mode: 0o700 });
     return folder;
+  }
+
+  /** Gives back what a build holds of the cache. */
+  async close(): Promise<void> {
+    const own = this.own;
+    this.own = undefined;
+    if (own) await (await own).remove();
   }
 
   /** Whether an entry seems to be there, by its receipt and the sizes of its files. */
@@ -158,7 +163,7 @@ export class Cache {
   }
 
   /** Takes the lock under which an entry is made, so that two builds at once make it once. */
-  lock(key: string, onWait: (pid: number) => void, signal: AbortSignal): Promise<Lock> {
+  lock(key: string, onWait: (holder: string) => void, signal: AbortSignal): Promise<Lock> {
     return acquire(join(this.folder, 'locks', key), { wait: true, onWait, signal });
   }
 
@@ -166,15 +171,5 @@ export class Cache {
     if (!/^[a-z]+$/.test(kind) || !/^[0-9a-f]+$/.test(key))
       throw new UserError(`${kind}/${key} is no cache entry.`);
     return join(this.folder, kind, key);
-  }
-}
-
-function running(pid: number): boolean {
-  if (!Number.isSafeInteger(pid) || pid <= 0) return false;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }

@@ -176,8 +176,8 @@ export async function lockOutput(
 ): Promise<Lock> {
   const lock = await acquire(join(folder, '.clawdie-iso.lock'), {
     wait,
-    onWait: (pid) => {
-      work.emit({ type: 'note', text: `Waiting for process ${pid}, which is building into ${folder}.` });
+    onWait: (holder) => {
+      work.emit({ type: 'note', text: `Waiting for ${holder}, which is building into ${folder}.` });
     },
     signal: work.signal,
   });

@@ -54,8 +54,8 @@ export async function readyDisk(wanted: DiskRequest, base: ReadyBase, work: Work
   const { key } = wanted;
   const lock = await cache.lock(
     key,
-    (pid) => {
-      emit({ type: 'note', text: `Waiting for process ${pid}, which makes the same base disk.` });
+    (holder) => {
+      emit({ type: 'note', text: `Waiting for ${holder}, which makes the same base disk.` });
     },
     signal,
   );

@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
@@ -6,14 +6,15 @@ import {
   readdirSync,
   readFileSync,
   statSync,
-  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { partialName, writeError, writeFileAtomic } from '../../../build/host/files.js';
-import { acquire } from '../../../build/host/lock.js';
+import { acquire, ownFolder, sweepFolders } from '../../../build/host/lock.js';
 import { attempt, run } from '../../../build/host/process.js';
 import { find, missing } from '../../../build/host/tools.js';
 import { tmp } from '../../helpers/tmp.js';
@@ -80,27 +81,35 @@ describe('acquire', () => {
   it('says who holds it, or waits, as it is told', async () => {
     const path = join(await tmp(), 'lock');
     const lock = await acquire(path, options);
-    await expect(acquire(path, { ...options, wait: false })).rejects.toThrow(
-      `Process ${process.pid} on ${hostname()} is at work`,
+    await expect(acquire(path, { wait: false })).rejects.toThrow(
+      new RegExp(`^Process ${process.pid} on ${hostname()} \\(since \\d\\d:\\d\\d UTC\\) is at work on `),
     );
-    const waited: number[] = [];
-    const second = acquire(path, { ...options, onWait: (pid) => waited.push(pid) });
+    const waited: string[] = [];
+    const second = acquire(path, { ...options, onWait: (holder) => waited.push(holder) });
     setTimeout(() => void lock.release(), 300);
     await (await second).release();
-    expect(waited).toEqual([process.pid]);
+    expect(waited).toEqual([expect.stringContaining(`process ${process.pid} on ${hostname()}`)]);
   });
 
-  it('takes over from a process that is gone, or whose number another has', async () => {
+  it('takes over from whoever was killed, whatever that one called itself, and from nobody who lives', async () => {
     const folder = await tmp();
-    const dead = spawn('true');
-    await new Promise((resolve) => dead.once('close', resolve));
-    writeFileSync(join(folder, 'gone'), JSON.stringify({ pid: dead.pid, host: hostname(), token: 'x' }));
-    await (await acquire(join(folder, 'gone'), { ...options, wait: false })).release();
-    writeFileSync(join(folder, 'reused'), JSON.stringify({ pid: process.pid, host: hostname(), token: 'x' }));
-    utimesSync(join(folder, 'reused'), 1000, 1000);
-    await (await acquire(join(folder, 'reused'), { ...options, wait: false })).release();
-    writeFileSync(join(folder, 'damaged'), '{');
-    await (await acquire(join(folder, 'damaged'), { ...options, wait: false })).release();
+    const path = join(folder, 'lock');
+    const child = spawn(
+      'flock',
+      ['-x', path, 'sh', '-c', `echo "1 another-host 2026-01-01T00:00:00.000Z" > '${path}'; sleep 60`],
+      { detached: true },
+    );
+    while (!existsSync(path) || readFileSync(path, 'utf8') === '') await sleep(20);
+    await expect(acquire(path, { wait: false })).rejects.toThrow(
+      'Process 1 on another-host (since 00:00 UTC) is at work',
+    );
+    process.kill(-(child.pid ?? 0), 'SIGKILL');
+    await new Promise((resolve) => child.once('close', resolve));
+    await (await acquire(path, { wait: false })).release();
+    for (const text of ['{', '', `${process.pid} ${hostname()} 2026-01-01T00:00:00.000Z`]) {
+      writeFileSync(path, text);
+      await (await acquire(path, { wait: false })).release();
+    }
     expect(readdirSync(folder)).toEqual([]);
   });
 
@@ -112,6 +121,41 @@ describe('acquire', () => {
     stop.abort(new Error('enough'));
     await expect(second).rejects.toThrow();
     await lock.release();
+  });
+});
+
+describe('a folder of one’s own', () => {
+  it('is swept once its owner is gone, and not before: in another pid namespace too', async () => {
+    const parent = await tmp();
+    const mine = await ownFolder(parent, 'w-');
+    writeFileSync(join(mine.path, 'file'), '');
+    // Killed before they got far: one has its folder, one its lock alone; and one as older versions left it.
+    mkdirSync(join(parent, 'w-dead'));
+    writeFileSync(join(parent, 'w-dead.lock'), '');
+    writeFileSync(join(parent, 'w-early.lock'), '');
+    mkdirSync(join(parent, 'w-1-old'));
+    mkdirSync(join(parent, 'other'));
+    await sweepFolders(parent, 'w-');
+    const name = basename(mine.path);
+    expect(readdirSync(parent).sort()).toEqual(['other', name, `${name}.lock`].sort());
+    const lib = pathToFileURL(resolve('lib/build/host/lock.js')).href;
+    const script = `import { sweepFolders } from '${lib}'; await sweepFolders(process.argv[1], 'w-');`;
+    const sweep = [process.execPath, '--input-type=module', '-e', script, parent];
+    // As another container has it: a process tree and a host name of its own.
+    const apart = spawnSync('unshare', [
+      '--pid',
+      '--fork',
+      '--uts',
+      'sh',
+      '-c',
+      'hostname other; exec "$@"',
+      'sh',
+      ...sweep,
+    ]);
+    if (apart.status !== 0) spawnSync(sweep[0] ?? '', sweep.slice(1));
+    expect(readdirSync(mine.path)).toEqual(['file']);
+    await mine.remove();
+    expect(readdirSync(parent)).toEqual(['other']);
   });
 });
 
@@ -148,6 +192,7 @@ describe('tools', () => {
       'mformat',
       'mcopy',
       'xorriso',
+      'flock',
     ]);
   });
 
