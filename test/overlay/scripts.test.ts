@@ -1,9 +1,26 @@
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { createHash } from 'node:crypto';
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { emptySlot, filledSlot, installSlot, SLOT_SIZE } from '../../build/image/slot.js';
+import {
+  archiveIn,
+  emptySlot,
+  filledSlot,
+  headerOf,
+  installSlot,
+  SLOT_SIZE,
+} from '../../build/image/slot.js';
 import { packOverlay } from '../../build/overlay/pack.js';
+import type { OverlayEntry } from '../../build/overlay/render.js';
 import { FakeRoot } from '../helpers/shell.js';
 import type { ScriptResult } from '../helpers/shell.js';
 
@@ -48,7 +65,7 @@ describe('clawdie-init', () => {
       .stub('kenv')
       .stub('pw')
       // FreeBSD's sha256 -q, on top of what this machine has.
-      .stub('sha256', `sha256sum "$2" | cut -d ' ' -f 1`)
+      .stub('sha256', `sha256sum | cut -d ' ' -f 1`)
       .file('etc/clawdie/release', `${RELEASE}\n`)
       .file('dev/md1', Buffer.concat([Buffer.from('a root file system'), Buffer.alloc(4096)]));
   });
@@ -62,13 +79,13 @@ describe('clawdie-init', () => {
     expect(statSync(join(fake.root, 'etc/rc.conf')).mode & 0o777).toBe(0o640);
     expect(result.calls.map((call) => call.replaceAll(fake.root, ''))).toEqual([
       'mount -u -w /',
-      'sha256 -q /var/run/overlay.tar',
+      'sha256 -q',
+      'sync ',
       'sync ',
       'pw usermod -n root -h -',
       'kenv -u init_script',
     ]);
     expect(fake.read('etc/clawdie/applied')).toMatch(/^[0-9a-f]{64}\n$/);
-    expect(fake.has('var/run/overlay.tar')).toBe(false);
   });
 
   const stays = (message: string): void => {
@@ -77,7 +94,6 @@ describe('clawdie-init', () => {
     expect(result.stdout).toContain(`clawdie-init: ${message}`);
     expect(result.stdout).toContain('this instance stays closed');
     expect(fake.has('etc/clawdie/applied')).toBe(false);
-    expect(fake.has('var/run/overlay.tar')).toBe(false);
     expect(result.calls.some((call) => call.startsWith('kenv'))).toBe(false);
   };
 
@@ -132,12 +148,113 @@ describe('clawdie-init', () => {
 
   it.each([
     ['mount', 'the root file system cannot be made writable'],
-    ['tar', 'the overlay cannot be unpacked'],
+    ['tar', 'the overlay cannot be listed'],
     ['pw', 'the root account cannot be locked'],
     ['sha256', 'the overlay cannot be summed up'],
   ])('stays closed if %s fails', async (command, message) => {
     fake.file('dev/md0', slotWith(await archive(), RELEASE)).stub(command, 'exit 1');
     stays(message);
+  });
+
+  describe('where another overlay comes', () => {
+    const LIST = 'var/db/clawdie/overlay.files';
+    const file = (path: string, body = path): OverlayEntry => ({
+      path,
+      type: 'file',
+      uid: 0,
+      gid: 0,
+      mode: 0o644,
+      body,
+    });
+    const slotOf = async (...entries: readonly OverlayEntry[]): Promise<Buffer> =>
+      slotWith(await packOverlay(entries, 0), RELEASE);
+    /** An installed instance, whose boots find what is in its slot. */
+    const boot = async (...entries: readonly OverlayEntry[]): Promise<ScriptResult> => {
+      fake
+        .stub('mount', '[ "$1" != -p ] || echo "/dev/gpt/clawdie-root / ufs ro 1 1"')
+        .file('etc/clawdie/installed', '')
+        .file('dev/gpt/clawdie-slot', await slotOf(...entries));
+      return fake.run(INIT);
+    };
+    const conf = file('etc/rc.conf');
+
+    it('removes what that does not bring: keys, cron jobs, hooks, scripts; and nothing else', async () => {
+      await boot(
+        conf,
+        file('root/.ssh/authorized_keys'),
+        file('etc/cron.d/old'),
+        file('etc/rc.d/old'),
+        file('etc/hook'),
+      );
+      fake.file('etc/mine', 'mine').file('etc/rc.d/old', 'changed since').removeFile('etc/hook');
+      const result = await boot(conf, file('etc/cron.d/new'));
+      expect(result.code).toBe(0);
+      expect(result.stdout).toContain(
+        'the overlay has no /root/.ssh/authorized_keys any more: it is removed.\n',
+      );
+      for (const path of ['root/.ssh/authorized_keys', 'etc/cron.d/old', 'etc/rc.d/old'])
+        expect([path, fake.has(path)]).toEqual([path, false]);
+      for (const path of ['etc/mine', 'etc/rc.conf', 'etc/cron.d/new'])
+        expect([path, fake.has(path)]).toEqual([path, true]);
+      expect(fake.read(LIST)).toBe('etc/cron.d/new\netc/rc.conf\n');
+      expect(statSync(join(fake.root, LIST)).mode & 0o777).toBe(0o600);
+      expect(readdirSync(join(fake.root, 'var/db/clawdie'))).toEqual(['overlay.files']);
+    });
+
+    it('removes links themselves, and nothing through a link', async () => {
+      await boot(conf, file('etc/a/one'), file('etc/b'), file('etc/c/deep/two'));
+      fake
+        .file('kept/one', '')
+        .file('kept/two', '')
+        .removeFile('etc/a/one')
+        .removeFile('etc/b')
+        .removeFile('etc/c/deep/two');
+      rmdirSync(join(fake.root, 'etc/a'));
+      rmdirSync(join(fake.root, 'etc/c/deep'));
+      symlinkSync(join(fake.root, 'kept'), join(fake.root, 'etc/a'));
+      symlinkSync(join(fake.root, 'kept/one'), join(fake.root, 'etc/b'));
+      symlinkSync('../../kept', join(fake.root, 'etc/c/deep'));
+      await boot(conf);
+      expect([fake.has('kept/one'), fake.has('kept/two')]).toEqual([true, true]);
+      expect(readdirSync(join(fake.root, 'etc')).includes('b')).toBe(false);
+    });
+
+    it('believes no list that leads out of the root, or that the overlay has brought', async () => {
+      const outside = `${fake.root}.outside`;
+      writeFileSync(outside, '');
+      fake
+        .file('etc/folder/file', '')
+        .file(
+          LIST,
+          `../${basename(outside)}\n/etc/folder/file\netc/../../${basename(outside)}\netc/folder\n./etc/folder/\n-rf\n*\n`,
+        );
+      expect((await boot(conf)).code).toBe(0);
+      expect([existsSync(outside), fake.has('etc/folder/file')]).toEqual([true, true]);
+      await boot(conf, file(LIST, 'etc/folder/file\n'));
+      expect(fake.read(LIST)).toBe(`etc/rc.conf\n${LIST}\n`);
+      await boot(conf);
+      expect(fake.has('etc/folder/file')).toBe(true);
+    });
+
+    it('forgets none where the power fails in between, whatever comes after', async () => {
+      await boot(conf, file('etc/old'));
+      fake.stub('tar', 'case $1 in -tf) exec /usr/bin/tar "$@" ;; esac; /usr/bin/tar "$@"; exit 1');
+      expect((await boot(conf, file('etc/half'))).code).toBe(1);
+      expect([fake.has('etc/old'), fake.has('etc/half')]).toEqual([false, true]);
+      fake.remove('tar');
+      expect((await boot(conf)).code).toBe(0);
+      expect(fake.has('etc/half')).toBe(false);
+      expect(fake.read(LIST)).toBe('etc/rc.conf\n');
+    });
+
+    it('leaves all as it is where that one is damaged', async () => {
+      await boot(conf, file('etc/old'));
+      const slot = await slotOf(conf);
+      slot.writeUInt8(1, 700);
+      fake.file('dev/gpt/clawdie-slot', slot);
+      expect(fake.run(INIT).stdout).toContain('it is not applied');
+      expect(fake.has('etc/old')).toBe(true);
+    });
   });
 
   describe('told to make a disk image', () => {
@@ -575,6 +692,7 @@ describe('clawdie_firstboot', () => {
         .split('\n')
         .filter((line) => line.endsWith(' ran')),
     ).toEqual(
+      // Tailscale after the packages, one of which it is.
       ['users', 'console', 'env', 'pf', 'jail', 'packages', 'tailscale'].map((name) => `${name} ran`),
     );
     expect(statSync(join(fake.root, 'var/log/clawdie-firstboot.log')).mode & 0o777).toBe(0o600);
@@ -720,6 +838,127 @@ describe('modules of the first boot', () => {
     ]);
   });
 
+  describe('the key of the tailnet', () => {
+    const INIT = 'overlays/base/sbin/clawdie-init';
+    const KEY = 'tskey-auth-secret\n';
+    const entry = (path: string, body: string): OverlayEntry => ({
+      path,
+      type: 'file',
+      uid: 0,
+      gid: 0,
+      mode: 0o600,
+      body,
+    });
+    const entries = [
+      { path: 'etc', type: 'dir', uid: 0, gid: 0, mode: 0o755, body: '' } as const,
+      // What looks like the key's place in an archive, and is none.
+      entry('etc/decoy', './var/db/clawdie/tailscale.key\0'.padEnd(1024, '\0')),
+      entry('etc/pf.conf', 'rules\n'),
+      entry('etc/link', 'x'.repeat(1500)),
+      entry('var/db/clawdie/tailscale.key', KEY),
+      entry('var/db/zoneinfo', 'UTC\n'),
+    ];
+    const slotNow = (): Buffer => readFileSync(join(fake.root, slotPath));
+    let slotPath: string;
+
+    /** An instance whose overlay was applied, and its other parts: on a disk, or from memory. */
+    const prepare = async (installed: boolean): Promise<Buffer> => {
+      slotPath = installed ? 'dev/gpt/clawdie-slot' : 'dev/md1';
+      const slot = Buffer.concat(
+        [filledSlot(await packOverlay(entries, 0), '15.1-RELEASE-amd64')],
+        SLOT_SIZE,
+      );
+      configure({ TAILSCALE: 'host' });
+      for (const name of ['mount', 'fsck', 'sync', 'kenv', 'pw', 'tailscale', 'service']) fake.stub(name);
+      fake
+        .stub('hostname', 'echo agent')
+        .stub('sha256', `sha256sum | cut -d ' ' -f 1`)
+        .file('etc/clawdie/release', '15.1-RELEASE-amd64\n')
+        .file('dev/md0', 'a root file system')
+        .file(slotPath, slot);
+      if (installed) fake.file('etc/clawdie/installed', '');
+      expect(fake.run(INIT)).toMatchObject({ code: 0 });
+      expect(fake.read('var/db/clawdie/tailscale.key')).toBe(KEY);
+      return slot;
+    };
+    const applied = (): string => fake.read('etc/clawdie/applied').trim();
+    const sumOf = (slot: Buffer): string => createHash('sha256').update(archiveIn(slot)).digest('hex');
+
+    it.each([
+      ['installed', true],
+      ['live', false],
+    ])('is used once and then gone, from the slot as well (%s)', async (_, installed) => {
+      const before = await prepare(installed);
+      expect(run('tailscale').code).toBe(0);
+      const after = slotNow();
+      expect(after.includes('tskey')).toBe(false);
+      expect(fake.has('var/db/clawdie/tailscale.key')).toBe(false);
+      // Nothing else has changed, and the slot is as good as before.
+      expect(sumOf(after)).toBe(headerOf(after, 'sha256'));
+      expect(applied()).toBe(headerOf(after, 'sha256'));
+      const place = before.indexOf(KEY);
+      const expected = Buffer.from(before);
+      expected.fill('#', place, place + KEY.length);
+      after.copy(expected, 0, 0, 512);
+      expect(after.equals(expected)).toBe(true);
+      if (installed) expect(fake.run(INIT).stdout).toMatch(/overlay [0-9a-f]{64} stands/);
+    });
+
+    it('leaves no instance with other rules than it had, wherever the power fails', async () => {
+      for (const survives of [0, 1, 2, 3]) {
+        await prepare(true);
+        fake.file('etc/pf.conf', 'rules that were confirmed\n');
+        fake.file('writes', '');
+        // Of the writes (contents, applied, header) so many; the module ends there.
+        fake.stub(
+          'dd',
+          `case "$*" in *"of="*) echo . >> "$CLAWDIE_ROOT/writes"; [ "$(wc -l < "$CLAWDIE_ROOT/writes")" -le ${survives} ] || { cat > /dev/null; kill -KILL $PPID; exit 1; } ;; esac; exec /bin/dd "$@"`,
+        );
+        run('tailscale');
+        fake.remove('dd');
+        expect(fake.run(INIT).stdout).toMatch(/overlay [0-9a-f]{64} stands/);
+        expect(fake.read('etc/pf.conf')).toBe('rules that were confirmed\n');
+        // The next run does what is left.
+        expect(run('tailscale').code).toBe(0);
+        expect(slotNow().includes('tskey')).toBe(false);
+        expect(fake.run(INIT).stdout).toBe(`clawdie-init: overlay ${sumOf(slotNow())} stands.\n`);
+        expect(fake.has('var/db/clawdie/tailscale.key')).toBe(false);
+      }
+    });
+
+    it('of an overlay that waits for the next boot is left alone', async () => {
+      await prepare(true);
+      const other = Buffer.concat(
+        [filledSlot(await packOverlay([...entries, entry('etc/z', 'new')], 0), '15.1-RELEASE-amd64')],
+        SLOT_SIZE,
+      );
+      fake.file(slotPath, other);
+      expect(run('tailscale').code).toBe(0);
+      expect(slotNow().equals(other)).toBe(true);
+      expect(fake.has('var/db/clawdie/tailscale.key')).toBe(false);
+    });
+
+    it('that was overwritten is none', async () => {
+      await prepare(true);
+      run('tailscale');
+      fake.removeFile('etc/clawdie/applied');
+      expect(fake.run(INIT)).toMatchObject({ code: 0 });
+      expect(fake.read('var/db/clawdie/tailscale.key')).toMatch(/^#+$/);
+      const result = run('tailscale');
+      expect(result.stdout).toContain('there is no auth key');
+      expect(result.calls.some((call) => call.startsWith('tailscale up'))).toBe(false);
+    });
+
+    it('is forgotten all the same where the slot cannot be written, and that is said', async () => {
+      await prepare(true);
+      fake.stub('dd', 'case "$*" in *of=*clawdie-slot*) exit 1 ;; esac; exec /bin/dd "$@"');
+      const result = run('tailscale');
+      expect(result.code).not.toBe(0);
+      expect(result.stdout).toContain('it is still there');
+      expect(fake.has('var/db/clawdie/tailscale.key')).toBe(false);
+    });
+  });
+
   it('tailscale: off does nothing; otherwise the key is read from its file, never from the command line', () => {
     expect(run('tailscale')).toMatchObject({ code: 0, calls: [] });
     configure({ TAILSCALE: 'subnet' });
@@ -731,10 +970,11 @@ describe('modules of the first boot', () => {
       .stub('tailscale')
       .stub('service')
       .stub('hostname', 'echo agent')
+      .file('etc/clawdie/applied', 'sum\n')
       .file('var/db/clawdie/tailscale.key', 'tskey-auth-secret\n', 0o600);
     const result = run('tailscale');
     expect(result.code).toBe(0);
-    expect(result.calls.at(-1)?.replaceAll(fake.root, '')).toBe(
+    expect(result.calls.find((call) => call.startsWith('tailscale'))?.replaceAll(fake.root, '')).toBe(
       'tailscale up --hostname=agent --authkey=file:/var/db/clawdie/tailscale.key --timeout=60s --advertise-routes=192.168.100.0/24',
     );
     expect(result.calls.join('\n') + result.stdout).not.toContain('tskey');

@@ -4,6 +4,8 @@
 
 # shellcheck source=SCRIPTDIR/common.sh
 . "${0%/*}/common.sh"
+# shellcheck source=SCRIPTDIR/slot.sh
+. "${0%/*}/slot.sh"
 # shellcheck source=SCRIPTDIR/tailnet.sh
 . "${0%/*}/tailnet.sh"
 
@@ -15,16 +17,16 @@ jail)
 	;;
 esac
 
-key=${root}/var/db/clawdie/tailscale.key
 if ! command -v tailscale > /dev/null 2>&1; then
 	say "tailscale is not installed; put it into PACKAGES"
 	exit 0
 fi
 service tailscaled onestatus > /dev/null 2>&1 || service tailscaled onestart
-if [ ! -s "${key}" ]; then
+if ! has_auth_key; then
+	rm -f "${auth_key}"
 	say "there is no auth key: run tailscale up by hand"
 	exit 0
 fi
-join_tailnet "${key}"
-rm -f "${key}"
+join_tailnet "${auth_key}"
 say "joined the tailnet"
+forget_auth_key

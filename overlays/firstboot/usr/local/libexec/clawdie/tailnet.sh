@@ -1,6 +1,6 @@
-# Sourced, after common.sh, by what joins the tailnet or has to know of it: the first boot, clawdie-tailscale,
+# Sourced, after common.sh and slot.sh, by what joins the tailnet or has to know of it: the first boot, clawdie-tailscale,
 # clawdie-netcheck.
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2154
 
 # Joins the tailnet as this host, or leaves it at what it is: join_tailnet [KEYFILE]. With TAILSCALE=subnet the net of
 # the assistant's jails is offered to it.
@@ -11,6 +11,28 @@ join_tailnet()
 	[ -z "${_key}" ] || set -- "$@" --authkey="file:${_key}" --timeout=60s
 	[ "${TAILSCALE}" != "subnet" ] || set -- "$@" --advertise-routes="${AGENT_NET}"
 	tailscale up "$@"
+}
+
+# The auth key of the overlay, as long as it was not used.
+auth_key=${root}/var/db/clawdie/tailscale.key
+
+# Whether there is one: what is overwritten in the slot is no key (forget_member).
+has_auth_key()
+{
+	[ -s "${auth_key}" ] && [ "$(head -c 1 "${auth_key}")" != "#" ]
+}
+
+# A key that was used is overwritten, in the slot and then in its file, which says until then that this is to be done.
+forget_auth_key()
+{
+	_failed=
+	forget_member ./var/db/clawdie/tailscale.key || _failed=yes
+	if [ -f "${auth_key}" ]; then
+		head -c "$(wc -c < "${auth_key}")" /dev/zero | dd of="${auth_key}" conv=notrunc,fsync 2> /dev/null
+		rm -f "${auth_key}"
+	fi
+	[ -z "${_failed}" ] || say "the auth key could not be overwritten in the overlay's slot: it is still there"
+	[ -z "${_failed}" ]
 }
 
 # The Tailscale block of pf.conf: whether its markers stand there once and in order (whole or broken), and whether a rule
