@@ -14,7 +14,7 @@ export default tseslint.config(
   // The domain is pure: text in, value out. Only adapters touch processes, files and the network (docs/architecture.md).
   {
     files: [
-      'build/boot/{frames,report,stages}.ts',
+      'build/boot/{deployed,documents,frames,jails,report,stages,steps}.ts',
       'build/config/**',
       'build/pf/**',
       'build/policy/**',

@@ -229,6 +229,15 @@ program
       .argParser(oneOrMore<FaultName>(FAULT_NAMES))
       .default([], 'none'),
   )
+  .option(
+    '--bastille <folder>',
+    'Bastille’s own files (usr/local/…): jails are then looked at, and the documents’ commands typed',
+  )
+  .addOption(
+    new Option('--restarts <number>', 'how often an instance on a disk is restarted')
+      .argParser(wholeNumber)
+      .default(3, '3'),
+  )
   .option('--keep', 'instead of the usual starts, leave a copy running and say how to log in', false)
   .addOption(
     new Option('--accel <kind>', 'hardware virtualisation, or none')
@@ -261,6 +270,8 @@ program
         check?: readonly CheckName[];
         fault: readonly FaultName[];
         keep: boolean;
+        bastille?: string;
+        restarts: number;
         accel: 'auto' | 'kvm' | 'tcg';
         timeout: number;
         out: string;

@@ -4,7 +4,7 @@ import type { Peer } from './peer.js';
 import type { ConsoleReader } from './stages.js';
 
 /** How a check ended. What was not looked at is never `held`. */
-export type CheckState = 'held' | 'failed' | 'not applicable';
+export type CheckState = 'held' | 'failed' | 'not applicable' | 'not looked at';
 
 export interface CheckResult {
   /** A check’s name, or what a fault has to end in. */
@@ -50,7 +50,8 @@ export const CHECKS = {
   jails: 'jail addresses are not reached',
   rate: 'the fourth connection in 60 s is cut, its host blocked, another host not hurt',
   'at-once': 'the sixth connection at once is cut',
-  inside: 'rules, groups, sockets and files are as they have to be (one more start, of a copy that tells)',
+  inside:
+    'rules, groups, sockets and files are as they have to be, and so are jails where Bastille is named (a copy that tells)',
 } as const;
 export type CheckName = keyof typeof CHECKS;
 export const CHECK_NAMES = Object.keys(CHECKS) as readonly CheckName[];

@@ -383,6 +383,28 @@ export function dhcpAnswer(
   ]);
 }
 
+/**
+ * The body of an answer to a question about a name (RFC 1035): every name has that IPv4 address, and nothing else.
+ *
+ * @returns undefined if the body is no question
+ */
+export function dnsAnswer(body: Buffer, address: string): Buffer | undefined {
+  if (body.length < 17 || (body.readUInt16BE(2) & 0xf800) !== 0 || body.readUInt16BE(4) !== 1)
+    return undefined;
+  let at = 12;
+  while (at < body.length && body.readUInt8(at) !== 0) at += 1 + body.readUInt8(at);
+  if (at + 5 > body.length) return undefined;
+  const wanted = body.readUInt16BE(at + 1) === 1;
+  const head = Buffer.from(body.subarray(0, 12));
+  // An answer, with recursion, without an error; of one question, and of one record or none.
+  head.writeUInt16BE(0x8180, 2);
+  head.writeUInt16BE(wanted ? 1 : 0, 6);
+  head.writeUInt32BE(0, 8);
+  // The name is where the question has it; type A, class IN, a minute, four bytes.
+  const record = Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
+  return Buffer.concat([head, body.subarray(12, at + 5), ...(wanted ? [record, addressBytes(address)] : [])]);
+}
+
 /** A router advertisement (RFC 4861) of a /64 in which hosts make their own addresses. */
 export function routerAdvertisement(ends: Ends, router: string, prefix: string): Buffer {
   const body = Buffer.alloc(12);

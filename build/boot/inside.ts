@@ -5,6 +5,8 @@ import { printRule } from '../pf/print.js';
 import { readRules } from '../policy/image.js';
 import { OPTIONAL, RULES } from '../rc/check.js';
 import type { CheckResult } from './checks.js';
+import { notLookedAt } from './jails.js';
+import type { Extra } from './steps.js';
 import { parseJson } from '../json.js';
 
 /** What a copy of an image has beside its overlay, so that it tells how it looks from inside. */
@@ -12,7 +14,7 @@ export function inspectionFiles(
   script: string,
   overlay: readonly OverlayEntry[],
   offenders: number,
-): readonly Pick<OverlayEntry, 'path' | 'mode' | 'body'>[] {
+): readonly Extra[] {
   const paths = filesToLookAt(overlay).map(({ path }) => `/${path}\n`);
   return [
     { path: 'etc/rc.d/clawdie_inspect', mode: 0o555, body: script },
@@ -74,6 +76,8 @@ export interface Inspected {
   readonly seconds: number;
   /** Where the instance lives on a disk. */
   readonly disk?: OnDisk;
+  /** Whether Bastille is there: jails are then looked at by what is typed, see {@link judgeJails}. */
+  readonly bastille: boolean;
 }
 
 /** What is known of an instance on a disk, which is started several times. */
@@ -123,8 +127,10 @@ export function judgeInside(inspected: Inspected): readonly CheckResult[] {
     ),
     result(
       'outbound',
-      outboundFlaws(of('jails'), inspected),
-      'a plain and a VNET jail reach the internet by NAT, and neither the host nor what is forbidden',
+      [...(inspected.bastille ? [] : reachFlaws(of('jails'))), ...foreignFlaws(inspected)],
+      inspected.bastille
+        ? 'nothing left the host but with its own address, and to where it may go'
+        : 'a plain and a VNET jail reach the internet by NAT, and neither the host nor what is forbidden',
     ),
     ...(inspected.offenders.length === 0
       ? []
@@ -151,7 +157,7 @@ export function judgeInside(inspected: Inspected): readonly CheckResult[] {
     ),
     result(
       'netcheck',
-      netcheckFlaws(of('netcheck')),
+      netcheckFlaws(of('netcheck'), inspected.bastille),
       'pf is on, its rules are in force, the internet is known',
     ),
     result(
@@ -177,6 +183,7 @@ export function judgeInside(inspected: Inspected): readonly CheckResult[] {
       fileFlaws(of('files'), overlay),
       `${filesToLookAt(overlay).length} files of the overlay, with their owners and modes`,
     ),
+    ...(inspected.bastille ? [] : notLookedAt('Bastille is not there; name its tree with --bastille')),
   ];
 }
 
@@ -227,15 +234,16 @@ const NEEDED = [
   'host.route',
   'host.forwarding',
   'host.outbound',
-  'plain.jail',
-  'vnet.jail',
 ];
 
-function netcheckFlaws(lines: readonly string[]): readonly string[] {
+/** Of the jails that clawdie_inspect makes where there is no Bastille. */
+const NEEDED_OF_JAILS = ['plain.jail', 'vnet.jail'];
+
+function netcheckFlaws(lines: readonly string[], bastille: boolean): readonly string[] {
   const report = parseJson(lines.join('')) as Netcheck | undefined;
   if (!Array.isArray(report?.checks))
     return [`clawdie-netcheck --json is no JSON: ${lines.join(' ').slice(0, 200)}`];
-  return NEEDED.flatMap((name) => {
+  return [...NEEDED, ...(bastille ? [] : NEEDED_OF_JAILS)].flatMap((name) => {
     const found = report.checks.find(({ stage, check }) => `${stage}.${check}` === name);
     return found?.state === 'ok' ? [] : [`${name}: ${found?.detail ?? 'was not looked at'}`];
   });
@@ -266,9 +274,9 @@ const REACHED: Readonly<Record<string, 'yes' | 'no'>> = {
   tailnet: 'no',
 };
 
-/** What jails reached and may not, or the other way round; and packets that left with another's address. */
-function outboundFlaws(lines: readonly string[], { sent, own }: Inspected): readonly string[] {
-  const flaws = ['plain', 'own'].flatMap((jail) =>
+/** What jails reached and may not, or the other way round. */
+function reachFlaws(lines: readonly string[]): readonly string[] {
+  return ['plain', 'own'].flatMap((jail) =>
     Object.entries(REACHED).flatMap(([what, wanted]) => {
       const line = lines.find((each) => each.trim().startsWith(`${jail} ${what} `));
       const found = line?.trim().split(' ').at(-1) ?? 'not tried';
@@ -276,6 +284,10 @@ function outboundFlaws(lines: readonly string[], { sent, own }: Inspected): read
       return found === wanted ? [] : [`${kind}, ${what}: ${found} instead of ${wanted}`];
     }),
   );
+}
+
+/** Packets that left with another's address, or to where nothing may go. */
+function foreignFlaws({ sent, own }: Inspected): readonly string[] {
   const foreign = [...sent].filter((packet) => {
     const [, src = ''] = packet.split(' ');
     return !own.includes(src) && src !== '0.0.0.0' && src !== '::' && !src.startsWith('fe80:');
@@ -283,7 +295,7 @@ function outboundFlaws(lines: readonly string[], { sent, own }: Inspected): read
   const forbidden = [...sent].filter((packet) =>
     /^169\.254\.|^10\.|^100\.100\./.test(packet.split(' ')[2] ?? ''),
   );
-  return [...flaws, ...[...new Set([...foreign, ...forbidden])].map((packet) => `left the host: ${packet}`)];
+  return [...new Set([...foreign, ...forbidden])].map((packet) => `left the host: ${packet}`);
 }
 
 /** `pfctl -s info`: pf is on, and dropped nothing for want of memory. */

@@ -4,7 +4,7 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { UserError } from '../error.js';
-import { run } from '../host/process.js';
+import { attempt, run } from '../host/process.js';
 import { LOGIN_HUB } from './machine.js';
 import type { Machine } from './machine.js';
 import type { Network } from './peer.js';
@@ -31,13 +31,17 @@ export async function makeKey(folder: string, signal: AbortSignal): Promise<stri
  * QEMU's user network takes the connections; it lets the guest out to nowhere (`restrict`).
  *
  * @param folder of this run
- * @returns what a person has to type, a line each; and what closes it
+ * @returns the command that logs in as root; what a person has to type, a line each; and what closes it
  */
 export async function openLogin(
   machine: Pick<Machine, 'serial'>,
   network: Network,
   folder: string,
-): Promise<{ readonly lines: readonly string[]; readonly close: () => void }> {
+): Promise<{
+  readonly ssh: readonly string[];
+  readonly lines: readonly string[];
+  readonly close: () => void;
+}> {
   const port = await freePort();
   const control = connect(join(folder, 'control'));
   const ask = commands(control);
@@ -58,12 +62,51 @@ export async function openLogin(
   await ask('netdev_add', { type: 'hubport', id: 'login-port', hubid: LOGIN_HUB, netdev: 'login' });
   control.end();
   const console = await serveConsole(machine, join(folder, 'console'));
+  const ssh = [
+    ...['ssh', '-i', join(folder, 'key'), '-p', String(port)],
+    ...['-o', `UserKnownHostsFile=${join(folder, 'known_hosts')}`, '-o', 'StrictHostKeyChecking=accept-new'],
+    'root@127.0.0.1',
+  ];
   return {
+    ssh,
     lines: [
-      `ssh -i ${join(folder, 'key')} -p ${port} -o UserKnownHostsFile=${join(folder, 'known_hosts')} -o StrictHostKeyChecking=accept-new root@127.0.0.1`,
+      ssh.join(' '),
       `socat -,rawer,escape=0x1d UNIX-CONNECT:${join(folder, 'console')}    (the serial console; Ctrl-] leaves it)`,
     ],
     close: console.close,
+  };
+}
+
+/**
+ * Logs in once, as an operator does, and runs a command there.
+ *
+ * @param ssh of {@link openLogin}
+ * @param milliseconds after which nobody waits any longer
+ * @returns how long it took until the command had run, in seconds, and what went wrong, if something did
+ */
+export async function logIn(
+  ssh: readonly string[],
+  command: string,
+  milliseconds: number,
+  signal: AbortSignal,
+): Promise<{ readonly seconds: number; readonly failure: string | undefined }> {
+  const began = performance.now();
+  const ended = AbortSignal.timeout(milliseconds);
+  const outcome = await attempt([ssh[0] ?? 'ssh', '-o', 'BatchMode=yes', ...ssh.slice(1), command], {
+    signal: AbortSignal.any([signal, ended]),
+  }).catch((error: unknown) => {
+    signal.throwIfAborted();
+    if (ended.aborted) return undefined;
+    throw error;
+  });
+  const seconds = (performance.now() - began) / 1000;
+  if (!outcome) return { seconds, failure: 'no login within that time' };
+  return {
+    seconds,
+    failure:
+      outcome.code === 0
+        ? undefined
+        : (outcome.stderr.trim().split('\n').at(-1) ?? `ssh ended with ${outcome.code ?? 0}`),
   };
 }
 

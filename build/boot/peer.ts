@@ -3,6 +3,7 @@ import { PROTO } from '../pf/names.js';
 import {
   arp,
   dhcpAnswer,
+  dnsAnswer,
   neighbourAdvertisement,
   neighbourTarget,
   parseDhcp,
@@ -40,8 +41,11 @@ export const NETWORK: Network = {
   login4: '203.0.113.3',
 };
 
-/** A port on which every host of the internet takes connections of the guest. */
-export const OPEN_PORT = 80;
+/** Ports on which every host of the internet takes connections of the guest; all others are refused. */
+const OPEN_PORTS: readonly number[] = [80, 443];
+
+/** Whom every name stands for, and who takes the guest's connections. */
+export const INTERNET = '198.51.100.80';
 
 export interface PeerOptions {
   /** Whether the guest's DHCP requests are answered. */
@@ -128,7 +132,11 @@ export class Peer {
       });
       return [udp(back, router4, '255.255.255.255', 67, 68, body)];
     }
-    if (frame.proto === PROTO.tcp && frame.dstPort === OPEN_PORT) return serve(frame);
+    if (frame.proto === PROTO.udp && frame.dstPort === 53) {
+      const body = isIPv6(frame.src) ? undefined : dnsAnswer(frame.body, INTERNET);
+      return body ? [udp(back, frame.dst, frame.src, 53, frame.srcPort, body)] : [];
+    }
+    if (frame.proto === PROTO.tcp && frame.dst !== login4) return serve(frame);
     if (frame.proto !== PROTO.icmp6) return [];
     if (frame.type === 133) return [routerAdvertisement(back, router6, `${prefix6}:`)];
     // Of a solicitation without a source the guest asks whether somebody else has its address.
@@ -164,8 +172,20 @@ function nameOf({ proto, src, dst, dstPort, flags }: IpFrame): string {
   return [name, src, dst, ...(asks ? [dstPort] : [])].join(' ');
 }
 
-/** The other end of a connection of the guest's: takes it, and ends it when the guest does (RFC 9293). */
-function serve({ src, dst, srcPort, dstPort, flags, sequence, acknowledged }: IpFrame): readonly Buffer[] {
+/**
+ * The other end of a connection of the guest's (RFC 9293): takes it and ends it when the guest does; whoever asks something
+ * gets no answer but that the connection is gone. What is no question of the guest's is left to others.
+ */
+function serve({
+  src,
+  dst,
+  srcPort,
+  dstPort,
+  flags,
+  sequence,
+  acknowledged,
+  body,
+}: IpFrame): readonly Buffer[] {
   const back = { from: PEER_MAC, to: GUEST_MAC };
   const segment = (answer: number, from: number): readonly Buffer[] => [
     tcp(back, dst, src, {
@@ -176,9 +196,11 @@ function serve({ src, dst, srcPort, dstPort, flags, sequence, acknowledged }: Ip
       acknowledged: (sequence + 1) >>> 0,
     }),
   ];
-  if (flags === TCP.syn) return segment(TCP.syn | TCP.ack, 1);
+  if (flags === TCP.syn)
+    return OPEN_PORTS.includes(dstPort) ? segment(TCP.syn | TCP.ack, 1) : segment(TCP.rst | TCP.ack, 0);
+  if (!OPEN_PORTS.includes(dstPort)) return [];
   if ((flags & TCP.fin) !== 0) return segment(TCP.fin | TCP.ack, acknowledged);
-  return [];
+  return body.length > 0 && (flags & TCP.rst) === 0 ? segment(TCP.rst | TCP.ack, acknowledged) : [];
 }
 
 /** A UDP packet over IPv4 whose header claims a length of zero, less than its own. RFC 768. */

@@ -1,4 +1,5 @@
 import { CHECKS } from './checks.js';
+import { JAIL_CHECKS } from './jails.js';
 import type { CheckResult } from './checks.js';
 import type { Firmware, Media } from './machine.js';
 import type { Reached } from './stages.js';
@@ -47,6 +48,8 @@ function nameOf({ firmware, media, fault }: StartReport): string {
   return fault === undefined ? `${firmware}, ${media}` : `${firmware}, ${media}, ${fault}`;
 }
 
+const CHECK_TEXTS: Readonly<Record<string, string>> = { ...CHECKS, ...JAIL_CHECKS };
+
 /** A report for people: a table for every start. */
 export function table(report: BootReport, columns: number): readonly string[] {
   const lines: string[] = [];
@@ -66,7 +69,8 @@ export function table(report: BootReport, columns: number): readonly string[] {
     }
     for (const { id, state, detail, packets } of start.checks) {
       const mark = state === 'held' ? 'ok' : state === 'failed' ? 'FAIL' : '-';
-      lines.push(...wrap(`${mark.padEnd(4)}  ${id.padEnd(8)}  ${detail}`, columns, 2, 18));
+      const said = state === 'not looked at' ? `not looked at: ${detail}` : detail;
+      lines.push(...wrap(`${mark.padEnd(4)}  ${id.padEnd(8)}  ${said}`, columns, 2, 18));
       for (const packet of packets.slice(0, 5)) lines.push(...wrap(packet, columns, 18));
       if (packets.length > 5) lines.push(`${' '.repeat(18)}… and ${packets.length - 5} more, see the report`);
     }
@@ -113,7 +117,7 @@ export function junit(report: BootReport): string {
           'testcase',
           {
             classname: name,
-            name: `${id}: ${(CHECKS as Readonly<Record<string, string>>)[id] ?? ''}`,
+            name: `${id}: ${CHECK_TEXTS[id] ?? ''}`,
             time: seconds.toFixed(3),
           },
           state === 'held'
@@ -130,7 +134,7 @@ export function junit(report: BootReport): string {
         name,
         tests: String(cases.length),
         failures: String(start.checks.filter(({ state }) => state === 'failed').length + (broken ? 1 : 0)),
-        skipped: String(start.checks.filter(({ state }) => state === 'not applicable').length),
+        skipped: String(start.checks.filter(({ state }) => state.startsWith('not ')).length),
       },
       cases.join(''),
     );

@@ -120,7 +120,7 @@ export async function bootOnce(
     if (after && stopped === undefined && !console.sample) {
       const waitFor = async (says: RegExp, seconds: number): Promise<void> => {
         const until = machine.seconds() + seconds;
-        while (!says.test(console.text) && machine.seconds() < until && !signal.aborted) await sleep(200);
+        while (!console.shows(says) && machine.seconds() < until && !signal.aborted) await sleep(200);
         signal.throwIfAborted();
       };
       await after({ machine, guest, waitFor });

@@ -68,6 +68,11 @@ export class ConsoleReader {
     return this.has('login') || this.ended !== undefined || this.sample;
   }
 
+  /** Whether the console has shown this, control sequences aside. */
+  shows(what: RegExp): boolean {
+    return what.test(plain(this.text));
+  }
+
   /** The file of rules that clawdie_lockdown loaded; undefined if it did not say so. */
   get rules(): string | undefined {
     return LOCKDOWN.exec(this.text)?.[1];

@@ -1,18 +1,11 @@
-import { mkdir, mkdtemp, readFile, stat, truncate } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { HOSTS } from '../boot/checks.js';
-import type { CheckName } from '../boot/checks.js';
 import { expectedOf, networkOf } from '../boot/expected.js';
 import type { RecordedValues } from '../boot/expected.js';
 import { FAULTS, faultyImage } from '../boot/faults.js';
 import type { Fault, FaultName } from '../boot/faults.js';
-import { hostKeys, inspectionFiles, judgeInside, WATCHED } from '../boot/inside.js';
-import type { OnDisk } from '../boot/inside.js';
-import type { OverlayEntry } from '../overlay/render.js';
 import { makeKey, openLogin } from '../boot/login.js';
-import type { Firmware, Media, Start } from '../boot/machine.js';
-import type { Accelerator } from '../host/qemu.js';
 import { junit, startHeld, table } from '../boot/report.js';
 import type { BootReport, StartReport } from '../boot/report.js';
 import { bootOnce, stopBy } from '../boot/session.js';
@@ -22,45 +15,16 @@ import { InputError, UserError } from '../error.js';
 import { removeTree, writeFileAtomic } from '../host/files.js';
 import { sha256File } from '../host/hash.js';
 import { stemOf } from '../image/formats.js';
-import { PROJECT } from './configuration.js';
-import { findSubject } from './subject.js';
-import type { Subject } from './subject.js';
 import { parseJson } from '../json.js';
-
-export interface BootOptions {
-  readonly image: string;
-  readonly firmware: readonly Firmware[];
-  readonly media: readonly Media[];
-  /** Whether the ISO is installed onto a blank disk first, and started from there. */
-  readonly installed: boolean;
-  readonly memory: string;
-  readonly card: string;
-  readonly checks: readonly CheckName[];
-  /** Faults that are tried, each with one start (BIOS, CD), instead of the usual starts. */
-  readonly faults: readonly FaultName[];
-  /** Whether a copy is left running for somebody to log in, instead of the usual starts. */
-  readonly keep: boolean;
-  readonly accel: 'auto' | Accelerator;
-  /** seconds that a boot may take */
-  readonly timeout: number;
-  readonly out: string;
-  readonly json: boolean;
-}
+import { startOf } from './boot-run.js';
+import type { BootOptions, Run } from './boot-run.js';
+import { lookInside } from './inside.js';
+import { findSubject } from './subject.js';
 
 export interface BootSurroundings {
   readonly signal: AbortSignal;
   readonly print: (line: string) => void;
   readonly columns: number;
-}
-
-/** What all starts of one run have at hand. */
-interface Run {
-  readonly options: BootOptions;
-  readonly subject: Subject;
-  readonly session: Session;
-  /** Folder of this run, removed with it. */
-  readonly work: string;
-  readonly tell: (line: string) => void;
 }
 
 /**
@@ -91,7 +55,7 @@ export async function boot(
   const tell = options.json ? () => undefined : print;
   try {
     const subject = await findSubject(options, work, tell, signal);
-    const run: Run = { options, subject, session, work, tell };
+    const run: Run = { options, subject, session, recorded, work, tell };
     const starts = await allStarts(run, print);
     const report: BootReport = {
       image: options.image,
@@ -118,7 +82,9 @@ async function allStarts(run: Run, print: (line: string) => void): Promise<reado
   const starts: StartReport[] = [];
   for (const fault of options.faults) starts.push(await withFault(fault, run));
   if (options.faults.length > 0) return starts;
-  for (const firmware of options.firmware)
+  // `inside` is starts of its own.
+  const usual = options.checks.some((check) => check !== 'inside');
+  for (const firmware of usual ? options.firmware : [])
     for (const media of run.subject.media) {
       run.tell(`Starting ${options.image}: ${firmware}, ${media} …`);
       const start = startOf(run, { firmware, media });
@@ -127,22 +93,8 @@ async function allStarts(run: Run, print: (line: string) => void): Promise<reado
     }
   const [first] = starts;
   if (options.checks.includes('inside') && first?.stopped === undefined && first?.reached !== 'sample')
-    starts.push(...(run.subject.disk ? await liveOnDisk(run) : await lookInside(run)));
+    starts.push(...(await lookInside(run)));
   return starts;
-}
-
-/** A start of the image in the first way that is asked for, but for what is given. */
-function startOf({ options, subject }: Run, given: Partial<Start>): Start {
-  const { memory, card, firmware } = options;
-  const { image, format, media } = subject;
-  return {
-    ...{ image, memory, card, cards: 1 },
-    // What is named is a copy of the raw image.
-    format: given.image === undefined ? format : 'raw',
-    firmware: firmware[0] ?? 'bios',
-    media: media[0] ?? 'cd',
-    ...given,
-  };
 }
 
 async function withFault(name: FaultName, run: Run): Promise<StartReport> {
@@ -173,114 +125,6 @@ async function withFault(name: FaultName, run: Run): Promise<StartReport> {
     log(`bios-${media}-${name}`),
   );
   return { ...report, fault: name };
-}
-
-/** Checks that make the firewall block somebody, and whom. */
-const OFFENDERS = [
-  ['rate', HOSTS.hasty],
-  ['at-once', HOSTS.greedy],
-] as const satisfies readonly (readonly [CheckName, string])[];
-
-/** A copy of the image that tells how it looks from inside. */
-interface Told {
-  readonly image: string;
-  /** Its overlay. */
-  readonly overlay: readonly OverlayEntry[];
-  /** Checks that make its firewall block somebody, and whom. */
-  readonly checks: readonly CheckName[];
-  readonly offenders: readonly string[];
-}
-
-async function makeTold({ options, subject, work }: Run): Promise<Told> {
-  const image = join(work, 'inside');
-  const offences = OFFENDERS.filter(([check]) => options.checks.includes(check));
-  const offenders = offences.map(([, host]) => host);
-  let overlay: readonly OverlayEntry[] = [];
-  const script = await readFile(join(PROJECT, 'overlays', 'inspect', 'clawdie_inspect'), 'utf8');
-  await copyWithSlot(subject.raw, image, (slot) =>
-    withFiles(
-      slot,
-      (_, text) => text,
-      (files) => inspectionFiles(script, (overlay = files), offenders.length),
-    ),
-  );
-  return { image, overlay, checks: offences.map(([check]) => check), offenders };
-}
-
-/** Starts such a copy once, and judges what it tells. */
-async function inspect(
-  run: Run,
-  told: Told,
-  start: Start,
-  name: string,
-  offend: boolean,
-  disk?: OnDisk,
-): Promise<{ readonly report: StartReport; readonly text: string }> {
-  const { options, session, tell } = run;
-  tell(`Starting ${options.image}: a copy that tells how it looks from inside (${name}) …`);
-  let sent: ReadonlySet<string> = new Set();
-  let own: readonly string[] = [];
-  const { report, text } = await bootOnce(
-    start,
-    undefined,
-    { ...session, checks: offend ? told.checks : [] },
-    join(options.out, `${name}.log`),
-    async ({ machine, guest: { peer }, waitFor }) => {
-      if (offend && told.offenders.length > 0) await waitFor(WATCHED, 30);
-      sent = peer.seen;
-      own = [peer.network.guest4, ...(peer.guest6 === undefined ? [] : [peer.guest6])];
-      // It restarts by itself, in order; what it has not written by then is lost.
-      if (disk) await Promise.race([machine.ended, waitFor(/^Rebooting\.\.\./m, RESTART)]);
-    },
-  );
-  const seconds = report.stages.at(-1)?.seconds ?? 0;
-  const judged = judgeInside({
-    ...{ console: text, overlay: told.overlay, sent, own, seconds },
-    offenders: offend ? told.offenders : [],
-    ...(disk && { disk }),
-  });
-  return { report: { ...report, fault: name, checks: [...report.checks, ...judged] }, text };
-}
-
-/** Seconds that an instance may take to restart. */
-const RESTART = 180;
-
-/**
- * Starts a copy of the image that tells how it looks from inside, once its services run and again once somebody
- * outside was blocked; then the same disk a second time.
- */
-async function lookInside(run: Run): Promise<readonly StartReport[]> {
-  const told = await makeTold(run);
-  // A disk keeps what the first boot writes.
-  const media = run.subject.media.includes('disk') ? 'disk' : 'cd';
-  const start = startOf(run, { image: told.image, media, kept: media === 'disk' });
-  return [
-    (await inspect(run, told, start, 'inside', true)).report,
-    (await inspect(run, told, start, 'inside-again', false)).report,
-  ];
-}
-
-/** How often an instance on a disk is restarted. */
-const RESTARTS = 3;
-
-/**
- * Starts a copy of a disk, enlarged, that tells how it looks from inside; and again after each of its restarts, which have to
- * leave it as it was.
- */
-async function liveOnDisk(run: Run): Promise<readonly StartReport[]> {
-  const told = await makeTold(run);
-  const { size } = await stat(told.image);
-  await truncate(told.image, size + 1024 ** 3);
-  const start = startOf(run, { image: told.image, kept: true });
-  const reports: StartReport[] = [];
-  let keys: readonly string[] | undefined;
-  for (let boot = 1; boot <= 1 + RESTARTS; boot++) {
-    const name = boot === 1 ? 'inside' : `restart-${boot - 1}`;
-    const { report, text } = await inspect(run, told, start, name, boot === 1, { boot, grown: size, keys });
-    keys ??= hostKeys(text);
-    reports.push(report);
-  }
-  return reports;
 }
 
 /** Starts a copy that takes a key of this run, says how to log in, and waits until somebody ends it. */

@@ -9,7 +9,7 @@ import { InputError, UserError } from '../error.js';
 import { readAt } from '../host/files.js';
 import { isIso } from '../image/iso9660.js';
 import { findSlot } from '../image/slot-place.js';
-import type { BootOptions } from './boot.js';
+import type { BootOptions } from './boot-run.js';
 
 /** What is started. */
 export interface Subject {

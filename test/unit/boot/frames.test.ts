@@ -5,6 +5,7 @@ import {
   arp,
   checksum,
   dhcpAnswer,
+  dnsAnswer,
   icmp,
   neighbourTarget,
   parseDhcp,
@@ -287,5 +288,42 @@ describe('a host of the internet', () => {
       acknowledged: 9,
       sequence: 2,
     });
+  });
+
+  it('refuses what it does not have, and gives no answer to what it is asked', () => {
+    const to = (dstPort: number, flags: number, dst = '198.51.100.80'): readonly Buffer[] =>
+      new Peer().receive(
+        tcp(back, NETWORK.guest4, dst, { srcPort: 50123, dstPort, flags, sequence: 7, acknowledged: 2 }),
+      );
+    const kind = (frames: readonly Buffer[]): unknown => frames.map((frame) => parseFrame(frame));
+    expect(kind(to(443, TCP.syn))).toMatchObject([{ flags: TCP.syn | TCP.ack }]);
+    expect(kind(to(25, TCP.syn))).toMatchObject([{ flags: TCP.rst | TCP.ack, acknowledged: 8 }]);
+    // Answers of the guest's own services are nobody's questions.
+    expect(to(40000, TCP.syn | TCP.ack)).toEqual([]);
+    expect(to(40000, TCP.rst)).toEqual([]);
+    expect(to(22, TCP.syn, NETWORK.login4)).toEqual([]);
+  });
+
+  it('knows one address for every name, and none of another kind', () => {
+    const question = (type: string): Buffer =>
+      hex(`1234 0100 0001 0000 0000 0000 03 706b67 07 46726565425344 03 6f7267 00 ${type} 0001`);
+    const answer = dnsAnswer(question('0001'), '198.51.100.80');
+    expect(answer).toEqual(
+      hex(
+        '1234 8180 0001 0001 0000 0000 03 706b67 07 46726565425344 03 6f7267 00 0001 0001',
+        'c00c 0001 0001 0000003c 0004 c6336450',
+      ),
+    );
+    expect(dnsAnswer(question('001c'), '198.51.100.80')?.readUInt16BE(6)).toBe(0);
+    const [frame] = new Peer().receive(
+      udp(back, NETWORK.guest4, NETWORK.router4, 50123, 53, question('0001')),
+    );
+    expect(frame && parseFrame(frame)).toMatchObject({ src: NETWORK.router4, srcPort: 53, dstPort: 50123 });
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {
+        const given = dnsAnswer(Buffer.from(bytes), '198.51.100.80');
+        return given === undefined || given.length >= 17;
+      }),
+    );
   });
 });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { inspection, judgeInside, scriptsRun } from '../../../build/boot/inside.js';
 import type { Inspected } from '../../../build/boot/inside.js';
+import { JAIL_CHECKS } from '../../../build/boot/jails.js';
 import type { OverlayEntry } from '../../../build/overlay/render.js';
 import { allRules } from '../../../build/pf/expand.js';
 import { printRule } from '../../../build/pf/print.js';
@@ -88,6 +89,7 @@ const inspected = (console: string, more: Partial<Inspected> = {}): Inspected =>
   own: ['203.0.113.15'],
   offenders: [],
   seconds: 1,
+  bastille: false,
   ...more,
 });
 
@@ -101,7 +103,8 @@ const packetsOf = (text: string, more?: Partial<Inspected>): string =>
 describe('an instance from inside', () => {
   it('holds where all is as the overlay says', () => {
     expect(packetsOf(told())).toBe('');
-    expect(states(told())).toEqual({
+    const looked = Object.entries(states(told())).filter(([, state]) => state !== 'not looked at');
+    expect(Object.fromEntries(looked)).toEqual({
       order: 'held',
       outbound: 'held',
       info: 'held',
@@ -111,6 +114,23 @@ describe('an instance from inside', () => {
       sockets: 'held',
       files: 'held',
     });
+  });
+
+  it('looks at no jail without Bastille, and says so; with it jails are what is typed', () => {
+    const without = judgeInside(inspected(told()));
+    expect(without.filter(({ id }) => id in JAIL_CHECKS)).toHaveLength(Object.keys(JAIL_CHECKS).length);
+    for (const { id, state, detail } of without.filter(({ id }) => id in JAIL_CHECKS))
+      expect([id, state, detail]).toEqual([
+        id,
+        'not looked at',
+        expect.stringContaining('--bastille') as string,
+      ]);
+    const netchecked = netcheck((name) => (/^(?:plain|vnet)/.test(name) ? 'fail' : 'ok'));
+    const with_ = told({ jails: '', netcheck: netchecked });
+    expect(packetsOf(with_, { bastille: true })).toBe('');
+    expect(states(with_, { bastille: true })).not.toHaveProperty('plan');
+    const foreign = new Set(['tcp 192.168.100.20 198.51.100.80 80']);
+    expect(states(with_, { bastille: true, sent: foreign })['outbound']).toBe('failed');
   });
 
   it('on a disk: has to have grown, and to keep what it was given over its restarts', () => {

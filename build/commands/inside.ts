@@ -1,0 +1,256 @@
+import { readFile, stat, truncate } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readBastille } from '../boot/bastille.js';
+import type { Bastille } from '../boot/bastille.js';
+import { HOSTS } from '../boot/checks.js';
+import type { CheckName, CheckResult } from '../boot/checks.js';
+import { deployedOf } from '../boot/deployed.js';
+import { blocksOf, blockSteps, DOCUMENTS } from '../boot/documents.js';
+import type { Block } from '../boot/documents.js';
+import { hostKeys, inspectionFiles, judgeInside, WATCHED } from '../boot/inside.js';
+import type { OnDisk } from '../boot/inside.js';
+import { castOf, FLOODS, jailSteps, judgeJails, notLookedAt, restartSteps, seenFile } from '../boot/jails.js';
+import type { Login } from '../boot/jails.js';
+import { logIn, makeKey, openLogin } from '../boot/login.js';
+import type { Start } from '../boot/machine.js';
+import { INTERNET } from '../boot/peer.js';
+import type { StartReport } from '../boot/report.js';
+import { bootOnce } from '../boot/session.js';
+import type { Running } from '../boot/session.js';
+import { copyWithSlot, withFiles } from '../boot/slot-copy.js';
+import { secondsOf, stepBegun, stepFiles, STEPS_AGAIN, STEPS_ENDED, STEPS_FIRST } from '../boot/steps.js';
+import type { Step } from '../boot/steps.js';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { headerOf } from '../image/slot.js';
+import type { OverlayEntry } from '../overlay/render.js';
+import { PROJECT } from './configuration.js';
+import { startOf } from './boot-run.js';
+import type { Run } from './boot-run.js';
+
+/** Checks that make the firewall block somebody, and whom. */
+const OFFENDERS = [
+  ['rate', HOSTS.hasty],
+  ['at-once', HOSTS.greedy],
+] as const satisfies readonly (readonly [CheckName, string])[];
+
+/** A copy of the image that tells how it looks from inside. */
+interface Told {
+  readonly image: string;
+  /** Its overlay. */
+  readonly overlay: readonly OverlayEntry[];
+  /** Checks that make its firewall block somebody, and whom. */
+  readonly checks: readonly CheckName[];
+  readonly offenders: readonly string[];
+  /** What is typed there, where Bastille is. */
+  readonly typed?: TypedThere;
+}
+
+/** What is typed at the first boot and at later ones. */
+interface TypedThere {
+  readonly version: string;
+  readonly first: readonly Step[];
+  readonly again: readonly Step[];
+  /** Blocks of the documents that cannot be typed there. */
+  readonly left: readonly Block[];
+}
+
+async function makeTold(run: Run): Promise<Told> {
+  const { options, subject, session, work } = run;
+  const image = join(work, 'inside');
+  const offences = OFFENDERS.filter(([check]) => options.checks.includes(check));
+  const offenders = offences.map(([, host]) => host);
+  const script = await readFile(join(PROJECT, 'overlays', 'inspect', 'clawdie_inspect'), 'utf8');
+  const bastille = options.bastille === undefined ? undefined : await readBastille(options.bastille);
+  const key = bastille && (await makeKey(work, session.stop.signal));
+  const blocks = bastille ? await documentBlocks() : [];
+  let overlay: readonly OverlayEntry[] = [];
+  let typed: TypedThere | undefined;
+  await copyWithSlot(subject.raw, image, (slot) =>
+    withFiles(
+      slot,
+      (path, text) => (path === KEYS && key !== undefined ? `${text.trimEnd()}\n${key}\n` : text),
+      (files) => {
+        overlay = files;
+        if (bastille) typed = typedThere(run, bastille, overlay, headerOf(slot, 'release'), blocks);
+        return [
+          ...inspectionFiles(script, files, offenders.length),
+          ...(bastille?.files ?? []).filter(({ path }) => !files.some((file) => file.path === path)),
+          ...stepFiles(STEPS_FIRST, typed?.first ?? []),
+          ...stepFiles(STEPS_AGAIN, typed?.again ?? []),
+          ...(key === undefined || files.some(({ path }) => path === KEYS)
+            ? []
+            : [{ path: KEYS, mode: 0o600, body: `${key}\n` }]),
+        ];
+      },
+    ),
+  );
+  return { image, overlay, checks: offences.map(([check]) => check), offenders, ...(typed && { typed }) };
+}
+
+/** Where the key of this run is put, so that it can log in. */
+const KEYS = 'root/.ssh/authorized_keys';
+
+async function documentBlocks(): Promise<readonly Block[]> {
+  const read = DOCUMENTS.map(async (name) =>
+    blocksOf(name, await readFile(join(PROJECT, 'docs', `${name}.md`), 'utf8')),
+  );
+  return (await Promise.all(read)).flat();
+}
+
+function typedThere(
+  { recorded, session, subject }: Run,
+  { version }: Bastille,
+  overlay: readonly OverlayEntry[],
+  release: string,
+  blocks: readonly Block[],
+): TypedThere {
+  const deployed = deployedOf(overlay, release);
+  const cast = castOf(deployed);
+  if (!cast) return { version, first: [], again: [], left: [] };
+  const { steps, left } = blockSteps(blocks, new Set(['bastille', ...(subject.disk ? ['disk'] : [])]));
+  const surroundings = {
+    deployed,
+    hostPorts: recorded('JAIL_HOST_PORTS', '').split(/\s+/).filter(Boolean),
+    outer: session.network.guest4,
+    internet: INTERNET,
+  };
+  return {
+    ...{ version, left },
+    first: jailSteps(surroundings, cast, steps),
+    again: restartSteps(deployed, cast),
+  };
+}
+
+/** Starts such a copy once, and judges what it tells. */
+async function inspect(
+  run: Run,
+  told: Told,
+  start: Start,
+  { name, first, disk }: { readonly name: string; readonly first: boolean; readonly disk?: OnDisk },
+): Promise<{ readonly report: StartReport; readonly text: string }> {
+  const { options, session, tell } = run;
+  const steps = told.typed === undefined ? [] : first ? told.typed.first : disk ? told.typed.again : [];
+  tell(
+    `Starting ${options.image}: a copy that tells how it looks from inside (${name}${steps.length > 0 ? `, ${steps.length} steps with Bastille ${told.typed?.version ?? ''}` : ''}) …`,
+  );
+  let sent: ReadonlySet<string> = new Set();
+  let own: readonly string[] = [];
+  const logins: Login[] = [];
+  const { report, text } = await bootOnce(
+    { ...start, ...(first && steps.length > 0 && { control: join(run.work, 'control') }) },
+    undefined,
+    { ...session, checks: first ? told.checks : [] },
+    join(options.out, `${name}.log`),
+    async (running) => {
+      const { machine, guest, waitFor } = running;
+      const { peer } = guest;
+      if (first && told.offenders.length > 0) await waitFor(WATCHED, 30);
+      if (steps.length > 0) {
+        const done = new AbortController();
+        const watching = first ? operate(run, running, logins, done.signal) : Promise.resolve();
+        const limit = waitFor(STEPS_ENDED, secondsOf(steps));
+        await Promise.race([machine.ended, limit, session.stop.interrupted]);
+        done.abort();
+        await watching;
+      }
+      sent = peer.seen;
+      own = [peer.network.guest4, ...(peer.guest6 === undefined ? [] : [peer.guest6])];
+      // It restarts by itself, in order; what it has not written by then is lost.
+      if (disk) await Promise.race([machine.ended, waitFor(/^Rebooting\.\.\./m, RESTART)]);
+    },
+  );
+  if (report.reached === 'sample') return { report: { ...report, fault: name, checks: SAMPLE }, text };
+  const seconds = report.stages.at(-1)?.seconds ?? 0;
+  const judged = judgeInside({
+    ...{ console: text, overlay: told.overlay, sent, own, seconds, bastille: told.typed !== undefined },
+    offenders: first ? told.offenders : [],
+    ...(disk && { disk }),
+  });
+  const jails =
+    told.typed === undefined || (!first && !disk)
+      ? []
+      : steps.length === 0
+        ? notLookedAt('the firewall of this image has no bridge for a second tenant')
+        : judgeJails({ console: text, steps, logins, left: first ? told.typed.left : [] });
+  return { report: { ...report, fault: name, checks: [...report.checks, ...judged, ...jails] }, text };
+}
+
+const SAMPLE: readonly CheckResult[] = [
+  {
+    ...{ id: 'inside', state: 'not applicable', detail: 'the sample image holds no FreeBSD' },
+    ...{ seconds: 0, packets: [] },
+  },
+];
+
+/** Seconds that an instance may take to restart. */
+const RESTART = 180;
+
+/** Seconds between two logins, so that the firewall does not take the operator for somebody else: three in 60 are let in. */
+const PAUSE = 25;
+
+/** Seconds that a flood has to rise before somebody logs in. */
+const RISE = 8;
+
+/** Logs in once while all is quiet, and once during each flood. */
+async function operate(
+  { session, work }: Run,
+  { machine, guest }: Running,
+  logins: Login[],
+  done: AbortSignal,
+): Promise<void> {
+  const { signal } = session.stop;
+  const login = await openLogin(machine, session.network, work);
+  try {
+    let last = -Infinity;
+    const enter = async (flood: Login['flood'], command: string): Promise<void> => {
+      const wait = last + PAUSE - guest.seconds();
+      if (wait > 0) await sleep(wait * 1000, undefined, { signal });
+      last = guest.seconds();
+      logins.push({ flood, ...(await logIn(login.ssh, command, 60_000, signal)) });
+    };
+    await enter(undefined, 'true');
+    const over = (): boolean => done.aborted || guest.console.shows(STEPS_ENDED);
+    for (const flood of FLOODS) {
+      while (!over() && !guest.console.shows(stepBegun(flood))) await sleep(500, undefined, { signal });
+      if (!guest.console.shows(stepBegun(flood))) continue;
+      await sleep(RISE * 1000, undefined, { signal });
+      await enter(flood, `touch ${seenFile(flood)}`);
+    }
+  } finally {
+    login.close();
+  }
+}
+
+/**
+ * Starts a copy of the image that tells how it looks from inside, once its services run and again once somebody outside was
+ * blocked, with what is typed there; then the same disk again: of an instance on a disk, which is enlarged before, after
+ * each of its restarts, which have to leave it as it was.
+ *
+ * @throws InputError if Bastille is not where it is said to be.
+ */
+export async function lookInside(run: Run): Promise<readonly StartReport[]> {
+  const { options, subject } = run;
+  const told = await makeTold(run);
+  if (!subject.disk) {
+    // A disk keeps what the first boot writes.
+    const media = subject.media.includes('disk') ? 'disk' : 'cd';
+    const start = startOf(run, { image: told.image, media, kept: media === 'disk' });
+    const { report } = await inspect(run, told, start, { name: 'inside', first: true });
+    if (report.reached === 'sample') return [report];
+    return [report, (await inspect(run, told, start, { name: 'inside-again', first: false })).report];
+  }
+  const { size } = await stat(told.image);
+  await truncate(told.image, size + 1024 ** 3);
+  const start = startOf(run, { image: told.image, kept: true });
+  const reports: StartReport[] = [];
+  let keys: readonly string[] | undefined;
+  for (let boot = 1; boot <= 1 + options.restarts; boot++) {
+    const name = boot === 1 ? 'inside' : `restart-${boot - 1}`;
+    const { report, text } = await inspect(run, told, start, {
+      ...{ name, first: boot === 1, disk: { boot, grown: size, keys } },
+    });
+    keys ??= hostKeys(text);
+    reports.push(report);
+  }
+  return reports;
+}
