@@ -35,9 +35,9 @@ seconds=$3
 bytes=$4
 shift 4
 
-# name tenant ...
-awk -v "jail=${jail}" -v "account=${account}" \
-    '$1 == jail && $2 == account { found = 1 } END { exit !found }' "${root}/etc/clawdie/jails" ||
+# name tenant ..., of those that build.cfg names and those that were made since.
+cat "${root}/etc/clawdie/jails" "${root}/var/db/clawdie/jails.added" 2> /dev/null |
+    awk -v "jail=${jail}" -v "account=${account}" '$1 == jail && $2 == account { found = 1 } END { exit !found }' ||
     refuse "${account} has no jail of that name."
 # bounded NAME VALUE MOST
 bounded()
