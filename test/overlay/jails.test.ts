@@ -1,5 +1,8 @@
+import { spawn, spawnSync } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { FakeRoot } from '../helpers/shell.js';
 import type { ScriptResult } from '../helpers/shell.js';
@@ -114,7 +117,7 @@ describe('clawdie_browser', () => {
       'ifconfig warden0 addm tapbrowser',
     ]);
     expect(calls(result).at(-1)).toMatch(
-      /^daemon -f -p \/var\/run\/clawdie_browser\.pid bhyve .* -s 4,virtio-net,tapbrowser .* browser$/,
+      /^daemon -f -p \/var\/run\/clawdie_browser\.pid sh \/usr\/local\/libexec\/clawdie\/browser\.sh -A .* -s 4,virtio-net,tapbrowser .* -s 31,lpc$/,
     );
   });
 
@@ -140,9 +143,90 @@ describe('clawdie_browser', () => {
     expect(calls(result).some((call) => call.startsWith('daemon'))).toBe(false);
   });
 
-  it('stops with its tap', () => {
-    fake.file('vmm', '');
-    const result = fake.run(SCRIPT, ['stop'], { clawdie_browser_vmm: join(fake.root, 'vmm') });
-    expect(calls(result)).toEqual(['bhyvectl --destroy --vm=browser', 'ifconfig tapbrowser destroy']);
+  describe('once it runs', () => {
+    const VMM = 'vmm';
+    const environment = (wait = '5'): Readonly<Record<string, string>> => ({
+      clawdie_browser_vmm: join(fake.root, VMM),
+      clawdie_browser_pidfile: join(fake.root, 'pid'),
+      clawdie_browser_wait: wait,
+    });
+    const ends = (result: ScriptResult): readonly string[] =>
+      calls(result).filter((call) => !call.startsWith('sleep'));
+
+    /** What keeps the machine, with a bhyve that does what the test says; `start` counts from 1. */
+    const keep = async (bhyve: string): Promise<ChildProcess> => {
+      fake
+        .stub('logger')
+        .stub('bhyvectl', `rm -f '${join(fake.root, VMM)}'`)
+        .stub(
+          'bhyve',
+          `echo . >> '${join(fake.root, 'starts')}'; start=$(wc -l < '${join(fake.root, 'starts')}'); : > '${join(fake.root, VMM)}'\n${bhyve}`,
+        );
+      fake.run(SCRIPT, ['status'], environment());
+      const keeper = readFileSync('overlays/firstboot/usr/local/libexec/clawdie/browser.sh', 'utf8');
+      fake.file('browser.sh', keeper.replace(/^PATH=.*$/m, `PATH='${fake.bin}':/usr/bin:/bin`));
+      // As daemon(8) does it.
+      const child = spawn(
+        'sh',
+        [
+          '-c',
+          'sh "$1/browser.sh" -c 2 & echo $! > "$1/pid"; wait $!; code=$?; rm "$1/pid"; exit $code',
+          'sh',
+          fake.root,
+        ],
+        { stdio: 'ignore' },
+      );
+      for (let left = 100; left > 0 && !fake.has('starts'); left--) await sleep(50);
+      return child;
+    };
+    const end = (child: ChildProcess): Promise<number | null> =>
+      new Promise((resolve) => {
+        if (child.exitCode !== null) resolve(child.exitCode);
+        else child.once('close', resolve);
+      });
+    const starts = (): number => fake.read('starts').length / 2;
+
+    it.each([
+      ['it has powered off', 'exit 1', 1, 0],
+      ['it has restarted twice, and powered off then', '[ "$start" -lt 3 ] || exit 1', 3, 0],
+      ['it has failed', 'exit 4', 1, 1],
+      ['it has restarted, and failed then', '[ "$start" -lt 2 ] || exit 3', 2, 1],
+    ])('runs until %s', async (_, bhyve, count, code) => {
+      fake.stub('sleep');
+      expect(await end(await keep(bhyve))).toBe(code);
+      expect(starts()).toBe(count);
+      expect(fake.has(VMM)).toBe(false);
+    });
+
+    it('shuts down by the power button, and does not start again', async () => {
+      // A guest that takes a moment, and says that it restarts.
+      const child = await keep(
+        `trap 'sleep 1; : > "${join(fake.root, 'shut')}"; exit 0' TERM; while :; do sleep 0.1; done`,
+      );
+      const result = fake.run(SCRIPT, ['stop'], environment('20'));
+      expect(result).toMatchObject({ code: 0, stderr: '' });
+      expect(fake.has('shut')).toBe(true);
+      expect(await end(child)).toBe(0);
+      expect(starts()).toBe(1);
+      expect(ends(result).at(-1)).toBe('ifconfig tapbrowser destroy');
+    });
+
+    it('has its power cut where it does not hear, and that is said', async () => {
+      const child = await keep(`trap '' TERM; exec sleep 20.25`);
+      const result = fake.run(SCRIPT, ['stop'], environment('1'));
+      expect(result.stderr).toContain('has not shut down within 1 s');
+      expect(ends(result)).toEqual(['bhyvectl --destroy --vm=browser', 'ifconfig tapbrowser destroy']);
+      await end(child);
+      expect(spawnSync('pgrep', ['-f', '^sleep 20.25$']).status).toBe(1);
+      expect(starts()).toBe(1);
+    });
+
+    it('runs between two starts as well', () => {
+      fake.file('pid', `${process.pid}\n`);
+      expect(fake.run(SCRIPT, ['start'], environment()).stdout).toBe('The machine runs already.\n');
+      expect(fake.run(SCRIPT, ['status'], environment())).toMatchObject({ code: 0 });
+      fake.removeFile('pid');
+      expect(fake.run(SCRIPT, ['status'], environment())).toMatchObject({ code: 1 });
+    });
   });
 });
