@@ -86,6 +86,8 @@ describe('values', () => {
     ['PACKAGES', 'a;b', 'must be package names'],
     ['PACKAGES', '--help', 'must be package names'],
     ['TENANTS', 'natasha natasha', 'names natasha twice'],
+    ['ASSISTANT_NAME', 'ntpd', 'is a user, a group or a host name of the base system'],
+    ['TENANTS', 'ftp', 'is a user, a group or a host name of the base system'],
   ])('refuses %s=%j: %s', (key, value, message) => {
     expect(refused({ [key]: value })).toContain(message);
   });

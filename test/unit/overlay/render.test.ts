@@ -142,6 +142,27 @@ describe('an overlay', () => {
     );
   });
 
+  it('has sshd look for keys of the gate, in words that rc.subr(8) evaluates', () => {
+    const [line = ''] = /^sshd_flags=.*$/m.exec(bodyOf(render(), 'etc/rc.conf')) ?? [];
+    const words = execFileSync('sh', ['-c', `${line}\neval printf "'%s\\n'" \${sshd_flags}`], {
+      encoding: 'utf8',
+    });
+    expect(words.split('\n')).toContain('AuthorizedKeysFile=.ssh/authorized_keys /etc/clawdie/keys/%u');
+  });
+
+  it('starts tailscaled on the host only where the host is a node', () => {
+    for (const [mode, starts] of [
+      ['off', false],
+      ['host', true],
+      ['subnet', true],
+      ['jail', false],
+    ] as const)
+      expect([
+        mode,
+        bodyOf(render({ TAILSCALE: mode }), 'etc/rc.conf').includes('tailscaled_enable'),
+      ]).toEqual([mode, starts]);
+  });
+
   it('gives jails the loopback, gateway and mirror of the deployment', () => {
     const bastille = bodyOf(
       render({ ASSISTANT_NAME: 'natasha', FREEBSD_MIRROR: 'https://mirror.example' }),

@@ -18,8 +18,9 @@ session)
 	script -q /dev/null sh "$0" command "$@"
 	echo $? > "${work}/status"
 	# Nothing is left running: timeout(1) tells all that descends from it, and kills what does not hear.
+	trap '' TERM
 	kill -TERM "${PPID}"
-	exit
+	exit 0
 	;;
 esac
 

@@ -111,13 +111,15 @@ if ! jls -j "${jail}" jid > /dev/null 2>&1; then
 	    refuse "jail ${jail} does not run, and cannot be started." "See: bastille list"
 fi
 
-exec 6<&0 7>&1 8>&2 < /dev/null
 {
 	work=$(mktemp -d "${folder}/work.XXXXXX") &&
 	    mkfifo -m 600 "${work}/in" "${work}/out" "${work}/err" &&
 	    ln -s /dev/stdout "${work}/out.a" &&
 	    ln -s /dev/stdout "${work}/err.a"
 } || refuse "${folder#"${root}"} cannot be written to."
+
+# From here on the caller's streams are 6, 7 and 8: sh(1) has something to say of every child that a signal ends.
+exec 6<&0 7>&1 8>&2 < /dev/null > /dev/null 2>&1
 
 # Passes on what the command says, to so many bytes: limited out|err. split(1) writes what it reads at once, and counts it;
 # its second file may have no byte, so that it ends where there is more. dd(1) says how much it was.
@@ -144,18 +146,18 @@ trap 'interrupted=129' HUP
 trap 'interrupted=130' INT
 trap 'interrupted=143' TERM
 begin=$(date +%s)
-cat <&6 > "${work}/in" 2> /dev/null 7>&- 8>&- 9>&- &
+cat <&6 > "${work}/in" 7>&- 8>&- 9>&- &
 feeder=$!
-limited out >&7 2> /dev/null 6<&- 7>&- 8>&- 9>&- &
+limited out >&7 6<&- 7>&- 8>&- 9>&- &
 out=$!
-limited err >&8 2> /dev/null 6<&- 7>&- 8>&- 9>&- &
+limited err >&8 6<&- 7>&- 8>&- 9>&- &
 err=$!
 # Not in the background, where the command would be deaf to an interrupt. timeout(1) is the reaper (procctl(2)) of all that
 # comes of the turn, whatever sessions and users that made of itself, and ends it.
 timeout -k 5 "${seconds}" sh "${0%/*}/turn-inside.sh" session "${work}" "${jail}" "${user}" "$@" \
-    3< "${work}/in" 4> "${work}/out" 5> "${work}/err" > /dev/null 2>&1 6<&- 7>&- 8>&- 9>&-
+    3< "${work}/in" 4> "${work}/out" 5> "${work}/err" 6<&- 7>&- 8>&- 9>&-
 ended=$?
-kill "${feeder}" 2> /dev/null
+kill "${feeder}"
 
 # A stream that the command has passed to somebody else in the jail does not end.
 left=50
@@ -169,17 +171,17 @@ result=
 [ ! -s "${work}/status" ] || read -r result < "${work}/status"
 if [ -e "${work}/out.b" ] || [ -e "${work}/err.b" ]; then
 	result=123
-	echo "${tool}: there was more output than ${bytes} bytes: it was cut, and the turn ended" >&2
+	echo "${tool}: there was more output than ${bytes} bytes: it was cut, and the turn ended" >&8
 elif [ -n "${result}" ]; then
 	:
 elif [ -n "${interrupted}" ]; then
 	result=${interrupted}
 elif [ "${ended}" -eq 124 ]; then
 	result=124
-	echo "${tool}: the turn took longer than ${seconds} s and was ended" >&2
+	echo "${tool}: the turn took longer than ${seconds} s and was ended" >&8
 else
 	result=125
-	echo "${tool}: the turn broke off" >&2
+	echo "${tool}: the turn broke off" >&8
 fi
 
 # Of the command its name alone: arguments may be secrets.
