@@ -191,9 +191,55 @@ function key<T>(
   return { group, fallback, schema, doc };
 }
 
-const HTTP_URL = /^https?:\/\/[^\s/?#@]+(?:\/[^\s?#]*)?$/i;
-
 const hostLabel = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/i;
+
+/** A host as a service of the instance looks it up: a name, or an address in normal form. */
+function readHost(input: string): { value: string } | Check {
+  const address = normalAddress(input);
+  if (address !== undefined) return { value: address };
+  const labels = input.split('.');
+  const named = input.length <= 253 && labels.every((label) => hostLabel.test(label));
+  // What is all digits and dots is a wrong address, not a name.
+  return named && !/^[0-9.]+$/.test(input)
+    ? { value: input.toLowerCase() }
+    : { message: 'must be host names or addresses', fix: 'write it as "time.example.org 192.0.2.7"' };
+}
+
+/** Servers that ntpd(8) asks: `none`, or names and addresses; without any the pool. */
+function readTimeServers(input: string): { value: 'off' | readonly string[] } | Check {
+  if (input === 'off') return { value: 'off' };
+  const servers: string[] = [];
+  for (const item of input.split(/[\s,]+/).filter((part) => part !== '')) {
+    const host = readHost(item);
+    if (!('value' in host)) return { message: `${host.message} (here: ${item})`, fix: host.fix };
+    if (servers.includes(host.value)) return { message: `names ${item} twice`, fix: 'remove one of them' };
+    servers.push(host.value);
+  }
+  if (servers.length > 8) return { message: `has ${servers.length} entries, 8 at most`, fix: 'remove some' };
+  return { value: servers };
+}
+
+/** A host that takes logs, and its UDP port. */
+export interface LogHost {
+  readonly host: string;
+  readonly port: number;
+}
+
+function readLogHost(input: string): { value: LogHost | undefined } | Check {
+  if (input === '') return { value: undefined };
+  const fix = 'write it as "log.example.org", "192.0.2.7:514" or "[2001:db8::7]:514"';
+  if (/^[a-z]+:\/\//i.test(input) || /^(?:tcp|tls):/i.test(input))
+    return { message: 'names a protocol, but syslogd of FreeBSD sends over UDP alone', fix };
+  const match = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::([1-9][0-9]{0,4}))?$/.exec(input);
+  const bare = normalAddress(input, 6);
+  const host = bare === undefined ? readHost(match?.[1] ?? match?.[2] ?? '') : { value: bare };
+  const port = Number(match?.[3] ?? '514');
+  if (!('value' in host) || port > 65535 || (match?.[1] !== undefined && !host.value.includes(':')))
+    return { message: 'must be a host, or a host with its port', fix };
+  return { value: { host: host.value, port } };
+}
+
+const HTTP_URL = /^https?:\/\/[^\s/?#@]+(?:\/[^\s?#]*)?$/i;
 
 /** Every key of build.cfg, in the order of build.cfg.example. */
 export const KEYS = {
@@ -381,6 +427,18 @@ export const KEYS = {
         : { value: address };
     }, 3),
     'Name servers, up to three addresses. Empty: those that DHCP or router advertisements name.',
+  ),
+  NTP: key(
+    'Network',
+    '',
+    text<'off' | readonly string[]>(readTimeServers),
+    'Time servers, up to eight names or addresses. Empty: those of FreeBSD in pool.ntp.org. "off": nobody sets the clock.',
+  ),
+  SYSLOG: key(
+    'Network',
+    '',
+    text<LogHost | undefined>(readLogHost),
+    'Host that gets a copy of what is logged, over UDP: "log.example.org", "192.0.2.7:5514", "[2001:db8::7]:514".',
   ),
   HTTP: key('Network', 'yes', yesNo, 'Whether the internet reaches port 80 (certificate renewals).'),
   HTTPS: key('Network', 'yes', yesNo, 'Whether the internet reaches port 443 (agent UI).'),

@@ -70,7 +70,7 @@ export const SECRET_FILES: ReadonlySet<string> = new Set([
 const OPTIONAL = new Set(['root/.ssh/authorized_keys', ...SECRET_FILES]);
 
 /** Templates whose text would be empty are not installed: an empty resolv.conf would stand in the way of DHCP. */
-const DROPPED_WHEN_EMPTY = new Set(['etc/resolv.conf', 'etc/resolvconf.conf']);
+const DROPPED_WHEN_EMPTY = new Set(['etc/ntp.conf', 'etc/resolv.conf', 'etc/resolvconf.conf']);
 
 /**
  * Renders the overlay of a deployment: every template with its values in place, every entry with its owner and mode,

@@ -32,6 +32,12 @@ export interface View {
   readonly wan4: string;
   readonly wan6: string;
   readonly nameservers: readonly string[];
+  /** Lines of ntp.conf(5): `pool` for names, which may have many addresses; none where nobody sets the clock. */
+  readonly timeServers: readonly { readonly kind: 'server' | 'pool'; readonly host: string }[];
+  /** Whether jails may ask the host for the time. */
+  readonly timeForJails: boolean;
+  readonly syslogHost: string;
+  readonly syslogPort: string;
   readonly tenants: readonly (Tenant & { readonly ifconfig: string })[];
   /** Bridges that pf.conf has rules for: those of the tenants, and of some that are yet to come. */
   readonly bridges: readonly Tenant[];
@@ -104,6 +110,17 @@ function limitWords({ memory, processes, cpu, disk }: JailLimits): string {
   return [formatAmount(memory), processes, cpu, disk].join(' ');
 }
 
+/** What FreeBSD's own ntp.conf asks. */
+const FREEBSD_POOL = ['0.freebsd.pool.ntp.org', '2.freebsd.pool.ntp.org'];
+
+function timeServers(ntp: Config['NTP']): View['timeServers'] {
+  if (ntp === 'off') return [];
+  return (ntp.length > 0 ? ntp : FREEBSD_POOL).map((host) => ({
+    kind: ipaddr.isValid(host) ? 'server' : 'pool',
+    host,
+  }));
+}
+
 /** Whether no network of the interface leads to the gateway. fe80::/10 is on every link. */
 function isOutside({ interface: { address, prefix }, gateway }: StaticWan): boolean {
   const other = ipaddr.parse(gateway);
@@ -166,6 +183,10 @@ export function makeView(config: Config): View {
     wan4: typeof wan4 === 'object' ? 'static' : 'dhcp',
     wan6: typeof wan6 === 'object' ? 'static' : wan6,
     nameservers: config.DNS,
+    timeServers: timeServers(config.NTP),
+    timeForJails: config.JAIL_HOST_PORTS.includes('123/udp'),
+    syslogHost: config.SYSLOG?.host ?? '',
+    syslogPort: config.SYSLOG === undefined ? '' : String(config.SYSLOG.port),
     tenants: tenants.map((tenant) => ({ ...tenant, ifconfig: `inet ${tenant.gateway}/24 group wardens up` })),
     bridges,
     tenantList: tenants

@@ -89,7 +89,7 @@ const MINIMAL_MODULES = new Set(
     'virtio.ko virtio_pci.ko virtio_blk.ko virtio_scsi.ko virtio_balloon.ko virtio_random.ko virtio_console.ko if_vtnet.ko ' +
     'aesni.ko cryptodev.ko crypto.ko geom_eli.ko geom_label.ko geom_uzip.ko ipfw.ko dummynet.ko libalias.ko ichsmb.ko ' +
     'hpet.ko coretemp.ko cpuctl.ko if_em.ko if_igb.ko if_igc.ko if_ix.ko if_ixl.ko if_vmx.ko if_re.ko if_ena.ko if_gve.ko ' +
-    'netgraph.ko ng_ether.ko ng_bridge.ko ng_eiface.ko ng_socket.ko racct.ko mac_portacl.ko mac_seeotheruids.ko'
+    'netgraph.ko ng_ether.ko ng_bridge.ko ng_eiface.ko ng_socket.ko racct.ko mac_ntpd.ko mac_portacl.ko mac_seeotheruids.ko'
   ).split(' '),
 );
 

@@ -195,7 +195,17 @@ export class FakeRoot {
         'startmsg() { echo "$*"; }',
         'stop_boot() { echo "STOP BOOT $1"; exit 1; }',
         'checkyesno() { eval _value=\\$$1; case $_value in [Yy][Ee][Ss]) return 0 ;; esac; return 1; }',
-        'run_rc_command() { eval "_command=\\$$1_cmd"; $_command; exit $?; }',
+        'run_rc_command() {',
+        '  _function=',
+        '  [ -z "${name-}" ] || eval "_function=\\${$1_cmd-}"',
+        '  if [ -n "$_function" ]; then $_function; exit $?; fi',
+        '  if [ "$1" = start ]; then',
+        '    [ -z "${start_precmd-}" ] || $start_precmd || exit 1',
+        // By its name: the fake system has its commands in the path.
+        '    ${command##*/} $command_args',
+        '  fi',
+        '  exit $?',
+        '}',
       ].join('\n'),
     );
   }

@@ -400,3 +400,32 @@ describe('sshd', () => {
     expect(flags('exit 1')).toBe('-o UseDNS=no -o ListenAddress=127.0.0.1\n');
   });
 });
+
+describe('what is blocked', () => {
+  const SCRIPT = 'overlays/firstboot/etc/rc.d/clawdie_pflog';
+
+  it('is kept in a ring of files that has a bound, for root alone', async () => {
+    const fake = (await FakeRoot.make())
+      .withRcSubr()
+      .stub('kldload')
+      .stub('install')
+      .stub('daemon')
+      .stub('ifconfig', '[ "$*" != pflog0 ]');
+    const result = fake.run(SCRIPT, ['start']);
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    expect(result.calls.map((call) => call.replaceAll(fake.root, ''))).toEqual([
+      'kldload -n pflog',
+      'ifconfig pflog0',
+      'ifconfig pflog0 create',
+      'ifconfig pflog0 up',
+      'install -d -o root -g wheel -m 700 /var/log/clawdie-blocked',
+      'daemon -f -r -R 10 -P /var/run/clawdie/pflog.pid -p /var/run/clawdie/pflog.child nice -n 19 tcpdump -n -p -i pflog0 -s 160 -C 1 -W 4 -w /var/log/clawdie-blocked/packets',
+    ]);
+  });
+
+  it('is not kept where that cannot be', async () => {
+    const fake = (await FakeRoot.make()).withRcSubr().stub('kldload', 'exit 1').stub('daemon');
+    const result = fake.run(SCRIPT, ['start']);
+    expect(result).toMatchObject({ code: 1, calls: ['kldload -n pflog'] });
+  });
+});

@@ -1,6 +1,9 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { withTailscale } from '../../build/policy/image.js';
 import { configOf } from '../helpers/config.js';
 import { bodyOf, overlayOf } from '../helpers/deployment.js';
@@ -8,7 +11,14 @@ import { FakeRoot } from '../helpers/shell.js';
 import type { ScriptResult } from '../helpers/shell.js';
 
 const TOOLS = 'overlays/firstboot/usr/local/sbin';
-const NAMES = ['clawdie-jail', 'clawdie-netcheck', 'clawdie-tailscale', 'clawdie-tenant', 'clawdie-unblock'];
+const NAMES = [
+  'clawdie-blocked',
+  'clawdie-jail',
+  'clawdie-netcheck',
+  'clawdie-tailscale',
+  'clawdie-tenant',
+  'clawdie-unblock',
+];
 const PF_CONF = bodyOf(overlayOf(configOf()), 'etc/pf.conf');
 
 let fake: FakeRoot;
@@ -36,6 +46,7 @@ describe('every tool', () => {
   });
 
   it.each([
+    ['clawdie-blocked', []],
     ['clawdie-netcheck', []],
     ['clawdie-tailscale', ['enable']],
     ['clawdie-tenant', ['add', 'olga']],
@@ -97,6 +108,116 @@ describe('clawdie-unblock', () => {
   it('says so if pf does not let it go', () => {
     fake.stub('pfctl', 'case "$*" in *delete*) exit 1 ;; esac');
     expect(run('clawdie-unblock', ['1.2.3.4'])).toMatchObject({ code: 1 });
+  });
+});
+
+describe('clawdie-blocked', () => {
+  /** What tcpdump 4.99 prints of pflog(4) with -n -e -q -tt. */
+  const HEADERS = [
+    '1767225600.000123 rule 0/0(match): block in on vtnet0: 198.51.100.20.4242 > 203.0.113.10.23: tcp 0',
+    '1767225610.000123 rule 0/0(match): block in on vtnet0: 198.51.100.20.4243 > 203.0.113.10.23: tcp 0',
+    '1767225620.000123 rule 3/0(match): block in on vtnet0: 198.51.100.20.5353 > 203.0.113.10.161: UDP, length 40',
+    '1767225630.000123 rule 3/0(match): block in on vtnet0: 198.51.100.21 > 203.0.113.10: ICMP echo request, id 1, seq 1, length 16',
+    '1767225640.000123 rule 3/0(match): block in on vtnet0: 198.51.100.22 > 203.0.113.10: GREv0, proto IPv4 (0x0800), length 12: IP7 (invalid)',
+    '1767225650.000123 rule 3/0(match): block in on vtnet0: 198.51.100.23 > 203.0.113.10: ip-proto-17',
+    '1767225660.000123 rule 3/0(match): block in on vtnet0: 2001:db8::7.999 > 2001:db8::10.443: tcp 0',
+    '1767225680.000123 rule 3/0(match): block in on vtnet0: 2001:db8::7 > 2001:db8::10: ICMP6, echo request, id 1, seq 1, length 8',
+    '1767225690.000123 rule 5.bastille/x.2/0(match): block in on warden0: 192.168.100.7.1025 > 169.254.169.254.80: tcp 0',
+    '1767225700.000123 rule 5/0(match): block in on warden0: 192.168.100.7.1025 > 169.254.169.254.80:  [|tcp]',
+    '1767225710.000123 rule 5/0(match): pass in on warden0: 192.168.100.8.1025 > 10.0.0.1.2: tcp 0',
+    'tcpdump: pcap_loop: truncated dump file',
+  ];
+  const headers = (lines: readonly string[]): void =>
+    void fake
+      .file('headers', `${lines.join('\n')}\n`)
+      .stub('tcpdump', `case "$*" in *packets1) ;; *) cat '${join(fake.root, 'headers')}' ;; esac`);
+
+  /** What stands for the tcpdump that writes: it takes the signal. */
+  let writer: ChildProcess;
+  afterEach(() => writer.kill('SIGKILL'));
+  beforeEach(async () => {
+    writer = spawn('sh', ['-c', "trap 'echo told' USR2; echo ready; while :; do sleep 0.1; done"]);
+    await once(writer.stdout ?? writer, 'data');
+    fake
+      .stub('sleep')
+      .stub('pfctl', 'echo "   198.51.100.99"')
+      .stub('date', 'echo 1767225720')
+      .file('var/log/clawdie-blocked/packets0', 'x')
+      .file('var/log/clawdie-blocked/packets1', 'x')
+      .file('var/run/clawdie/pflog.child', `${writer.pid ?? ''}\n`);
+    headers(HEADERS);
+  });
+
+  it('shows who knocked, at what, how often and when last, those who did most first', async () => {
+    const told = once(writer.stdout ?? writer, 'data');
+    const result = run('clawdie-blocked');
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    expect(String(await told)).toBe('told\n');
+    expect(result.stdout.split('\n')).toEqual([
+      '10 packets of 6 hosts, the first 2 min ago, the last 20 s ago',
+      '1 hosts tried SSH too often: clawdie-unblock --list',
+      ' packets     last  on          who and at what',
+      '       3    100 s  vtnet0      198.51.100.20  tcp 23, udp 161',
+      '       2     20 s  warden0     192.168.100.7  tcp 80',
+      '       2     40 s  vtnet0      2001:db8::7  tcp 443, ping',
+      '       1     90 s  vtnet0      198.51.100.21  ping',
+      '       1     80 s  vtnet0      198.51.100.22  grev0',
+      '       1     70 s  vtnet0      198.51.100.23  ip-proto-17',
+      '',
+    ]);
+  });
+
+  it('shows what one host knocked at', () => {
+    expect(run('clawdie-blocked', ['--host', '198.51.100.20']).stdout.split('\n')).toEqual([
+      '198.51.100.20: 3 packets at 2 ports, the first 2 min ago, the last 100 s ago',
+      ' packets     last  on          who and at what',
+      '       2    110 s  vtnet0      tcp 23',
+      '       1    100 s  vtnet0      udp 161',
+      '',
+    ]);
+  });
+
+  it('fits one screen, whoever scans', () => {
+    headers(
+      Array.from(
+        { length: 5000 },
+        (_, port) =>
+          `1767225600.000123 rule 0/0(match): block in on vtnet0: 198.51.${Math.floor(port / 60)}.20.4242 > 203.0.113.10.${port + 1}: tcp 0`,
+      ),
+    );
+    const lines = run('clawdie-blocked').stdout.trimEnd().split('\n');
+    expect(lines).toHaveLength(21);
+    expect(lines[3]).toMatch(
+      /^ {6}60 +2 min +vtnet0 +198\.51\.\d+\.20 {2}tcp \d+, tcp \d+, tcp \d+, tcp \d+ and 56 more$/,
+    );
+    expect(run('clawdie-blocked', ['--lines', '3']).stdout.trimEnd().split('\n')).toHaveLength(6);
+  });
+
+  it('says so where nothing is on record, and where nothing is logged', () => {
+    headers([]);
+    expect(run('clawdie-blocked')).toMatchObject({
+      code: 0,
+      stdout: 'clawdie-blocked: nothing that was blocked is on record\n',
+    });
+    for (const pid of ['', '0', '1', '-1', 'x']) {
+      fake.file('var/run/clawdie/pflog.child', `${pid}\n`);
+      expect(run('clawdie-blocked').stderr).toContain('service clawdie_pflog start');
+    }
+    fake.removeFile('var/run/clawdie/pflog.child');
+    expect(run('clawdie-blocked').stderr).toContain('service clawdie_pflog start');
+  });
+
+  it('shows nothing that a packet or an interface could have written into a line', () => {
+    headers([
+      '1767225600.000123 rule 0/0(match): block in on vtnet0: \u001b[2J.1 > x.2: tcp 0',
+      '1767225600.000123 rule 0/0(match): block in on vtnet0: 198.51.100.20 > x: \u001b[2J',
+    ]);
+    expect(run('clawdie-blocked').stdout).toContain('198.51.100.20  other');
+    expect(run('clawdie-blocked').stdout).not.toContain('\u001b');
+  });
+
+  it.each([[['--lines', '0']], [['--lines', 'x']], [['--host', 'reboot']], [['x']]])('refuses %j', (args) => {
+    expect(run('clawdie-blocked', args)).toMatchObject({ code: 2, calls: [] });
   });
 });
 

@@ -109,6 +109,36 @@ describe('an overlay', () => {
     );
   });
 
+  it('asks for the time where build.cfg says, and never listens on the wildcard or for jails', () => {
+    const conf = bodyOf(render(), 'etc/ntp.conf');
+    expect(conf).toContain('\npool 0.freebsd.pool.ntp.org iburst\n');
+    // The last line that fits counts (add_nic_rule(), ntp_io.c).
+    expect(conf.split('\n').filter((line) => line.startsWith('interface'))).toEqual([
+      'interface ignore wildcard',
+      'interface listen all',
+      'interface ignore 192.168.0.0/16',
+    ]);
+    expect(bodyOf(render({ JAIL_HOST_PORTS: '123/udp' }), 'etc/ntp.conf')).toMatch(
+      /interface ignore 192\.168\.0\.0\/16\ninterface listen 192\.168\.100\.1\n$/,
+    );
+    const named = bodyOf(render({ NTP: 'time.example.org 192.0.2.7 2001:db8::7' }), 'etc/ntp.conf');
+    expect(named.match(/^(?:pool|server) .*$/gm)).toEqual([
+      'pool time.example.org iburst',
+      'server 192.0.2.7 iburst',
+      'server 2001:db8::7 iburst',
+    ]);
+    const off = render({ NTP: 'off' });
+    expect(off.some(({ path }) => path === 'etc/ntp.conf')).toBe(false);
+    expect(bodyOf(off, 'etc/rc.conf')).toContain('ntpd_enable="NO"\n');
+    expect(bodyOf(render(), 'etc/rc.conf')).toContain('ntpd_enable="YES"\nntpd_sync_on_start="YES"\n');
+  });
+
+  it('names the host that gets the logs', () => {
+    const conf = bodyOf(render({ SYSLOG: '[2001:db8::7]:5514' }), 'etc/clawdie/clawdie.conf');
+    expect(conf).toContain('SYSLOG_HOST=2001:db8::7\nSYSLOG_PORT=5514\n');
+    expect(bodyOf(render(), 'etc/clawdie/clawdie.conf')).toContain("SYSLOG_HOST=''\n");
+  });
+
   it('has keys, hash and auth key readable by root alone, and only where there are any', () => {
     const plain = render();
     expect(plain.find(({ path }) => path === 'root/.ssh/authorized_keys')).toMatchObject({
