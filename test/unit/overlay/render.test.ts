@@ -270,8 +270,8 @@ describe('pf.conf', () => {
     expect(first(/^set /)).toBeLessThan(first(/^scrub/));
     expect(first(/^scrub/)).toBeLessThan(first(/^no nat/));
     expect(first(/^no nat/)).toBeLessThan(first(/^nat on/));
-    expect(first(/^nat on/)).toBeLessThan(first(/^block drop all/));
-    expect(first(/^block drop in quick from <bruteforce>/)).toBeLessThan(
+    expect(first(/^nat on/)).toBeLessThan(first(/^block drop log all/));
+    expect(first(/^block drop in log quick from <bruteforce>/)).toBeLessThan(
       first(/^pass in on \$ext_if proto tcp/),
     );
   });
@@ -330,7 +330,7 @@ describe('pf.conf', () => {
       ['warden1', '192.168.101.0/24'],
       ['warden2', '192.168.7.0/24'],
     ]) {
-      expect(all).toContain(`block drop in quick on ${bridge ?? ''} inet from ! ${net ?? ''} to any`);
+      expect(all).toContain(`block drop in log quick on ${bridge ?? ''} inet from ! ${net ?? ''} to any`);
     }
     // The spare bridges, for tenants that clawdie-tenant adds later, have their rules from the start.
     expect(all).toContainEqual(
