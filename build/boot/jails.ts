@@ -317,6 +317,14 @@ export function jailSteps(
       ends: 'any',
     },
     {
+      // They are made once people can log in.
+      name: 'made',
+      check: 'plan',
+      typed: 'sleep 5\nlockf -k -t 1200 /var/run/clawdie-jails.lock true\ncat /var/log/clawdie-jails.log',
+      ends: deployed.jails.length > 0 ? 0 : 'any',
+      seconds: 1300,
+    },
+    {
       name: 'list',
       check: 'plan',
       typed: 'bastille list',

@@ -1,0 +1,68 @@
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import type { BootReport } from '../../build/boot/report.js';
+import { sha256 } from '../../build/host/hash.js';
+import { cli } from '../helpers/cli.js';
+import { PUBLIC_KEY } from '../helpers/config.js';
+import { BASTILLE, folderOf, SETS } from '../helpers/real.js';
+
+/** Two tenants with jails of both kinds, small enough for 1 GiB of memory and a disk of 4 GiB. */
+const DEPLOYMENT = `ASSISTANT_NAME="clawdie"
+SSH_AUTHORIZED_KEYS="${PUBLIC_KEY}"
+TENANTS="igor"
+JAILS="worker
+  vworker vnet
+  igor/iworker
+  igor/ivworker vnet"
+JAIL_DISK="64M"
+JAIL_MEMORY="15%"
+JAIL_PROCESSES="100"
+JAIL_CPU="50"
+JAIL_HOST_PORTS="8053/tcp"
+`;
+
+describe('an instance of a real release, with Bastille itself', () => {
+  beforeEach(({ skip }) => {
+    const missing = [SETS, BASTILLE].flatMap(({ skipped }) => skipped ?? []);
+    if (missing.length > 0) skip(missing.join('; '));
+  });
+
+  it('is installed, lives as the documents say, and lives on after a restart', async () => {
+    const folder = mkdtempSync('/tmp/clawdie-real-');
+    try {
+      const sets = folderOf(SETS);
+      const cache = process.env['CLAWDIE_CACHE'] ?? join(folder, 'cache');
+      writeFileSync(
+        join(folder, 'build.cfg'),
+        `${DEPLOYMENT}FREEBSD_DIST="${sets}"\nFREEBSD_MANIFEST_SHA256="${sha256(readFileSync(join(sets, 'MANIFEST')))}"\n`,
+      );
+      mkdirSync(cache, { recursive: true });
+      const out = join(folder, 'dist');
+      const iso = await cli([
+        ...['iso', '--config', join(folder, 'build.cfg'), '--cache', cache, '--out', out],
+      ]);
+      expect(iso).toMatchObject({ code: 0, stderr: '' });
+      const image = readdirSync(out).find((name) => name.endsWith('.iso')) ?? '';
+      const reports = join(folder, 'boot');
+      const result = await cli([
+        ...['boot', join(out, image), '--installed', '--check', 'inside', '--bastille', folderOf(BASTILLE)],
+        ...['--restarts', '1', '--accel', 'tcg', '--firmware', 'bios', '--out', reports],
+      ]);
+      const report = JSON.parse(readFileSync(join(reports, 'report.json'), 'utf8')) as BootReport;
+      const failed = report.starts.flatMap(({ fault, stopped, checks }) => [
+        ...(stopped === undefined ? [] : [`${fault ?? ''}: stopped: ${stopped}`]),
+        ...checks
+          .filter(({ state }) => state !== 'held')
+          .map(({ id, state, detail, packets }) =>
+            [`${fault ?? ''}: ${id} ${state}: ${detail}`, ...packets].join('\n    '),
+          ),
+      ]);
+      expect(failed).toEqual([]);
+      expect(report.starts.map(({ fault }) => fault)).toEqual(['inside', 'restart-1']);
+      expect(result.code).toBe(0);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+});
