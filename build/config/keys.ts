@@ -1,7 +1,15 @@
 import { z } from 'zod';
 import { readJails, readLimit } from './jails.js';
 import type { Amount, JailEntry, Span } from './jails.js';
-import { contains, isUnicast, normalAddress, parseInterface, parseNetwork4, PRIVATE4 } from './net.js';
+import {
+  contains,
+  isUnicast,
+  normalAddress,
+  parseInterface,
+  parseNetwork4,
+  PRIVATE4,
+  toNumber,
+} from './net.js';
 import type { Interface, Network4 } from './net.js';
 import { reservedReason } from './reserved.js';
 
@@ -440,8 +448,34 @@ export const KEYS = {
     text<LogHost | undefined>(readLogHost),
     'Host that gets a copy of what is logged, over UDP: "log.example.org", "192.0.2.7:5514", "[2001:db8::7]:514".',
   ),
-  HTTP: key('Network', 'yes', yesNo, 'Whether the internet reaches port 80 (certificate renewals).'),
-  HTTPS: key('Network', 'yes', yesNo, 'Whether the internet reaches port 443 (agent UI).'),
+  HTTP: key(
+    'Network',
+    'yes',
+    yesNo,
+    'Whether nginx answers the internet on port 80: certificate renewals (ACME), anything else goes to HTTPS.',
+  ),
+  HTTPS: key(
+    'Network',
+    'yes',
+    yesNo,
+    'Whether nginx answers the internet on port 443: the agent UI. Until there is a certificate, with one that it signs itself.',
+  ),
+  AGENT_UI: key(
+    'Network',
+    '',
+    text<string | undefined>((input) => {
+      if (input === '') return { value: undefined };
+      const [address = '', port = '', ...rest] = input.split(':');
+      return toNumber(address) !== undefined &&
+        rest.length === 0 &&
+        /^[1-9][0-9]{0,4}$/.test(port) &&
+        Number(port) <= 65535
+        ? { value: input }
+        : { message: 'must be an IPv4 address and a port', fix: 'write it as "127.0.0.1:8080"' };
+    }),
+    'What stands behind HTTPS: "address:port" where the agent UI speaks HTTP, on the host (127.0.0.1) or in a jail.',
+    'Empty: nginx says that there is nothing (503).',
+  ),
   ICMP_ECHO: key('Network', 'no', yesNo, 'Whether the host answers ping from the internet.'),
 
   PF_RULES_FILE: key(
@@ -590,7 +624,7 @@ export const KEYS = {
           : { message: 'must be package names', fix: 'write it as "bastille tailscale"' },
       200,
     ),
-    'Packages that the first boot installs with pkg(8).',
+    'Packages that the first boot installs with pkg(8); those that other keys need are added.',
   ),
 
   FORMATS: key(
@@ -651,7 +685,8 @@ export const KEYS = {
     'Tailscale and operator',
     'no',
     yesNo,
-    'Whether operators may watch over VNC (port 5900), over the tailnet only. Needs TAILSCALE.',
+    'Whether operators may watch a browser over VNC (port 5900), over the tailnet only, and terminals over SSH',
+    '(clawdie-glasspane). Needs TAILSCALE="host" or "subnet".',
   ),
   CONSOLE: key(
     'Tailscale and operator',

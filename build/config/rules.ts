@@ -43,10 +43,28 @@ export function crossCheck(c: Partial<Config>): readonly Breach[] {
       'set ROOT_PASSWORD_HASH, or SSH_PASSWORD_AUTH="no"',
     );
   }
-  if (c.GLASSPANE === true && c.TAILSCALE === 'off') {
+  if (c.AGENT_UI !== undefined && c.HTTPS === false) {
+    add(
+      'AGENT_UI',
+      'AGENT_UI is set, but HTTPS is "no": nobody would answer for it',
+      'set HTTPS="yes", or take AGENT_UI out',
+    );
+  }
+  if (c.AGENT_UI !== undefined && c.JAIL_SUPERNET) {
+    const [address = ''] = c.AGENT_UI.split(':');
+    const host = { base: toNumber(address) ?? 0, prefix: 32 };
+    if (address !== '127.0.0.1' && !contains(c.JAIL_SUPERNET, host)) {
+      add(
+        'AGENT_UI',
+        `AGENT_UI is at ${address}, which is neither this host nor a jail of JAIL_SUPERNET ${formatNetwork4(c.JAIL_SUPERNET)}`,
+        'name 127.0.0.1, or the address of a jail',
+      );
+    }
+  }
+  if (c.GLASSPANE === true && (c.TAILSCALE === 'off' || c.TAILSCALE === 'jail')) {
     add(
       'GLASSPANE',
-      'GLASSPANE is "yes", but operators reach it over the tailnet only and TAILSCALE is "off"',
+      `GLASSPANE is "yes", but operators reach it over the tailnet only, and with TAILSCALE="${c.TAILSCALE}" the host is in none`,
       'set TAILSCALE="host", or GLASSPANE="no"',
     );
   }

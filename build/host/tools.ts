@@ -151,6 +151,22 @@ export const TOOLS: readonly Tool[] = [
     version: 'package',
   },
   {
+    name: 'tcpdump',
+    need: 'reads what the firewall of an instance has blocked, in tests',
+    for: 'test',
+    apt: 'tcpdump',
+    elsewhere: true,
+    version: ['tcpdump', '--version'],
+  },
+  {
+    name: 'openssl',
+    need: 'makes keys in tests',
+    for: 'test',
+    apt: 'openssl',
+    elsewhere: true,
+    version: ['openssl', 'version'],
+  },
+  {
     name: 'original-awk',
     need: 'runs the awk of scripts as FreeBSD does',
     for: 'test',

@@ -34,6 +34,7 @@ export interface View {
   readonly nameservers: readonly string[];
   /** Lines of ntp.conf(5): `pool` for names, which may have many addresses; none where nobody sets the clock. */
   readonly timeServers: readonly { readonly kind: 'server' | 'pool'; readonly host: string }[];
+  readonly time: boolean;
   /** Whether jails may ask the host for the time. */
   readonly timeForJails: boolean;
   readonly syslogHost: string;
@@ -71,6 +72,10 @@ export interface View {
   readonly hostPortList: string;
   readonly http: boolean;
   readonly https: boolean;
+  /** Whether nginx runs. */
+  readonly web: boolean;
+  /** `address:port` behind HTTPS, or null. */
+  readonly agentUi: string | null;
   readonly icmpEcho: boolean;
   /** Whether operators watch over VNC, over the tailnet. */
   readonly glasspane: boolean;
@@ -119,6 +124,21 @@ function timeServers(ntp: Config['NTP']): View['timeServers'] {
     kind: ipaddr.isValid(host) ? 'server' : 'pool',
     host,
   }));
+}
+
+function hostInTailnet({ TAILSCALE: mode }: Config): boolean {
+  return mode === 'host' || mode === 'subnet';
+}
+
+/** Packages of FreeBSD that keys other than PACKAGES need on the host. */
+function impliedPackages(config: Config): readonly string[] {
+  return [
+    ...(config.JAILS.length > 0 ? ['bastille'] : []),
+    ...(config.HTTP || config.HTTPS ? ['nginx'] : []),
+    // With "jail" the jails are nodes, and have it from their template.
+    ...(hostInTailnet(config) ? ['tailscale'] : []),
+    ...(config.GLASSPANE ? ['tmux', 'wayvnc', 'cage', 'chromium'] : []),
+  ];
 }
 
 /** Whether no network of the interface leads to the gateway. fe80::/10 is on every link. */
@@ -184,6 +204,7 @@ export function makeView(config: Config): View {
     wan6: typeof wan6 === 'object' ? 'static' : wan6,
     nameservers: config.DNS,
     timeServers: timeServers(config.NTP),
+    time: config.NTP !== 'off',
     timeForJails: config.JAIL_HOST_PORTS.includes('123/udp'),
     syslogHost: config.SYSLOG?.host ?? '',
     syslogPort: config.SYSLOG === undefined ? '' : String(config.SYSLOG.port),
@@ -222,14 +243,16 @@ export function makeView(config: Config): View {
     hostPortList: config.JAIL_HOST_PORTS.join(' '),
     http: config.HTTP,
     https: config.HTTPS,
+    web: config.HTTP || config.HTTPS,
+    agentUi: config.AGENT_UI ?? null,
     icmpEcho: config.ICMP_ECHO,
     glasspane: config.GLASSPANE,
     tailscale: config.TAILSCALE !== 'off',
-    tailscaleHost: config.TAILSCALE === 'host' || config.TAILSCALE === 'subnet',
+    tailscaleHost: hostInTailnet(config),
     tailscaleMode: config.TAILSCALE,
     tailnetToJails: config.TAILSCALE === 'subnet',
     console: config.CONSOLE,
-    packages: config.PACKAGES.join(' '),
+    packages: [...new Set([...impliedPackages(config), ...config.PACKAGES])].join(' '),
     sshdFlags: [
       ['PasswordAuthentication', config.SSH_PASSWORD_AUTH ? 'yes' : 'no'],
       ['KbdInteractiveAuthentication', 'no'],

@@ -28,6 +28,7 @@ function stubInterfaces(fake: FakeRoot, interfaces: Interfaces, devices: readonl
 case "\${1-} \${2-}" in
 " ") cat all ;;
 "-l ether") echo '${ether.join(' ')}' ;;
+"tailscale0 ") cat tailscale0 2> /dev/null ;;
 "-C ") echo "bridge tap tun epair gif lo vlan wg" ;;
 "-D "*) awk -v "name=$2" '$1 == name { print "\\tdrivername: " $2; found = 1 } END { exit !found }' drivers ;;
 esac`,
@@ -336,6 +337,34 @@ esac`,
     expect(run()).toEqual(['service sshd onerestart']);
     expect(run()).toEqual(['service sshd onestart']);
     expect(fake.has('up/sshd')).toBe(true);
+  });
+
+  it('nginx is told by a reload, which ends no connection, where HTTP or HTTPS ask for it', () => {
+    fake.configure({ HTTP: 'YES', HTTPS: 'YES' });
+    expect(run()).toEqual([]);
+    fake.file('up/clawdie_web', '');
+    sockets(
+      fake.read('sockets') +
+        listening('nginx', 80, '127.0.0.1', '::1', '203.0.113.10', LONG) +
+        listening('nginx', 443, '127.0.0.1', '::1', '203.0.113.9', LONG),
+    );
+    expect(run()).toEqual(['service clawdie_web onereload']);
+    fake.configure({ HTTP: 'YES' });
+    expect(run()).toEqual([]);
+  });
+
+  it('the glasspane follows the address of the tailnet, and stays off where somebody stopped it', () => {
+    fake.configure({ GLASSPANE: 'YES' }).stub('pgrep').file('var/run/clawdie/glasspane.address', '\n');
+    expect(run()).toEqual([]);
+    stubInterfaces(fake, {
+      vtnet0: ['vtnet0', 'inet 203.0.113.10 netmask 0xffffff00', `inet6 ${LONG} prefixlen 64`],
+    });
+    fake
+      .file('ifconfig/tailscale0', '\tinet 100.64.0.7 --> 100.64.0.7 netmask 0xffffffff\n')
+      .file('var/run/clawdie/glasspane.address', '100.64.0.9\n');
+    expect(run()).toEqual(['service clawdie_glasspane vnc']);
+    fake.stub('pgrep', 'exit 1');
+    expect(run()).toEqual([]);
   });
 
   describe('a remote host for logs', () => {

@@ -1,17 +1,20 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { withTailscale } from '../../build/policy/image.js';
 import { configOf } from '../helpers/config.js';
 import { bodyOf, overlayOf } from '../helpers/deployment.js';
+import { pflogFile } from '../helpers/pflog.js';
 import { FakeRoot } from '../helpers/shell.js';
+import { tmp } from '../helpers/tmp.js';
 import type { ScriptResult } from '../helpers/shell.js';
 
 const TOOLS = 'overlays/firstboot/usr/local/sbin';
 const NAMES = [
+  'clawdie-glasspane',
   'clawdie-blocked',
   'clawdie-jail',
   'clawdie-netcheck',
@@ -47,6 +50,7 @@ describe('every tool', () => {
 
   it.each([
     ['clawdie-blocked', []],
+    ['clawdie-glasspane', []],
     ['clawdie-netcheck', []],
     ['clawdie-tailscale', ['enable']],
     ['clawdie-tenant', ['add', 'olga']],
@@ -165,6 +169,17 @@ describe('clawdie-blocked', () => {
       '       1     70 s  vtnet0      198.51.100.23  ip-proto-17',
       '',
     ]);
+  });
+
+  it('is told so by tcpdump itself', async () => {
+    const folder = await tmp();
+    writeFileSync(join(folder, 'packets'), pflogFile());
+    const shown = execFileSync('tcpdump', ['-n', '-e', '-q', '-tt', '-r', join(folder, 'packets')], {
+      encoding: 'utf8',
+      env: { PATH: `${process.env['PATH'] ?? ''}:/usr/sbin` },
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    expect(shown.trimEnd().split('\n')).toEqual(HEADERS.slice(0, -1));
   });
 
   it('shows what one host knocked at', () => {

@@ -12,6 +12,9 @@ state=${root}/var/run/clawdie
 umask 077
 mkdir -p "${state}"
 
+HTTP=NO
+HTTPS=NO
+GLASSPANE=NO
 SYSLOG_HOST=
 SYSLOG_PORT=
 # shellcheck source=/dev/null
@@ -40,7 +43,7 @@ settle()
 	_service=$1 _verb=$2 _command=$3 _port=$4
 	shift 4
 	_wanted=$(printf '%s\n' "$@" | sort -u)
-	_mark=${state}/listen.${_service}
+	_mark=${state}/listen.${_service}.${_port}
 	if ! service "${_service}" onestatus > /dev/null 2>&1; then
 		# Whoever has stopped a service means it, unless it was stopped here and did not come back.
 		[ -e "${_mark}.restarting" ] || return 0
@@ -59,7 +62,7 @@ settle()
 	fi
 	echo "${_wanted}" > "${_mark}"
 	: > "${_mark}.restarting"
-	say "${_service} listens on $(echo "${_wanted}" | tr '\n' ' ')"
+	say "${_service}, port ${_port}, is to listen on $(echo "${_wanted}" | tr '\n' ' ')"
 	service "${_service}" "one${_verb}" > /dev/null 2>&1
 	! service "${_service}" onestatus > /dev/null 2>&1 || rm -f "${_mark}.restarting"
 }
@@ -118,9 +121,24 @@ remote_log()
 	service syslogd reload > /dev/null 2>&1
 }
 
+# The glasspane is shown on the tailnet's address, which may come late, or be another one.
+glasspane()
+{
+	[ "${GLASSPANE}" = "YES" ] || return 0
+	# Whoever has stopped it means it.
+	pgrep -F "${state}/glasspane-desktop.pid" > /dev/null 2>&1 || return 0
+	_address=$(ifconfig tailscale0 2> /dev/null | awk '$1 == "inet" { print $2; exit }')
+	[ "$(cat "${state}/glasspane.address" 2> /dev/null)" != "${_address}" ] || return 0
+	say "the glasspane moves to ${_address:-nowhere}"
+	service clawdie_glasspane vnc > /dev/null 2>&1
+}
+
 # Words that are addresses.
 # shellcheck disable=SC2046
 {
 	settle sshd restart sshd 22 $("${here}/addresses.sh" 22/tcp)
+	[ "${HTTP}" != "YES" ] || settle clawdie_web reload nginx 80 $("${here}/addresses.sh" 80/tcp)
+	[ "${HTTPS}" != "YES" ] || settle clawdie_web reload nginx 443 $("${here}/addresses.sh" 443/tcp)
 }
+glasspane
 remote_log
