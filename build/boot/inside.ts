@@ -176,7 +176,7 @@ export function judgeInside(inspected: Inspected): readonly CheckResult[] {
     result(
       'sockets',
       of('sockets').filter((line) => !isKnownSocket(line)),
-      'sshd listens, and nothing else',
+      `${of('sockets').length} sockets, of known services and none but the DHCP client’s on the wildcard`,
     ),
     result(
       'files',
@@ -337,12 +337,21 @@ function ruleFlaws(
   ];
 }
 
-/** sockstat(1) -46lq: user, command, pid, fd, protocol, local, foreign. */
+/** Services of the host, and the ports that each listens on; a name is what sockstat(1) calls the program. */
+const SERVICES: readonly (readonly [name: RegExp, ports: readonly string[]])[] = [
+  [/^sshd(?:-.*)?$/, ['22']],
+  [/^ntpd$/, ['123']],
+  [/^(?:local-)?unbound$/, ['53']],
+  [/^nginx$/, ['80', '443']],
+];
+
+/** sockstat(1) -46lq: user, command, pid, fd, protocol, local, foreign. None of them on the wildcard, where plain jails are. */
 function isKnownSocket(line: string): boolean {
   const [, command = '', , , proto = '', local = ''] = line.trim().split(/\s+/);
-  if (/^sshd(?:-.*)?$/.test(command) && proto.startsWith('tcp') && local.endsWith(':22')) return true;
+  const [, address = '', port = ''] = /^(.*):([^:]*)$/.exec(local) ?? [];
   // The DHCP client asks from port 68 and is answered there by the firewall's own state.
-  return command === 'dhclient' && proto.startsWith('udp') && local.endsWith(':68');
+  if (command === 'dhclient') return proto.startsWith('udp') && port === '68';
+  return address !== '*' && SERVICES.some(([name, ports]) => name.test(command) && ports.includes(port));
 }
 
 /** Files that are used up when an instance boots for the first time. */

@@ -400,7 +400,14 @@ export function jailSteps(
       typed: 'bastille list',
       shows: [listed(hand.plain), listed(hand.vnet)],
     },
-    // Before anybody but the host listens.
+    // Before anybody but the host listens. The DHCP client is answered by the firewall's own state alone.
+    {
+      name: 'host-wildcards',
+      check: 'host-closed',
+      typed: 'sockstat -46lq -j 0',
+      shows: [/^root +sshd\b.*:22 /m],
+      hides: [/^(?!\S+ +dhclient ).* \*:\d+ /],
+    },
     ...plain.map(({ name, address }): Step => ({
       name: `host-closed-${name}`,
       check: 'host-closed',
@@ -434,6 +441,14 @@ done`,
         reached.map(([what, , , wanted]) => line(`${name} ${what} ${wanted}`)),
       ),
       seconds: 300,
+    },
+    {
+      name: 'names',
+      check: 'reach',
+      typed: cast.jails
+        .map(({ name }) => `echo "${name} $(jexec ${name} getent hosts pkg.FreeBSD.org)"`)
+        .join('\n'),
+      shows: cast.jails.map(({ name }) => new RegExp(`^${name} +${escaped(internet)}\\b`, 'm')),
     },
     ...pairSteps(cast, 'pairs'),
     {
@@ -497,13 +512,17 @@ function turnSteps({ name }: DeployedJail, check: string): readonly Step[] {
     {
       name: `${check}-terminal`,
       check,
-      // On a terminal of its own, as a person's is: what the turn has is another one, or none.
-      typed: `script -q /dev/null sh -c 'host=$(tty); clawdie-jail turn ${name} -- sh -c "tty; : < /dev/tty && echo can open a terminal" > /tmp/inspect.tty 2>&1; echo "host: $host"' < /dev/null
-sed 's/^/turn: /' /tmp/inspect.tty
-rm -f /tmp/inspect.tty`,
-      shows: [/^host: \/dev\/pts\/\d+\s*$/m, /^turn: /m],
-      hides: [/^turn: can open/, /^turn: \/dev\/(?:ttyu|ttyv|console)/],
-      ends: 'any',
+      // On a terminal, as a person's is: what the turn has is another one, and what it writes there nobody reads.
+      typed: `cd "$(mktemp -d)" || exit 1
+script -q typescript sh -c 'ps -o tty= -p $$ > host; clawdie-jail turn ${name} -- sh -c "ps -o tty= -p \\$\\$; echo from the turn > /dev/tty" > turn' < /dev/null > /dev/null
+echo "host: $(cat host)"
+echo "turn: $(cat turn)"
+[ "$(cat host)" = "$(cat turn)" ] && echo 'the same terminal'
+grep 'from the turn' typescript
+echo looked`,
+      shows: [/^host: +(?:pts\/)?\d/m, /^turn: /m, /^looked$/m],
+      hides: [/the same terminal/, /from the turn/],
+      tells: /^(?:host|turn): /,
     },
     {
       name: `${check}-left`,

@@ -107,7 +107,19 @@ function typedThere(
   const deployed = deployedOf(overlay, release);
   const cast = castOf(deployed);
   if (!cast) return { version, first: [], again: [], left: [] };
-  const { steps, left } = blockSteps(blocks, new Set(['bastille', ...(subject.disk ? ['disk'] : [])]));
+  const { steps, left } = blockSteps(
+    blocks,
+    new Set([
+      `release-${deployed.release}`,
+      ...deployed.jails.map(({ name }) => `jail-${name}`),
+      ...deployed.tenants.flatMap(({ name, net }, index) => [
+        `tenant-${name}`,
+        // The net of the assistant, whose bridge is warden0.
+        ...(index === 0 ? [`net-${net}`] : []),
+      ]),
+      ...(subject.disk ? ['disk'] : []),
+    ]),
+  );
   const surroundings = {
     deployed,
     hostPorts: recorded('JAIL_HOST_PORTS', '').split(/\s+/).filter(Boolean),

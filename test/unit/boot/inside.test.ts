@@ -42,6 +42,7 @@ const netcheck = (change: (name: string) => string = () => 'ok'): string =>
 const RAN = [
   'clawdie_install',
   'clawdie_lockdown',
+  'clawdie_cards',
   'netif',
   'routing',
   'clawdie_egress',
@@ -49,6 +50,7 @@ const RAN = [
   'clawdie_firstboot',
   'LOGIN',
   'sshd',
+  'clawdie_listen',
 ];
 const JAILS = ['plain', 'own'].flatMap((jail) => [
   `${jail} internet yes`,
@@ -67,7 +69,7 @@ function told(change: Readonly<Record<string, string>> = {}): string {
     egress: 'vtnet0',
     wardens: 'warden0',
     sockets:
-      'root sshd 800 4 tcp4 *:22 *:*\nroot sshd 800 3 tcp6 *:22 *:*\nroot dhclient 500 6 udp4 *:68 *:*',
+      'root sshd 800 4 tcp4 203.0.113.15:22 *:*\nroot sshd 800 3 tcp6 [2001:db8::15]:22 *:*\nroot dhclient 500 6 udp4 *:68 *:*\nunbound local-unbound 640 5 udp4 192.168.100.1:53 *:*',
     files: overlay
       .filter(({ path }) => path !== 'firstboot')
       .map(({ path, mode, uid, gid }) => `0${mode.toString(8)} ${uid}:${gid} /${path}`)
@@ -176,7 +178,7 @@ describe('an instance from inside', () => {
           .join('\n'),
       },
       'rules',
-      'missing: block drop in quick from <bruteforce>',
+      'missing: block drop in log quick from <bruteforce>',
     ],
     [
       'there is a rule more',
@@ -217,7 +219,8 @@ describe('an instance from inside', () => {
     ['nothing is egress', { egress: '' }, 'groups', 'egress: '],
     ['two are egress', { egress: 'vtnet0\nvtnet1' }, 'groups', 'egress: vtnet0 vtnet1'],
     ['a service listens', { sockets: 'root rpcbind 700 8 tcp4 *:111 *:*' }, 'sockets', 'rpcbind'],
-    ['sshd listens elsewhere', { sockets: 'root sshd 700 8 tcp4 *:2222 *:*' }, 'sockets', '2222'],
+    ['sshd listens on the wildcard', { sockets: 'root sshd 700 8 tcp4 *:22 *:*' }, 'sockets', '*:22'],
+    ['sshd listens elsewhere', { sockets: 'root sshd 700 8 tcp4 203.0.113.15:2222 *:*' }, 'sockets', '2222'],
     [
       'a file may be read by all',
       { files: '0644 0:0 /etc/pf.conf' },
