@@ -7,6 +7,13 @@ FORMATS =
 DEPLOYMENTS =
 CLI = node lib/build/main.js
 
+# To recipes as they are, whatever is in them: make would put them into the shell's text. Both makes know this line.
+export ISO_CONFIG=$(CONFIG)
+export ISO_OUT=$(OUT)
+export ISO_IMAGE=$(IMAGE)
+export ISO_FORMATS=$(FORMATS)
+export ISO_DEPLOYMENTS=$(DEPLOYMENTS)
+
 SOURCES != find build scripts -name '*.ts'
 
 all: help
@@ -22,35 +29,35 @@ help: ## list the targets
 	@echo '  OUT=dist           folder for the image, its record and its checksum'
 
 iso: lib/.built ## build the image; installs what is missing
-	@set -- iso --install-tools --out '$(OUT)'; \
-	[ -z '$(CONFIG)' ] || set -- "$$@" --config '$(CONFIG)'; \
-	[ -z '$(FORMATS)' ] || set -- "$$@" --set 'FORMATS=$(FORMATS)'; \
+	@set -- iso --install-tools --out "$$ISO_OUT"; \
+	[ -z "$$ISO_CONFIG" ] || set -- "$$@" --config "$$ISO_CONFIG"; \
+	[ -z "$$ISO_FORMATS" ] || set -- "$$@" --set "FORMATS=$$ISO_FORMATS"; \
 	exec $(CLI) "$$@"
 
 img: lib/.built ## build the disk image, by running the installer in QEMU
-	@set -- img --install-tools --out '$(OUT)'; \
-	[ -z '$(CONFIG)' ] || set -- "$$@" --config '$(CONFIG)'; \
-	[ -z '$(FORMATS)' ] || set -- "$$@" --set 'FORMATS=$(FORMATS)'; \
+	@set -- img --install-tools --out "$$ISO_OUT"; \
+	[ -z "$$ISO_CONFIG" ] || set -- "$$@" --config "$$ISO_CONFIG"; \
+	[ -z "$$ISO_FORMATS" ] || set -- "$$@" --set "FORMATS=$$ISO_FORMATS"; \
 	exec $(CLI) "$$@"
 
 plan: lib/.built ## print what `make iso` would do
-	@set -- iso --dry-run --out '$(OUT)'; \
-	[ -z '$(CONFIG)' ] || set -- "$$@" --config '$(CONFIG)'; \
+	@set -- iso --dry-run --out "$$ISO_OUT"; \
+	[ -z "$$ISO_CONFIG" ] || set -- "$$@" --config "$$ISO_CONFIG"; \
 	exec $(CLI) "$$@"
 
 config: lib/.built ## print the configuration, and where each value came from
 	@set -- config; \
-	[ -z '$(CONFIG)' ] || set -- "$$@" --config '$(CONFIG)'; \
+	[ -z "$$ISO_CONFIG" ] || set -- "$$@" --config "$$ISO_CONFIG"; \
 	exec $(CLI) "$$@"
 
 fleet: lib/.built ## build one image for each file of DEPLOYMENTS=folder
-	@[ -n '$(DEPLOYMENTS)' ] || { echo 'Say which deployments: make fleet DEPLOYMENTS=deployments/' >&2; exit 2; }
-	@exec $(CLI) fleet '$(DEPLOYMENTS)' --install-tools --out '$(OUT)'
+	@[ -n "$$ISO_DEPLOYMENTS" ] || { echo 'Say which deployments: make fleet DEPLOYMENTS=deployments/' >&2; exit 2; }
+	@exec $(CLI) fleet "$$ISO_DEPLOYMENTS" --install-tools --out "$$ISO_OUT"
 
 boot: lib/.built ## start IMAGE=… in QEMU in four ways, and attack it from outside
 	@$(CLI) doctor --install test
-	@[ -n '$(IMAGE)' ] || { echo 'Say which image: make boot IMAGE=dist/….iso' >&2; exit 2; }
-	@exec $(CLI) boot '$(IMAGE)' --out '$(OUT)/boot'
+	@[ -n "$$ISO_IMAGE" ] || { echo 'Say which image: make boot IMAGE=dist/….iso' >&2; exit 2; }
+	@exec $(CLI) boot "$$ISO_IMAGE" --out "$$ISO_OUT/boot"
 
 doctor: lib/.built ## say which host tools are there
 	@$(CLI) doctor

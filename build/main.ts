@@ -20,6 +20,7 @@ import type { FaultName } from './boot/faults.js';
 import type { Firmware, Media } from './boot/machine.js';
 import { InputError, messageOf, UserError } from './error.js';
 import { ensureTools } from './host/tools.js';
+import { visible } from './quote.js';
 import type { Purpose } from './host/tools.js';
 import { jsonMonitor, plainMonitor } from './monitor/plain.js';
 import { terminalMonitor } from './monitor/terminal.js';
@@ -35,11 +36,14 @@ const columns = (): number => (process.stdout.columns > 0 ? process.stdout.colum
 const interactive =
   process.stdout.isTTY && process.stdout.columns >= 20 && (env['CI'] ?? '') === '' && env['TERM'] !== 'dumb';
 
-// A reader that has seen enough (`| head`) is no error.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0);
-  throw error;
-});
+// A reader that has seen enough (`| head`) is no error, and no reason to leave undone what was begun.
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') return;
+    if (process.exitCode === undefined && stream === process.stdout)
+      complain(`What was printed did not arrive: ${error.message}.`);
+    process.exitCode ??= EXIT.failed;
+  });
 
 /** Ends the build in order: tools are stopped, unfinished files removed. The second signal ends the program at once. */
 const interruption = new AbortController();
@@ -432,9 +436,11 @@ program
 
 /** The message of an error with its fix, for a person. */
 function describe(error: unknown): string {
-  if (!(error instanceof UserError))
+  // What the system refuses is no defect of this program.
+  if (!(error instanceof UserError) && !(error instanceof Error && 'syscall' in error))
     return error instanceof Error ? (error.stack ?? error.message) : messageOf(error);
-  const text = error.fix === undefined ? error.message : `${error.message}\n${error.fix}`;
+  const fix = error instanceof UserError ? error.fix : undefined;
+  const text = visible(fix === undefined ? error.message : `${error.message}\n${fix}`);
   return colour ? `\u001b[31m${text}\u001b[0m` : text;
 }
 

@@ -1,5 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { readFile, stat } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
 import { dirname, join, relative, resolve as resolvePath } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Config, KeyName } from '../config/keys.js';
@@ -7,6 +6,7 @@ import { mask, report } from '../config/report.js';
 import { resolve } from '../config/resolve.js';
 import type { Layers, Resolved } from '../config/resolve.js';
 import { InputError, messageOf } from '../error.js';
+import { readText, readTextSync } from '../host/files.js';
 
 /** The folder of the project: what holds package.json, overlays/ and build.cfg.example. */
 export const PROJECT = projectFolder(dirname(fileURLToPath(import.meta.url)));
@@ -42,22 +42,14 @@ export async function loadConfig(
 ): Promise<LoadedConfig> {
   const named = options.config;
   const wanted = resolvePath(named ?? 'build.cfg');
-  const example =
-    named === undefined &&
-    !(await stat(wanted).then(
-      () => true,
-      () => false,
-    ));
+  const example = named === undefined && !existsSync(wanted);
   const path = example ? join(PROJECT, 'build.cfg.example') : wanted;
-  const bytes = await readFile(path).catch((error: unknown) => {
-    throw new InputError(
-      `The configuration ${path} cannot be read: ${messageOf(error)}.`,
-      named === undefined
-        ? 'Copy build.cfg.example to build.cfg.'
-        : 'Check the path after --config (make: CONFIG=).',
-    );
-  });
-  const text = bytes.toString('utf8');
+  const text = await readOr(path, (why) => [
+    `The configuration ${path} cannot be read: ${why}.`,
+    named === undefined
+      ? 'Copy build.cfg.example to build.cfg.'
+      : 'Check the path after --config (make: CONFIG=).',
+  ]);
   const name = shownPath(path);
   const folder = dirname(path);
   const { resolved, findings } = resolve({
@@ -127,7 +119,7 @@ export function expandKeyFiles(
     else {
       const path = resolvePath(folder, line.slice(1));
       try {
-        lines.push(readFileSync(path, 'utf8'));
+        lines.push(readTextSync(path).replace(/\r\n/g, '\n'));
       } catch (error) {
         return {
           message: `the file ${path} cannot be read: ${messageOf(error)}`,
@@ -157,13 +149,24 @@ async function readNamed(
   folder: string,
 ): Promise<{ readonly path: string; readonly text: string }> {
   const path = resolvePath(folder, file);
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw new InputError(
-      `${key}: ${path} cannot be read: ${messageOf(error)}.`,
-      'Check the path; relative ones begin at the folder of the configuration.',
-    );
-  });
+  const text = await readOr(path, (why) => [
+    `${key}: ${path} cannot be read: ${why}.`,
+    'Check the path; relative ones begin at the folder of the configuration.',
+  ]);
   return { path, text };
+}
+
+/** A text that somebody names. @throws InputError with the sentences that say why it cannot be read. */
+export async function readOr(
+  path: string,
+  sentences: (why: string) => readonly [message: string, fix?: string],
+  most?: number,
+): Promise<string> {
+  try {
+    return await readText(path, most);
+  } catch (error) {
+    throw new InputError(...sentences(messageOf(error)));
+  }
 }
 
 /**

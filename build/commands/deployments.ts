@@ -1,11 +1,12 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { basename, join, resolve as resolvePath } from 'node:path';
 import type { Config } from '../config/keys.js';
 import { parseNetwork4 } from '../config/net.js';
-import { report } from '../config/report.js';
+import { reports } from '../config/report.js';
 import type { Finding } from '../config/report.js';
 import { resolve } from '../config/resolve.js';
-import { InputError, messageOf, UserError } from '../error.js';
+import { codeOf, InputError, messageOf, UserError } from '../error.js';
+import { readText } from '../host/files.js';
 import { findConflicts } from '../fleet/conflicts.js';
 import { sha256 } from '../host/hash.js';
 import { renderOverlay } from '../overlay/render.js';
@@ -75,13 +76,7 @@ export async function loadFleet(
       `The folder ${folder} has no deployment.`,
       'Put a file <name>.cfg into it for each; build.cfg.example shows the keys.',
     );
-  const common = await readFile(join(path, COMMON), 'utf8').then(
-    (text) => ({ name: shownPath(join(path, COMMON)), text }),
-    (error: unknown) => {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-      throw new InputError(`${join(folder, COMMON)} cannot be read: ${messageOf(error)}.`);
-    },
-  );
+  const common = await readCommon(join(path, COMMON));
   const layers = overrides(set, environment);
   const problems = new Problems(common);
   const resolved: LoadedConfig[] = [];
@@ -92,7 +87,7 @@ export async function loadFleet(
       continue;
     }
     try {
-      const text = await readFile(join(path, file), 'utf8');
+      const text = await readText(join(path, file));
       const result = resolve({
         ...(common && { common }),
         file: { name, text },
@@ -111,6 +106,18 @@ export async function loadFleet(
   for (const sentence of conflicts.refused) problems.say(sentence);
   problems.throwIfAny(files.length);
   return { deployments, sources, tools, warnings: conflicts.warned };
+}
+
+/** What deployments share; undefined where there is no such file. */
+async function readCommon(
+  path: string,
+): Promise<{ readonly name: string; readonly text: string } | undefined> {
+  try {
+    return { name: shownPath(path), text: await readText(path) };
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw new InputError(`${shownPath(path)} cannot be read: ${messageOf(error)}.`);
+  }
 }
 
 /** Finds out what else the deployments are made of: files that they name, releases, tools. */
@@ -219,10 +226,10 @@ class Problems {
   constructor(private readonly common: { readonly name: string; readonly text: string } | undefined) {}
 
   /** Findings in a file and in the common one. */
-  find(name: string, text: string, findings: readonly Finding[]): void {
+  find(name: string, source: string, findings: readonly Finding[]): void {
     this.files.add(name);
-    const sources = { [name]: text, ...(this.common && { [this.common.name]: this.common.text }) };
-    for (const finding of findings) this.texts.add(report([finding], sources));
+    const sources = { [name]: source, ...(this.common && { [this.common.name]: this.common.text }) };
+    for (const text of reports(findings, sources)) this.texts.add(text);
   }
 
   /** @throws what is no UserError: a defect of the program */

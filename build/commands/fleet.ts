@@ -2,7 +2,7 @@ import { open, readFile, rm, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join, resolve as resolvePath } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
-import { InputError, messageOf } from '../error.js';
+import { InputError } from '../error.js';
 import { FLEET_FORMAT, parseFleetRecord, parseJournal } from '../fleet/record.js';
 import type { FleetEntry, FleetRecord } from '../fleet/record.js';
 import { parseShard, select } from '../fleet/select.js';
@@ -20,6 +20,7 @@ import { readyDisk } from '../pipeline/disk.js';
 import type { BaseDisk } from '../pipeline/disk.js';
 import type { BuildEvent, PlannedStage } from '../pipeline/events.js';
 import { buildRecord } from '../pipeline/record.js';
+import { readOr } from './configuration.js';
 import { loadFleet, proveAll, render } from './deployments.js';
 import type { Deployment, Fleet } from './deployments.js';
 import type { IsoContext } from './iso.js';
@@ -58,7 +59,7 @@ export async function fleet(options: FleetOptions, context: IsoContext): Promise
   const all = await loadFleet(options.deployments, options.set, context.environment);
   const chosen = chooseFrom(all, options);
   const since = options.changedSince === undefined ? undefined : await readRecord(options.changedSince);
-  const cache = new Cache(options.cache ?? cacheFolder(context.environment));
+  const cache = new Cache(cacheFolder(context.environment, options.cache));
   const out = resolvePath(options.out);
   const monitor = context.makeMonitor();
   const emit = (event: BuildEvent): void => {
@@ -80,6 +81,9 @@ export async function fleet(options: FleetOptions, context: IsoContext): Promise
   else for (const line of summary(record, chosen, out)) context.print(line);
 }
 
+/** Largest fleet record in bytes: a deployment takes some 600. */
+const MOST_RECORD = 64 * 1024 ** 2;
+
 /** The deployments that --only and --shard leave. */
 export function chooseFrom(
   { deployments }: Fleet,
@@ -100,9 +104,7 @@ export function chooseFrom(
  * @throws InputError if it is none.
  */
 export async function readRecord(path: string): Promise<FleetRecord> {
-  const text = await readFile(path, 'utf8').catch((error: unknown) => {
-    throw new InputError(`The fleet record ${path} cannot be read: ${messageOf(error)}.`);
-  });
+  const text = await readOr(path, (why) => [`The fleet record ${path} cannot be read: ${why}.`], MOST_RECORD);
   const record = parseFleetRecord(text);
   if ('flaw' in record)
     throw new InputError(

@@ -51,7 +51,7 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
   const time = imageTime(context.environment);
   const authKey = await readAuthKey(config, loaded.folder);
   const release = resolveRelease(config, loaded.folder);
-  const cache = new Cache(options.cache ?? cacheFolder(context.environment));
+  const cache = new Cache(cacheFolder(context.environment, options.cache));
   const out = resolvePath(options.out);
   const stem = imageStem(config.ASSISTANT_NAME, release, config);
 

@@ -222,7 +222,7 @@ function packetsOf(from: string, to: string, situation: Situation): readonly Pac
       gateway: { address: view.gateway, device: undefined },
     };
   const party = (name: string): { readonly address: string; readonly device: string | undefined } => {
-    const known = parties[name];
+    const known = Object.hasOwn(parties, name) ? parties[name] : undefined;
     if (known) return known;
     if (!parseIp(name))
       throw new InputError(

@@ -63,7 +63,7 @@ export async function publish(options: PublishOptions, context: IsoContext): Pro
   const { environment, signal, print } = context;
   const fleet = await loadFleet(options.deployments, options.set, environment);
   const requests = requestsOf(fleet.deployments);
-  const cache = new Cache(options.cache ?? cacheFolder(environment));
+  const cache = new Cache(cacheFolder(environment, options.cache));
   const monitor = context.makeMonitor();
   const work: Work = {
     cache,

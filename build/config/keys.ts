@@ -11,7 +11,8 @@ import {
   toNumber,
 } from './net.js';
 import type { Interface, Network4 } from './net.js';
-import { reservedReason } from './reserved.js';
+import { isVirtual, reservedReason } from './reserved.js';
+import { ZONES } from './zones.js';
 
 /** What a key of build.cfg is: its documentation, its default, and how its text becomes a value. */
 export interface Key<T = unknown> {
@@ -292,15 +293,12 @@ export const KEYS = {
     'UTC',
     text<string>((input) => {
       const fix = 'write a name of the tz database, such as "UTC" or "Europe/Ljubljana"';
-      if (!/^[A-Z][A-Za-z0-9_+-]*(?:\/[A-Z][A-Za-z0-9_+-]*){0,2}$/.test(input)) {
-        return { message: 'must be a name of the tz database', fix };
-      }
-      try {
-        new Intl.DateTimeFormat('en', { timeZone: input });
-        return { value: input };
-      } catch {
-        return { message: `names no time zone that is known: ${input}`, fix };
-      }
+      if (ZONES.has(input)) return { value: input };
+      const near = [...ZONES].find((zone) => zone.toLowerCase() === input.toLowerCase());
+      return {
+        message: `names no time zone that is known: ${input}`,
+        fix: near === undefined ? fix : `write "${near}": upper and lower case count`,
+      };
     }),
     'Time zone of the instance, by its name in the tz database.',
   ),
@@ -405,9 +403,12 @@ export const KEYS = {
     'Network',
     'auto',
     text<string>((input) =>
-      input === 'auto' || /^[a-z][a-z0-9_]{0,13}[0-9]$/.test(input)
+      input === 'auto' || (/^[a-z][a-z0-9_]{0,13}[0-9]$/.test(input) && !isVirtual(input))
         ? { value: input }
-        : { message: 'must be "auto" or the name of an interface, such as "vtnet0"', fix: 'write "auto"' },
+        : {
+            message: 'must be "auto" or the name of an interface that a network card has, such as "vtnet0"',
+            fix: 'write "auto"',
+          },
     ),
     'Interface that faces the internet. "auto" asks the routing table at every boot.',
   ),

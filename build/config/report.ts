@@ -23,32 +23,59 @@ export function mask(text: string): string {
     .replace(SECRET_VALUE, '(hidden)');
 }
 
+/** Findings that are shown of many. */
+const MOST_SHOWN = 50;
+
+/** Characters of a message, and of a line of a file, that are shown of many. */
+const MOST_MESSAGE = 400;
+const MOST_LINE = 160;
+
 /**
- * Findings as text, one after the other: place, what is wrong, the line with a caret under it, and the fix.
+ * Findings as text, one after the other: place, what is wrong, the line with a caret under it, and the fix. Of many, the
+ * first and how many more there are.
  *
  * @param sources texts of the files by name; findings of other origins have no line to show
  */
 export function report(findings: readonly Finding[], sources: Readonly<Record<string, string>>): string {
-  return findings
-    .map((finding) => {
-      const { place, origin } = finding;
-      const lines = sources[origin]?.replace(/^\uFEFF/, '').split(/\r?\n/);
-      const shown = place && lines?.[place.line - 1];
-      if (!place || shown === undefined)
-        return `${finding.origin}: ${mask(finding.message)}\n  fix: ${finding.fix}`;
-      const text = mask(shown).replace(/\t/g, ' ');
-      const number = String(place.line);
-      const margin = ' '.repeat(number.length);
-      // A masked line no longer has the columns of the file: the caret then points at its start.
-      const masked = text !== shown.replace(/\t/g, ' ');
-      const column = masked ? Math.min(place.column, text.length + 1) : place.column;
-      const length = masked ? 1 : Math.max(1, Math.min(place.length, text.length - column + 1));
-      return [
-        `${origin}:${number}:${place.column}: ${mask(finding.message)}`,
-        `  ${number} | ${text}`,
-        `  ${margin} | ${' '.repeat(column - 1)}${'^'.repeat(length)}`,
-        `  ${margin} fix: ${finding.fix}`,
-      ].join('\n');
-    })
-    .join('\n\n');
+  const more = findings.length - MOST_SHOWN;
+  return [
+    ...reports(findings.slice(0, MOST_SHOWN), sources),
+    ...(more > 0 ? [`… and ${more} more`] : []),
+  ].join('\n\n');
+}
+
+/** Each finding as text. */
+export function reports(
+  findings: readonly Finding[],
+  sources: Readonly<Record<string, string>>,
+): readonly string[] {
+  const lines = new Map(
+    Object.entries(sources).map(([name, text]) => [name, text.replace(/^\uFEFF/, '').split(/\r?\n/)]),
+  );
+  return findings.map((finding) => {
+    const { place, origin } = finding;
+    const message = shortened(mask(finding.message), MOST_MESSAGE);
+    const shown = place && lines.get(origin)?.[place.line - 1];
+    if (!place || shown === undefined) return `${origin}: ${message}\n  fix: ${finding.fix}`;
+    const whole = mask(shown).replace(/\t/g, ' ');
+    const number = String(place.line);
+    const margin = ' '.repeat(number.length);
+    // A masked line no longer has the columns of the file: the caret then points at its start.
+    const masked = whole !== shown.replace(/\t/g, ' ');
+    const at = masked ? Math.min(place.column, whole.length + 1) : place.column;
+    const from = whole.length > MOST_LINE ? Math.max(0, at - 1 - MOST_LINE / 4) : 0;
+    const text = shortened(whole.slice(from), MOST_LINE);
+    const column = at - from;
+    const length = masked ? 1 : Math.max(1, Math.min(place.length, text.length - column + 1));
+    return [
+      `${origin}:${number}:${place.column}: ${message}`,
+      `  ${number} | ${text}`,
+      `  ${margin} | ${' '.repeat(column - 1)}${'^'.repeat(length)}`,
+      `  ${margin} fix: ${finding.fix}`,
+    ].join('\n');
+  });
+}
+
+function shortened(text: string, most: number): string {
+  return text.length <= most ? text : `${text.slice(0, most)}…`;
 }

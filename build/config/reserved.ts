@@ -34,3 +34,16 @@ for (const [words, reason] of [
 export function reservedReason(name: string): string | undefined {
   return REASONS.get(name);
 }
+
+/** Interfaces that the kernel, jails or a program make, and nobody plugs in: none of them faces the internet. */
+const VIRTUAL = new Set(
+  (
+    'lo bridge warden epair tap tun vmnet pflog pfsync pflow enc gif gre stf ipfw wg disc edsc faith tailscale carp ovpn ' +
+    'vxlan ipsec usbus dummynet ng ngeth'
+  ).split(' '),
+);
+
+/** Whether an interface of this name is none that a network card has. */
+export function isVirtual(name: string): boolean {
+  return VIRTUAL.has(name.replace(/[0-9]+$/, ''));
+}

@@ -106,6 +106,16 @@ export function resolve(layers: Layers): {
       findings.push({ ...where, message: `${key}: ${expanded.message}`, fix: expanded.fix });
       continue;
     }
+    const control = CONTROL.exec(expanded.value)?.[0];
+    if (control !== undefined) {
+      const code = control.charCodeAt(0).toString(16).padStart(2, '0');
+      findings.push({
+        ...where,
+        message: `${key} contains the control character 0x${code}`,
+        fix: 'remove it',
+      });
+      continue;
+    }
     const result = KEYS[key].schema.safeParse(expanded.value);
     if (result.success) values[key] = result.data;
     else {
@@ -147,6 +157,11 @@ function partOf(place: Place, value: string, span: Span): Place {
   const quote = place.length > (value.split('\n')[0] ?? '').length ? 1 : 0;
   return { line: place.line, column: place.column + quote + column, length: span.length };
 }
+/**
+ * What no value has, whichever layer it comes from: what ends lines or turns them round for one reader and not for another,
+ * and what terminals obey. A value may have tabs and lines.
+ */
+const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/;
 
 function isKey(key: string): key is KeyName {
   return Object.hasOwn(KEYS, key);

@@ -174,6 +174,13 @@ function wan(c: Partial<Config>, add: Add): void {
       );
     }
   }
+  if (c.ASSISTANT_NAME !== undefined && c.EXT_IF === `${c.ASSISTANT_NAME}0`) {
+    add(
+      'EXT_IF',
+      `EXT_IF ${c.EXT_IF} is the loopback of jails, which ASSISTANT_NAME names`,
+      'set EXT_IF to the name of a network card, for instance "vtnet0", or to "auto"',
+    );
+  }
   const fixed = [v4, v6].some((value) => typeof value === 'object');
   if (fixed && c.EXT_IF === 'auto') {
     add(

@@ -43,6 +43,16 @@ export function writeError(path: string, error: unknown): Error {
     EROFS: 'That file system is mounted read-only: choose another folder.',
     EACCES: 'You may not write there: choose another folder, or have its permissions changed.',
     EPERM: 'You may not write there: choose another folder, or have its permissions changed.',
+    EEXIST: 'Something else stands under that name: remove it, or choose another folder.',
+    EISDIR: 'A folder stands under that name: remove it, or choose another folder.',
+    ENOTEMPTY: 'A folder stands under that name: remove it, or choose another folder.',
+    ENOENT: 'Something has removed a part of that path: run the same command again.',
+    ENAMETOOLONG: 'That path is too long: choose a folder with a shorter one.',
+    ELOOP: 'Symbolic links lead in a circle there: choose another folder.',
+    EFBIG: 'That file system takes no file of such a size: choose another folder.',
+    EIO: 'The disk does not do what it is told: choose another folder.',
+    EMFILE: 'Too many files are open: raise the limit (ulimit -n).',
+    ENFILE: 'Too many files are open on this machine: close some programs.',
     ENOTDIR: 'A part of that path is a file where a folder is needed: choose another folder.',
   };
   const fix = fixes[codeOf(error)];
@@ -91,27 +101,46 @@ const MOST_TEXT = 1024 * 1024;
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
- * Reads a text of at most 1 MiB.
+ * Reads a text that is not large.
  *
+ * @param most bytes that it may have: 1 MiB, unless said otherwise
  * @throws UserError whose message is the end of a sentence, if it is no file, larger, or not UTF-8; the system's error if it
  *   cannot be read.
  */
-export function readText(path: string): string {
+export async function readText(path: string, most = MOST_TEXT): Promise<string> {
+  const file = await openFile(path);
+  try {
+    checkSize((await file.stat()).size, most);
+    return textOf(await file.readFile(), most);
+  } finally {
+    await file.close();
+  }
+}
+
+/** As readText() does, for those who cannot wait. */
+export function readTextSync(path: string, most = MOST_TEXT): string {
   const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const info = fstatSync(file);
     checkFile(info);
-    if (info.size > MOST_TEXT) throw new UserError('it is larger than 1 MiB');
-    const text = readFileSync(file);
-    // What a file system says of a size may be nothing, as in /proc.
-    if (text.length > MOST_TEXT) throw new UserError('it is larger than 1 MiB');
-    return UTF8.decode(text);
-  } catch (error) {
-    throw codeOf(error) === 'ERR_ENCODING_INVALID_ENCODED_DATA'
-      ? new UserError('it is not UTF-8 text')
-      : error;
+    checkSize(info.size, most);
+    return textOf(readFileSync(file), most);
   } finally {
     closeSync(file);
+  }
+}
+
+function checkSize(size: number, most: number): void {
+  if (size > most) throw new UserError(`it is larger than ${most / 1024 ** 2} MiB`);
+}
+
+function textOf(bytes: Buffer, most: number): string {
+  // What a file system says of a size may be nothing, as in /proc.
+  checkSize(bytes.length, most);
+  try {
+    return UTF8.decode(bytes);
+  } catch {
+    throw new UserError('it is not UTF-8 text');
   }
 }
 

@@ -14,7 +14,7 @@ import { availableParallelism } from 'node:os';
 import { isDeepStrictEqual } from 'node:util';
 import { dirname, join } from 'node:path';
 import { UserError } from '../error.js';
-import { readText, removeTree, writeError } from '../host/files.js';
+import { readTextSync, removeTree, writeError } from '../host/files.js';
 import { sha256 } from '../host/hash.js';
 import { runBetween } from '../host/process.js';
 import { scratchFolder } from '../host/scratch.js';
@@ -276,7 +276,7 @@ async function makeRoot(request: BaseRequest, work: Work): Promise<CacheEntry<Ro
 function countEntries(release: CheckedRelease): number | undefined {
   let text: string;
   try {
-    text = readText(join(dirname(release.paths['base.txz']), 'MANIFEST'));
+    text = readTextSync(join(dirname(release.paths['base.txz']), 'MANIFEST'));
   } catch {
     return undefined;
   }
@@ -377,17 +377,31 @@ function count(tree: Tree): Omit<RootFacts['root'], 'imageBytes' | 'compressedBy
   };
 }
 
+/** Largest rc.d script in bytes, and how many there are at most; FreeBSD has some 170 with up to 20,000. */
+const MOST_SCRIPT = 256 * 1024;
+const MOST_SCRIPTS = 500;
+
 async function readHeaders(rootfs: Rootfs): Promise<readonly RcScript[]> {
   const paths = RC_FOLDERS.flatMap((folder) => rootfs.tree.filesBelow(folder));
-  const headers = await Promise.all(
-    paths.map(async (path) => {
-      const file = rootfs.tree.fileAt(path);
-      return file === undefined
-        ? undefined
-        : parseHeader(path, await readFile(join(rootfs.folder, file), 'latin1'));
-    }),
-  );
-  return headers.filter((header) => header !== undefined);
+  if (paths.length > MOST_SCRIPTS)
+    throw new UserError(
+      `The release sets hold ${paths.length} rc.d scripts, as no FreeBSD does.`,
+      'Check FREEBSD_DIST.',
+    );
+  const headers: RcScript[] = [];
+  for (const path of paths) {
+    const file = rootfs.tree.fileAt(path);
+    if (file === undefined) continue;
+    const node = rootfs.tree.get(file);
+    if (node?.type === 'file' && node.size > MOST_SCRIPT)
+      throw new UserError(
+        `The release sets hold /${path} with ${node.size} bytes, as no script of rc(8) has.`,
+        'Check FREEBSD_DIST.',
+      );
+    const header = parseHeader(path, await readFile(join(rootfs.folder, file), 'latin1'));
+    if (header) headers.push(header);
+  }
+  return headers;
 }
 
 /** Volume label of the ISO. */

@@ -1,7 +1,7 @@
-import { lstat, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
-import { UserError } from '../error.js';
+import { lstat, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { homedir, tmpdir } from 'node:os';
+import { join, resolve as resolvePath } from 'node:path';
+import { codeOf, InputError, UserError } from '../error.js';
 import { makePrivateFolder, removeTree, writeError } from '../host/files.js';
 import { sha256, sha256File } from '../host/hash.js';
 import { acquire, ownFolder, sweepFolders } from '../host/lock.js';
@@ -9,15 +9,43 @@ import type { Lock, OwnFolder } from '../host/lock.js';
 import { sweepScratch } from '../host/scratch.js';
 import { compareBytes } from '../rootfs/tree.js';
 
-/** Where the cache is: CLAWDIE_CACHE, or clawdie-iso in the user's cache folder (XDG Base Directory Specification). */
-export function cacheFolder(environment: NodeJS.ProcessEnv): string {
-  const named = environment['CLAWDIE_CACHE'];
-  if (named !== undefined && named !== '') return named;
+/**
+ * Where the cache is: what is named, CLAWDIE_CACHE, or clawdie-iso in the user's cache folder (XDG Base Directory
+ * Specification).
+ *
+ * @param named what the command line says, if anything
+ * @throws InputError if it says nothing that is a folder, or nobody says where the user's home is.
+ */
+export function cacheFolder(environment: NodeJS.ProcessEnv, named?: string): string {
+  if (named === '') throw new InputError('--cache is empty.', 'Name a folder, or leave --cache out.');
+  const wanted = named ?? environment['CLAWDIE_CACHE'] ?? '';
+  if (wanted !== '') return resolvePath(wanted);
   const xdg = environment['XDG_CACHE_HOME'];
-  return join(xdg !== undefined && xdg.startsWith('/') ? xdg : join(homedir(), '.cache'), 'clawdie-iso');
+  return join(xdg?.startsWith('/') === true ? xdg : join(home(environment), '.cache'), 'clawdie-iso');
+}
+
+function home(environment: NodeJS.ProcessEnv): string {
+  const path = environment['HOME'] ?? systemHome();
+  if (path.startsWith('/')) return path;
+  throw new InputError(
+    'There is no home folder (HOME) in which the cache could be.',
+    'Name the folder of the cache: --cache, or CLAWDIE_CACHE.',
+  );
+}
+
+/** What the system has as this user's home; nothing where it does not know the user. */
+function systemHome(): string {
+  try {
+    return homedir();
+  } catch {
+    return '';
+  }
 }
 
 const RECEIPT = 'entry.json';
+
+/** What folders for work in progress begin with where they cannot be in the cache. */
+const OUTSIDE = 'clawdie-iso-work-';
 
 /** What an entry says of itself: which it is, what belongs to it, and what is known of it. */
 interface Receipt {
@@ -44,6 +72,7 @@ export class Cache {
   /** This build's own folder below `work`, once it needs one, and how many it has made in it. */
   private own: Promise<OwnFolder> | undefined;
   private folders = 0;
+  private readOnly = false;
 
   constructor(readonly folder: string) {}
 
@@ -60,13 +89,16 @@ export class Cache {
       await sweepFolders(join(this.folder, 'work'), '');
       await sweepScratch();
     } catch (error) {
-      throw writeError(this.folder, error);
+      if (codeOf(error) !== 'EROFS') throw writeError(this.folder, error);
+      // What is in it can be used all the same.
+      this.readOnly = true;
+      await sweepFolders(tmpdir(), OUTSIDE);
     }
   }
 
   /** A new folder for work in progress, on the file system of the cache; close() removes all of them. */
   async workFolder(): Promise<string> {
-    this.own ??= ownFolder(join(this.folder, 'work'), '');
+    this.own ??= this.readOnly ? ownFolder(tmpdir(), OUTSIDE) : ownFolder(join(this.folder, 'work'), '');
     const folder = join((await this.own).path, String(++this.folders));
     await mkdir(folder, { mode: 0o700 });
     return folder;
@@ -159,11 +191,23 @@ export class Cache {
   }
 
   async remove(kind: string, key: string): Promise<void> {
-    await rm(this.path(kind, key), { recursive: true, force: true });
+    const path = this.path(kind, key);
+    await removeTree(path).catch((error: unknown) => {
+      throw writeError(path, error);
+    });
   }
 
-  /** Takes the lock under which an entry is made, so that two builds at once make it once. */
-  lock(key: string, onWait: (holder: string) => void, signal: AbortSignal): Promise<Lock> {
+  /**
+   * Takes the lock under which an entry is made, so that two builds at once make it once.
+   *
+   * @throws UserError if nothing can be put into the cache.
+   */
+  async lock(key: string, onWait: (holder: string) => void, signal: AbortSignal): Promise<Lock> {
+    if (this.readOnly)
+      throw new UserError(
+        `The cache ${this.folder} is mounted read-only, and what this build needs is not in it.`,
+        'Choose another cache: CLAWDIE_CACHE, --cache.',
+      );
     return acquire(join(this.folder, 'locks', key), { wait: true, onWait, signal });
   }
 

@@ -52,6 +52,8 @@ export const BASE_DISK = 'disk.zst';
 export async function readyDisk(wanted: DiskRequest, base: ReadyBase, work: Work): Promise<BaseDisk> {
   const { cache, signal, emit } = work;
   const { key } = wanted;
+  const standing = await cache.get<DiskFacts>('disk', key);
+  if (standing && (await cache.verify('disk', key, signal))) return standing;
   const lock = await cache.lock(
     key,
     (holder) => {

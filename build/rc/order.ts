@@ -5,25 +5,31 @@ import type { RcScript } from './headers.js';
  * rcorder(8) does: the script runs all the same, so it counts for no order.
  */
 export class RcOrder {
-  private readonly byProvision = new Map<string, RcScript[]>();
+  private readonly byProvision = new Map<string, Set<RcScript>>();
   private readonly earlier = new Map<RcScript, Set<RcScript>>();
+
+  private readonly closures = new Map<RcScript, ReadonlySet<RcScript>>();
 
   constructor(private readonly scripts: readonly RcScript[]) {
     for (const script of scripts) {
-      for (const name of script.provide)
-        this.byProvision.set(name, [...(this.byProvision.get(name) ?? []), script]);
+      for (const name of script.provide) {
+        const present = this.byProvision.get(name);
+        if (present) present.add(script);
+        else this.byProvision.set(name, new Set([script]));
+      }
     }
     for (const script of scripts) {
       const before = this.earlierThan(script);
-      for (const name of script.require) for (const needed of this.providers(name)) before.add(needed);
-      for (const name of script.before)
-        for (const later of this.providers(name)) this.earlierThan(later).add(script);
+      for (const name of new Set(script.require))
+        for (const needed of this.byProvision.get(name) ?? []) before.add(needed);
+      for (const name of new Set(script.before))
+        for (const later of this.byProvision.get(name) ?? []) this.earlierThan(later).add(script);
     }
   }
 
   /** Scripts that provide a name. */
   providers(name: string): readonly RcScript[] {
-    return this.byProvision.get(name) ?? [];
+    return [...(this.byProvision.get(name) ?? [])];
   }
 
   /** Whether the headers force every script that provides `first` to run before every one that provides `second`. */
@@ -52,7 +58,10 @@ export class RcOrder {
 
   /** Everything that has to run before a script. */
   private closure(script: RcScript): ReadonlySet<RcScript> {
+    const known = this.closures.get(script);
+    if (known) return known;
     const seen = new Set<RcScript>();
+    this.closures.set(script, seen);
     const open = [script];
     for (let next = open.pop(); next; next = open.pop()) {
       for (const needed of this.earlierThan(next)) {

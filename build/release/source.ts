@@ -3,7 +3,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { isAbsolute, join, resolve as resolvePath } from 'node:path';
 import type { Config } from '../config/keys.js';
 import { InputError, messageOf, UserError } from '../error.js';
-import { exists, openFile, readText, removeTree } from '../host/files.js';
+import { exists, openFile, readTextSync, removeTree } from '../host/files.js';
 import { hashRange, sha256 } from '../host/hash.js';
 import type { Archive } from '../rootfs/unpack.js';
 import { download, downloadText } from './download.js';
@@ -98,16 +98,34 @@ function sampleRelease(): Release {
     sample: true,
     from: 'the sample release that this project makes',
     trust: 'made here',
-    obtain: async (context) => {
-      const folder = join(context.folder, SAMPLE_ID);
-      await writeSample(folder, context.signal);
-      const sums = sumsOf(
-        parseManifest(readText(join(folder, 'MANIFEST')), 'MANIFEST of the sample'),
-        'MANIFEST of the sample',
-      );
-      return openChecked(folder, sums, context);
-    },
+    obtain: (context) =>
+      again(join(context.folder, SAMPLE_ID), context, 'Making the sample release again.', async (folder) => {
+        await writeSample(folder, context.signal);
+        const sums = sumsOf(
+          parseManifest(readTextSync(join(folder, 'MANIFEST')), 'MANIFEST of the sample'),
+          'MANIFEST of the sample',
+        );
+        return openChecked(folder, sums, context);
+      }),
   };
+}
+
+/** Obtains what is kept in a folder; if it turns out to be damaged, once more, from nothing. */
+async function again(
+  folder: string,
+  context: ObtainContext,
+  what: string,
+  obtain: (folder: string) => Promise<CheckedRelease>,
+): Promise<CheckedRelease> {
+  try {
+    return await obtain(folder);
+  } catch (error) {
+    context.signal.throwIfAborted();
+    if (!(error instanceof UserError)) throw error;
+    context.note(`${error.message} ${what}`);
+    await removeTree(folder);
+    return obtain(folder);
+  }
 }
 
 /** The sums a MANIFEST gives, once the MANIFEST itself is known to be genuine. */
@@ -138,7 +156,7 @@ function sumsInFolder(path: string, trust: Trust): Sums {
   const manifest = join(path, 'MANIFEST');
   let text: string;
   try {
-    text = readText(manifest);
+    text = readTextSync(manifest);
   } catch (error) {
     throw new InputError(
       `FREEBSD_DIST ${path}: MANIFEST cannot be read: ${messageOf(error)}.`,
@@ -150,24 +168,23 @@ function sumsInFolder(path: string, trust: Trust): Sums {
 
 /** Opens the archives of a folder and compares every byte of the open files with the sums. */
 async function openChecked(folder: string, sums: Sums, context: ObtainContext): Promise<CheckedRelease> {
-  const files: Partial<Record<SetName, FileHandle>> = {};
+  const files: FileHandle[] = [];
   const close = async (): Promise<void> => {
-    await Promise.all(Object.values(files).map((file) => file.close()));
+    await Promise.all(files.map((file) => file.close()));
   };
   const path = (set: SetName): string => join(folder, set);
   try {
-    const opened = await Promise.all(
-      SETS.map(async (set) => {
-        const file = await openFile(path(set)).catch((error: unknown) => {
-          throw new UserError(
-            `${path(set)} cannot be read: ${messageOf(error)}.`,
-            'Put the complete release sets there.',
-          );
-        });
-        files[set] = file;
-        return { set, file, size: (await file.stat()).size };
-      }),
-    );
+    const opened: { readonly set: SetName; readonly file: FileHandle; readonly size: number }[] = [];
+    for (const set of SETS) {
+      const file = await openFile(path(set)).catch((error: unknown) => {
+        throw new UserError(
+          `${path(set)} cannot be read: ${messageOf(error)}.`,
+          'Put the complete release sets there.',
+        );
+      });
+      files.push(file);
+      opened.push({ set, file, size: (await file.stat()).size });
+    }
     const total = opened.reduce((sum, { size }) => sum + size, 0);
     let done = 0;
     for (const { set, file, size } of opened) {
@@ -227,15 +244,8 @@ async function fromServer(url: string, trust: Trust, context: ObtainContext): Pr
   const complete =
     known && (await Promise.all(SETS.map((set) => exists(join(folderOf(known), set))))).every(Boolean);
   const sums = complete ? known : await manifest();
-  await fetchMissing(sums);
-  try {
-    return await openChecked(folderOf(sums), sums, context);
-  } catch (error) {
-    context.signal.throwIfAborted();
-    if (!(error instanceof UserError)) throw error;
-    context.note(`${error.message} Downloading the release sets again.`);
-    await removeTree(folderOf(sums));
+  return again(folderOf(sums), context, 'Downloading the release sets again.', async (folder) => {
     await fetchMissing(sums);
-    return openChecked(folderOf(sums), sums, context);
-  }
+    return openChecked(folder, sums, context);
+  });
 }

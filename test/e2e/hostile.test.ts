@@ -3,12 +3,13 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { sha256 } from '../../build/host/hash.js';
-import { cli, isoArgs } from '../helpers/cli.js';
+import { cli, isoArgs, MAIN, sampleArgs } from '../helpers/cli.js';
 import { writeSets } from '../helpers/sets.js';
 import { addToTxz } from '../helpers/tar.js';
 import type { TestEntry } from '../helpers/tar.js';
-import { tmp } from '../helpers/tmp.js';
+import { mountSmall, tmp } from '../helpers/tmp.js';
 
+const SAMPLE = 'clawdie-sample-amd64';
 const ISO = 'clawdie-15.1-RELEASE-amd64.iso';
 
 /** Writes a deployment on the sample's sets with more entries, and gives the arguments for its image. */
@@ -117,5 +118,173 @@ describe('paths of the host', () => {
     expect(await cli(await withEntries(plain))).toMatchObject({ code: 0, stderr: '' });
     const sum = (at: string): string => sha256(readFileSync(join(at, 'dist', ISO)));
     expect(sum(folder)).toBe(sum(plain));
+  });
+});
+
+/** What a stack trace looks like: a line that names a place in the program. */
+const TRACE = /^\s+at .*:\d+:\d+\)?$/m;
+
+describe('what a build needs', () => {
+  it('may go away: a reader of its events, or of its complaints, ends nothing', async () => {
+    const folder = await tmp();
+    const args = sampleArgs(folder, '--json');
+    const command = `exec 2>"$0/err"; { ${args.map((word) => `'${word}'`).reduce((all, word) => `${all} ${word}`, `'${process.execPath}' '${MAIN}'`)}; echo $? > "$0/code"; } | head -1`;
+    const first = execFileSync('sh', ['-c', command, folder], { encoding: 'utf8' });
+    expect(first.trim().split('\n')).toHaveLength(1);
+    expect(readFileSync(join(folder, 'code'), 'utf8')).toBe('0\n');
+    expect(readFileSync(join(folder, 'err'), 'utf8')).toBe('');
+    expect(readdirSync(join(folder, 'dist')).sort()).toEqual([
+      'CHECKSUM.SHA256',
+      `${SAMPLE}.iso`,
+      `${SAMPLE}.json`,
+    ]);
+  });
+
+  it('may be a folder where a file goes, or a file where a folder goes: that is said in a sentence', async () => {
+    const folder = await tmp();
+    expect((await cli(sampleArgs(folder))).code).toBe(0);
+    const dist = join(folder, 'dist');
+    for (const name of [
+      `${SAMPLE}.iso`,
+      `${SAMPLE}.json`,
+      'CHECKSUM.SHA256',
+      '.clawdie-iso.lock',
+      '../cache/locks',
+    ]) {
+      rmSync(dist, { recursive: true });
+      const path = join(dist, name);
+      if (name.startsWith('..')) {
+        rmSync(path, { recursive: true });
+        writeFileSync(path, '');
+      } else mkdirSync(join(path, 'in'), { recursive: true });
+      const result = await cli(sampleArgs(folder));
+      expect([name, result.code, result.stderr]).toEqual([
+        name,
+        1,
+        expect.stringMatching(/^Writing .* failed: E/) as string,
+      ]);
+      expect(result.stderr).not.toMatch(TRACE);
+    }
+  });
+
+  it('may be damaged: the sample release in the cache is made again', async () => {
+    const folder = await tmp();
+    await cli(sampleArgs(folder));
+    const good = sha256(readFileSync(join(folder, 'dist', `${SAMPLE}.iso`)));
+    const releases = join(folder, 'cache', 'releases');
+    const sample = join(releases, readdirSync(releases)[0] ?? '');
+    const damages: (() => void)[] = [
+      () => {
+        writeFileSync(join(sample, 'base.txz'), 'damaged');
+      },
+      () => {
+        rmSync(join(sample, 'MANIFEST'));
+      },
+      () => {
+        rmSync(sample, { recursive: true });
+        writeFileSync(sample, 'a file');
+      },
+    ];
+    for (const damage of damages) {
+      for (const kind of ['root', 'base']) rmSync(join(folder, 'cache', kind), { recursive: true });
+      damage();
+      expect(await cli(sampleArgs(folder))).toMatchObject({ code: 0, stderr: '' });
+      expect(sha256(readFileSync(join(folder, 'dist', `${SAMPLE}.iso`)))).toBe(good);
+    }
+  });
+
+  it('may be few: open files, a home, a place for the cache', async () => {
+    const folder = await tmp();
+    expect(await cli(sampleArgs(folder), { before: 'ulimit -n 128' })).toMatchObject({ code: 0, stderr: '' });
+    const args = ['iso', '--out', join(folder, 'dist')];
+    expect(await cli([...args, '--cache', ''], { cwd: folder })).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/^--cache is empty\./) as string,
+    });
+    const homeless = await cli(args, { cwd: folder, env: { HOME: '' } });
+    expect(homeless).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/^There is no home folder/) as string,
+    });
+    expect(await cli(['packet', '--from', '__proto__', '--to', 'host:22/tcp'])).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/^"__proto__" is neither an address nor one of /) as string,
+    });
+  });
+
+  it('may be read-only: a complete cache is used, and an incomplete one refused', async (context) => {
+    const folder = await tmp();
+    mountSmall(join(folder, 'cache'), 'size=64m', context);
+    expect((await cli(sampleArgs(folder))).code).toBe(0);
+    execFileSync('mount', ['-o', 'remount,ro', join(folder, 'cache')]);
+    rmSync(join(folder, 'dist'), { recursive: true });
+    expect(await cli(sampleArgs(folder))).toMatchObject({ code: 0, stderr: '' });
+    expect(await cli(sampleArgs(folder, '--set', 'PROFILE=minimal'))).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(
+        /^The cache .* is mounted read-only, and what this build needs is not in it/,
+      ) as string,
+    });
+  });
+
+  it.each([
+    ['a FIFO', ['mkfifo'], 'it is a FIFO, not a file'],
+    ['a device', ['ln', '-s', '/dev/zero'], 'it is a device, not a file'],
+    ['too large', ['sh', '-c', 'head -c 2M /dev/zero > "$0"'], 'it is larger than 1 MiB'],
+  ])('may be %s where a file is meant: that is said at once', async (_, command, message) => {
+    const folder = await tmp();
+    const path = join(folder, 'file');
+    execFileSync(command[0] ?? '', [...command.slice(1), path]);
+    const config = (text: string): string => {
+      writeFileSync(join(folder, 'build.cfg'), `FREEBSD_DIST=sample\n${text}\n`);
+      return join(folder, 'build.cfg');
+    };
+    const runs = [
+      ['config', '--config', path],
+      ['config', '--config', config(`SSH_AUTHORIZED_KEYS="@${path}"`)],
+      ['iso', '--dry-run', '--config', config(`PF_RULES_FILE=${path}`)],
+      ['iso', '--dry-run', '--config', config(`TAILSCALE=host\nTAILSCALE_AUTHKEY_FILE=${path}`)],
+    ];
+    for (const [index, run] of runs.entries()) {
+      if (index > 0)
+        config(
+          [
+            '',
+            `SSH_AUTHORIZED_KEYS="@${path}"`,
+            `PF_RULES_FILE=${path}`,
+            `TAILSCALE=host\nTAILSCALE_AUTHKEY_FILE=${path}`,
+          ][index] ?? '',
+        );
+      const result = await cli(run, { cwd: folder });
+      expect([run, result.code, result.stderr]).toEqual([run, 2, expect.stringContaining(message) as string]);
+    }
+  });
+
+  it('may hold what terminals obey: that is shown, not obeyed', async () => {
+    const folder = await tmp();
+    writeFileSync(join(folder, 'keys'), 'ssh-ed25519 \u001b]0;owned\u0007\0 x\n');
+    writeFileSync(join(folder, 'build.cfg'), 'HTTP="\u009b2J"\nSSH_AUTHORIZED_KEYS=@keys\nDNS=\u202ex\n');
+    const result = await cli(['config', '--config', join(folder, 'build.cfg')]);
+    expect(result.code).toBe(2);
+    expect(result.stderr).not.toMatch(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202e]/);
+  });
+});
+
+describe('make', () => {
+  it.each(['make', 'bmake'])('%s takes a path as it is, whatever is in it', async (make) => {
+    const folder = await tmp();
+    const out = join(folder, `it's \`touch evil\` "x"; touch evil`);
+    mkdirSync(join(folder, "o'config"));
+    writeFileSync(join(folder, "o'config", 'a.cfg'), 'FREEBSD_DIST=sample\n');
+    const env = { PATH: process.env['PATH'] ?? '', HOME: folder, OUT: 'not asked for' };
+    const said = execFileSync(make, ['plan', `OUT=${out}`, `CONFIG=${join(folder, "o'config", 'a.cfg')}`], {
+      encoding: 'utf8',
+      env,
+    });
+    expect(said).toContain(`image    ${out}/`);
+    expect(execFileSync(make, ['plan'], { encoding: 'utf8', env })).toContain(
+      `image    ${join(process.cwd(), 'dist')}/`,
+    );
+    expect(existsSync('evil')).toBe(false);
   });
 });

@@ -71,7 +71,7 @@ describe('values', () => {
     ['ASSISTANT_NAME', 'tailscale', 'is a name the image itself uses'],
     ['ASSISTANT_NAME', 'pass', 'is a word of pf.conf(5)'],
     ['HOSTNAME', '-a', 'must be a host name'],
-    ['TIMEZONE', '../../etc/passwd', 'must be a name of the tz database'],
+    ['TIMEZONE', '../../etc/passwd', 'names no time zone that is known'],
     ['TIMEZONE', 'Mars/Olympus', 'names no time zone'],
     ['FREEBSD_DIST', 'ftp://example.org', 'must be "mirror"'],
     ['FREEBSD_DIST', 'https://user:secret@example.org/x', 'must be "mirror"'],
@@ -112,6 +112,19 @@ describe('values', () => {
     ['TENANTS', 'natasha natasha', 'names natasha twice'],
     ['ASSISTANT_NAME', 'ntpd', 'is a user, a group or a host name of the base system'],
     ['TENANTS', 'ftp', 'is a user, a group or a host name of the base system'],
+    ['TIMEZONE', 'europe/ljubljana', 'names no time zone that is known'],
+    ['TIMEZONE', 'EUROPE/Ljubljana', 'names no time zone that is known'],
+    ['TIMEZONE', 'us/pacific', 'names no time zone that is known'],
+    ['EXT_IF', 'lo0', 'that a network card has'],
+    ['EXT_IF', 'bridge0', 'that a network card has'],
+    ['EXT_IF', 'warden0', 'that a network card has'],
+    ['EXT_IF', 'epair12', 'that a network card has'],
+    ['EXT_IF', 'clawdie0', 'is the loopback of jails'],
+    ['SSH_AUTHORIZED_KEYS', `${PUBLIC_KEY}\r${PUBLIC_KEY}`, 'contains the control character 0x0d'],
+    ['SSH_AUTHORIZED_KEYS', `${PUBLIC_KEY}\u2028${PUBLIC_KEY}`, 'contains the control character 0x2028'],
+    ['SSH_AUTHORIZED_KEYS', `${PUBLIC_KEY}\u001b[2J`, 'contains the control character 0x1b'],
+    ['SSH_AUTHORIZED_KEYS', `${PUBLIC_KEY}\0`, 'contains the control character 0x00'],
+    ['SSH_AUTHORIZED_KEYS', `${PUBLIC_KEY} \u202eevil`, 'contains the control character 0x202e'],
   ])('refuses %s=%j: %s', (key, value, message) => {
     expect(refused({ [key]: value })).toContain(message);
   });

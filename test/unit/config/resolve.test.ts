@@ -108,3 +108,48 @@ describe('assignTenants', () => {
     expect(assignTenants('a', last, pool, [{ name: 'b' }])).toMatchObject([{}, { net: '192.168.0.0/24' }]);
   });
 });
+
+describe('a control character', () => {
+  it.each(['\r', '\0', '\u001b', '\u0085', '\u2028', '\u202e'])('%j is refused from every layer', (char) => {
+    const value = `${PUBLIC_KEY}${char}${PUBLIC_KEY}`;
+    const code = char.charCodeAt(0).toString(16).padStart(2, '0');
+    const message = `SSH_AUTHORIZED_KEYS contains the control character 0x${code}`;
+    const file = { name: 'build.cfg', text: 'SSH_AUTHORIZED_KEYS=@key\n' };
+    for (const result of [
+      layers('', { SSH_AUTHORIZED_KEYS: value }),
+      layers('', {}, { SSH_AUTHORIZED_KEYS: value }),
+      resolve({
+        file,
+        environment: {},
+        commandLine: {},
+        expand: (key, text) => ({ value: key === 'SSH_AUTHORIZED_KEYS' ? value : text }),
+      }),
+    ])
+      expect(result.findings.map((finding) => finding.message)).toContain(message);
+  });
+});
+
+describe('a report', () => {
+  const shown = (text: string): string => {
+    const { findings } = layers(text);
+    return report(findings, { 'build.cfg': text });
+  };
+
+  it('of very many findings has the first, and how many more there are, at once', () => {
+    const started = performance.now();
+    const text = shown('bad line\n'.repeat(100_000));
+    expect(performance.now() - started).toBeLessThan(5000);
+    expect(text).toContain('build.cfg:50:');
+    expect(text).not.toContain('build.cfg:51:');
+    expect(text).toMatch(/\n… and 9995\d more$/);
+  });
+
+  it('of a very long value has some of it, with the caret at its place', () => {
+    const text = shown(
+      `HTTP="${'x'.repeat(500_000)}"\n\t${'KEY'.repeat(100_000)}=1\nDNS="9.9.9.9 ${'y'.repeat(500_000)}"\n`,
+    );
+    expect(text.length).toBeLessThan(5000);
+    const lines = shown(`HTTP=yes ${'# '.repeat(1000)}\n${' '.repeat(3000)}DNS=x\n`).split('\n');
+    expect((lines[1] ?? '').slice((lines[2] ?? '').indexOf('^'))).toMatch(/^x/);
+  });
+});

@@ -84,3 +84,27 @@ describe('the order of the scripts of an image', () => {
     expect(order.cycle()).toBeUndefined();
   });
 });
+
+describe('headers that somebody has made to take long', () => {
+  it.each<[string, (index: number) => string, number]>([
+    [
+      '50,000 times one name',
+      () =>
+        `# PROVIDE: ${'x '.repeat(50_000)}\n# REQUIRE: ${'x '.repeat(50_000)}\n# BEFORE: ${'x '.repeat(50_000)}\n`,
+      20,
+    ],
+    ['50,000 names', () => `# PROVIDE: ${Array.from({ length: 50_000 }, (_, n) => `n${n}`).join(' ')}\n`, 5],
+    [
+      'all of them before all others',
+      (index) => `# PROVIDE: sshd netif n${index}\n# REQUIRE: sshd\n# BEFORE: netif\n`,
+      300,
+    ],
+    ['a long chain', (index) => `# PROVIDE: n${index}\n# REQUIRE: n${index + 1}\n`, 500],
+  ])('are judged in time: %s', (_, text, count) => {
+    const more = Array.from({ length: count }, (_each, index) => ({ name: `s${index}`, text: text(index) }));
+    const scripts = image(undefined, more);
+    const started = performance.now();
+    checkOrder(scripts);
+    expect(performance.now() - started).toBeLessThan(5000);
+  });
+});
