@@ -4,7 +4,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { Socket } from 'node:dgram';
 import { existsSync } from 'node:fs';
 import { UserError } from '../error.js';
-import { accelerator, machineCommand, qemuPath } from '../host/qemu.js';
+import { machineCommand, qemuPath } from '../host/qemu.js';
 import type { Accelerator } from '../host/qemu.js';
 import { OVMF_PATHS } from '../host/tools.js';
 import { GUEST_MAC } from './peer.js';
@@ -93,7 +93,9 @@ export interface Machine {
   send(frame: Buffer): void;
   /** When the first frame came, in seconds; undefined before. */
   readonly firstFrame: number | undefined;
-  /** What QEMU said, if it ended by itself. */
+  /** Whether QEMU has ended. */
+  readonly over: boolean;
+  /** What QEMU said, if it ended by itself and not well. */
   readonly failure: string | undefined;
   stop(): Promise<void>;
 }
@@ -107,11 +109,10 @@ export interface Machine {
 export async function startMachine(
   start: Start,
   peer: Peer,
-  wanted: 'auto' | Accelerator,
+  accel: Accelerator,
   signal: AbortSignal,
 ): Promise<Machine> {
   const socket = await openSocket();
-  const accel = wanted === 'auto' ? accelerator() : wanted;
   const [file = '', ...args] = qemuCommand(start, socket.address().port, accel);
   const began = performance.now();
   const seconds = (): number => (performance.now() - began) / 1000;
@@ -121,14 +122,18 @@ export async function startMachine(
   let firstFrame: number | undefined;
   let failure: string | undefined;
   let said = '';
+  let over = false;
+  let stopped = false;
 
   const ended = new Promise<void>((resolve) => {
     child.once('error', (error) => {
       failure = error.message;
+      over = true;
       resolve();
     });
     child.once('close', (code, by) => {
-      if (code !== 0 && by === null) failure = said.trim() === '' ? `exit code ${code ?? 0}` : said.trim();
+      if (code !== 0 && !stopped) failure ??= said.trim() || (by === null ? `exit code ${code ?? 0}` : by);
+      over = true;
       resolve();
     });
   });
@@ -147,7 +152,10 @@ export async function startMachine(
     firstFrame ??= seconds();
     for (const frame of peer.receive(bytes)) send(frame);
   });
-  const kill = (): void => void child.kill('SIGKILL');
+  const kill = (): void => {
+    stopped = true;
+    child.kill('SIGKILL');
+  };
   // Whatever ends this program ends the machine.
   process.once('exit', kill);
   signal.addEventListener('abort', kill, { once: true });
@@ -160,6 +168,9 @@ export async function startMachine(
     send,
     get firstFrame() {
       return firstFrame;
+    },
+    get over() {
+      return over;
     },
     get failure() {
       return failure;

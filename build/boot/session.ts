@@ -26,7 +26,7 @@ export interface Session {
   readonly expected: Expected;
   readonly network: Network;
   readonly checks: readonly CheckName[];
-  readonly accel: 'auto' | Accelerator;
+  readonly accel: Accelerator;
   /** seconds that a boot may take */
   readonly timeout: number;
   readonly stop: Stop;
@@ -89,7 +89,7 @@ export async function bootOnce(
   const guest: Guest = { link, peer, console, expected, seconds: () => machine.seconds() };
   try {
     const going = (): boolean =>
-      !console.finished && machine.failure === undefined && machine.seconds() < timeout && !signal.aborted;
+      !console.finished && !machine.over && machine.seconds() < timeout && !signal.aborted;
     while (going() && machine.firstFrame === undefined) await sleep(50);
     const sent = await probeThroughout(guest, going);
     signal.throwIfAborted();
@@ -120,7 +120,8 @@ export async function bootOnce(
     if (after && stopped === undefined && !console.sample) {
       const waitFor = async (says: RegExp, seconds: number): Promise<void> => {
         const until = machine.seconds() + seconds;
-        while (!console.shows(says) && machine.seconds() < until && !signal.aborted) await sleep(200);
+        while (!console.shows(says) && !machine.over && machine.seconds() < until && !signal.aborted)
+          await sleep(200);
         signal.throwIfAborted();
       };
       await after({ machine, guest, waitFor });
@@ -149,7 +150,7 @@ export async function bootOnce(
 }
 
 /** Why a boot went no further; undefined if it came to its end. */
-function whyStopped({ console, failure, accelerator }: Machine, timeout: number): string | undefined {
+function whyStopped({ console, failure, over, accelerator }: Machine, timeout: number): string | undefined {
   if (failure !== undefined)
     throw new UserError(
       `QEMU ended by itself: ${failure}.`,
@@ -158,5 +159,6 @@ function whyStopped({ console, failure, accelerator }: Machine, timeout: number)
         : 'See whether this QEMU is 7.2 or newer.',
     );
   if (console.ended !== undefined) return console.ended;
-  return console.finished ? undefined : `nothing more came within ${timeout} s`;
+  if (console.finished) return undefined;
+  return over ? 'the machine turned itself off or restarted' : `nothing more came within ${timeout} s`;
 }

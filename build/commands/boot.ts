@@ -6,6 +6,7 @@ import type { RecordedValues } from '../boot/expected.js';
 import { FAULTS, faultyImage } from '../boot/faults.js';
 import type { Fault, FaultName } from '../boot/faults.js';
 import { makeKey, openLogin } from '../boot/login.js';
+import { chooseAccelerator } from '../host/qemu.js';
 import { junit, startHeld, table } from '../boot/report.js';
 import type { BootReport, StartReport } from '../boot/report.js';
 import { bootOnce, stopBy } from '../boot/session.js';
@@ -35,12 +36,16 @@ export interface BootSurroundings {
  * @throws InputError if there is no such image.
  */
 export async function boot(
-  options: BootOptions,
+  wanted: BootOptions,
   { signal, print, columns }: BootSurroundings,
 ): Promise<boolean> {
-  const found = await stat(options.image).catch(() => undefined);
+  const found = await stat(wanted.image).catch(() => undefined);
   if (found?.isFile() !== true)
-    throw new InputError(`There is no image ${options.image}.`, 'Build one with `make iso`, and name it.');
+    throw new InputError(`There is no image ${wanted.image}.`, 'Build one with `make iso`, and name it.');
+  const tell = wanted.json ? () => undefined : print;
+  const chosen = wanted.accel === 'auto' ? await chooseAccelerator() : { accel: wanted.accel };
+  if ('why' in chosen) tell(`Hardware virtualisation does not work (${chosen.why}); doing without.`);
+  const options = { ...wanted, accel: chosen.accel };
   const recorded = await readRecorded(options.image);
   const session: Session = {
     expected: expectedOf(recorded),
@@ -52,7 +57,6 @@ export async function boot(
   };
   await mkdir(options.out, { recursive: true });
   const work = await mkdtemp(join(tmpdir(), 'clawdie-boot-'));
-  const tell = options.json ? () => undefined : print;
   try {
     const subject = await findSubject(options, work, tell, signal);
     const run: Run = { options, subject, session, recorded, work, tell };

@@ -3,7 +3,7 @@ import { open, rm } from 'node:fs/promises';
 import { ConsoleReader } from '../boot/stages.js';
 import { UserError } from '../error.js';
 import { readAt } from '../host/files.js';
-import { accelerator, machineCommand, qemuPath } from '../host/qemu.js';
+import { chooseAccelerator, machineCommand, qemuPath } from '../host/qemu.js';
 import type { Accelerator } from '../host/qemu.js';
 import { BOOTME, readGpt, SLOT_TYPE } from '../image/gpt.js';
 import type { Partition } from '../image/gpt.js';
@@ -61,7 +61,10 @@ export async function installInQemu(installation: Installation): Promise<Extent>
     signal.throwIfAborted();
     return watch(accel, installation);
   };
-  const accel = installation.accel === 'auto' ? accelerator() : installation.accel;
+  const chosen = installation.accel === 'auto' ? await chooseAccelerator() : { accel: installation.accel };
+  const { accel } = chosen;
+  if ('why' in chosen)
+    installation.warn(`Hardware virtualisation does not work (${chosen.why}); doing without.`);
   let flaw = await attempt(accel);
   if (flaw && !flaw.booted && accel === 'kvm' && installation.accel === 'auto') {
     installation.warn(
