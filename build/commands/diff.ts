@@ -7,11 +7,11 @@ import { plain } from '../boot/stages.js';
 import { rawImage } from '../disk/raw.js';
 import { codeOf, InputError, messageOf } from '../error.js';
 import { readAt, removeTree } from '../host/files.js';
-import { hashRange } from '../host/hash.js';
+import { hashRange, sha256 } from '../host/hash.js';
 import { isIso, listFiles } from '../image/iso9660.js';
 import type { Extent } from '../image/iso9660.js';
 import { findSlot } from '../image/slot-place.js';
-import { archiveIn, slotRelease } from '../image/slot.js';
+import { archiveIn, SECTOR, slotRelease } from '../image/slot.js';
 import { compareOverlays } from '../overlay/compare.js';
 import type { OverlayEntry } from '../overlay/render.js';
 import { unpackOverlay } from '../overlay/unpack.js';
@@ -29,6 +29,8 @@ interface Image {
   readonly overlay: readonly OverlayEntry[];
   /** SHA-256 of every file but the overlay, and of what lies outside of files, by name. */
   readonly parts: ReadonlyMap<string, string>;
+  /** The same of what the slot has beside the entries of its archive. */
+  readonly slot: ReadonlyMap<string, string>;
 }
 
 /**
@@ -46,9 +48,12 @@ export async function diff(options: DiffOptions, print: (line: string) => void):
   const names = [...new Set([...a.parts.keys(), ...b.parts.keys()])].sort();
   const base = names.filter((name) => a.parts.get(name) !== b.parts.get(name));
   const overlay = compareOverlays(a.overlay, b.overlay);
-  const same = base.length === 0 && overlay.length === 0;
+  const slot = [...a.slot.keys()].filter(
+    (name) => (name !== ARCHIVE || overlay.length === 0) && a.slot.get(name) !== b.slot.get(name),
+  );
+  const same = base.length === 0 && overlay.length === 0 && slot.length === 0;
   if (options.json) {
-    print(JSON.stringify({ same, sameBase: base.length === 0, base, overlay }, null, 2));
+    print(JSON.stringify({ same, sameBase: base.length === 0, base, overlay, slot }, null, 2));
     return same;
   }
   print(`A  ${options.a}`);
@@ -63,6 +68,7 @@ export async function diff(options: DiffOptions, print: (line: string) => void):
       ? `Overlay  the same: ${a.overlay.length} entries`
       : `Overlay  ${overlay.length} of ${new Set([...a.overlay, ...b.overlay].map(({ path }) => path)).size} entries differ`,
   );
+  if (slot.length > 0) print(`Slot     differs: ${slot.join(', ')}`);
   // What an image holds may be anything: nothing of it is to reach the terminal but text.
   for (const { path, change, what, patch } of overlay) {
     print(plain(`  ${change === 'differs' ? '' : `${change}: `}/${path}  (${what.join(', ')})`));
@@ -89,10 +95,34 @@ async function readImage(path: string, folder: string): Promise<Image> {
     const bytes = await read(slot.offset, slot.length);
     const archive = slotRelease(bytes) === undefined ? archiveIn(bytes) : undefined;
     const parts = (await isIso(read)) ? await partsOfIso(file, path) : await partsOfDisk(file, slot);
-    return { overlay: archive ? (await unpackOverlay(archive)).entries : [], parts };
+    const unpacked =
+      archive &&
+      (await unpackOverlay(archive).catch((error: unknown) => {
+        throw new InputError(`The overlay of ${path} is damaged: ${messageOf(error)}.`);
+      }));
+    return { overlay: unpacked?.entries ?? [], parts, slot: partsOfSlot(bytes, archive ?? Buffer.alloc(0)) };
   } finally {
     await file.close();
   }
+}
+
+/** Order and times of what is in an archive, which its entries do not tell. */
+const ARCHIVE = 'order and times of the archive';
+
+function partsOfSlot(slot: Buffer, archive: Buffer): Image['slot'] {
+  const sum = sha256(archive);
+  // Of a header that tells the truth, these lines tell of the archive alone.
+  const header = slot
+    .toString('latin1', 0, SECTOR)
+    .replace(`\nlength ${archive.length}\n`, '\n')
+    .replace(`\nsha256 ${sum}\n`, '\n')
+    .replace(/\0+$/, '');
+  const behind = slot.subarray(SECTOR + archive.length);
+  return new Map([
+    ['header', header],
+    [ARCHIVE, sum],
+    ['what is behind the archive', behind.every((byte) => byte === 0) ? '' : sha256(behind)],
+  ]);
 }
 
 async function partsOfIso(file: FileHandle, path: string): Promise<Image['parts']> {

@@ -288,3 +288,38 @@ describe('make', () => {
     expect(existsSync('evil')).toBe(false);
   });
 });
+
+describe('diff', () => {
+  it('says what differs of a slot beside its files', async () => {
+    const folder = await tmp();
+    await cli(sampleArgs(folder));
+    const image = readFileSync(join(folder, 'dist', `${SAMPLE}.iso`));
+    const record = JSON.parse(readFileSync(join(folder, 'dist', `${SAMPLE}.json`), 'utf8')) as {
+      baseImage: { slot: { offset: number; length: number } };
+    };
+    const { offset, length } = record.baseImage.slot;
+    const changed = async (
+      change: (bytes: Buffer) => void,
+    ): Promise<{ code: number | null; slot: unknown }> => {
+      const bytes = Buffer.from(image);
+      change(bytes);
+      writeFileSync(join(folder, 'other.iso'), bytes);
+      const paths = [join(folder, 'dist', `${SAMPLE}.iso`), join(folder, 'other.iso')];
+      const result = await cli(['diff', ...paths, '--json']);
+      return { code: result.code, slot: (JSON.parse(result.stdout) as { slot: unknown }).slot };
+    };
+    const within = (text: string): number => image.indexOf(text, offset);
+    expect(await changed(() => undefined)).toEqual({ code: 0, slot: [] });
+    expect(await changed((bytes) => bytes.write('9', within('15.1-RELEASE')))).toEqual({
+      code: 1,
+      slot: ['header'],
+    });
+    expect(await changed((bytes) => bytes.write('x', offset + 500))).toEqual({ code: 1, slot: ['header'] });
+    const other = await changed((bytes) => bytes.write('0000', within('sha256 ') + 7));
+    expect(other).toEqual({ code: 1, slot: ['header'] });
+    expect(await changed((bytes) => bytes.write('x', offset + length - 1))).toEqual({
+      code: 1,
+      slot: ['what is behind the archive'],
+    });
+  });
+});
