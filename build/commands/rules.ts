@@ -15,7 +15,7 @@ import type { Ruleset } from '../pf/types.js';
 import { explainPolicy } from '../policy/explain.js';
 import { isExcepted, readRules } from '../policy/image.js';
 import type { RuleFiles } from '../policy/image.js';
-import { decidedBy, describePacket } from '../policy/prove.js';
+import { decidedBy, describePacket } from '../policy/describe.js';
 import { externalName, ip, jailAddress, makeWorld, PARTIES, TAILSCALE } from '../policy/world.js';
 import type { Situation } from '../policy/world.js';
 import { parseMtree } from '../rootfs/mtree.js';
@@ -123,13 +123,13 @@ export async function explain(
   const { situation, ruleset, exceptions } = await deployment(options, environment);
   const explained = explainPolicy(ruleset, situation).map(({ row, deciders }) => ({
     ...row,
-    rules: deciders.map(({ rule, example, packets, broken }) => ({
+    rules: deciders.map(({ rule, example, broken }) => ({
       state: broken === undefined ? 'holds' : isExcepted(exceptions, row, rule) ? 'excepted' : 'broken',
       file: rule?.place.file ?? null,
       line: rule?.place.line ?? null,
       rule: rule ? printRule(rule) : 'the default: no rule matches',
       example: describePacket(example),
-      packets,
+      ...(broken !== undefined && { broken }),
     })),
   }));
   const holds = explained.every(({ rules }) => rules.every(({ state }) => state !== 'broken'));
@@ -162,11 +162,11 @@ export async function explain(
     }
     // What does not hold is always shown.
     const shown = row.rules.filter(({ state }, index) => index < SHOWN || state !== 'holds');
-    for (const { state, file, line: number, rule, example } of shown) {
+    for (const { state, file, line: number, rule, broken } of shown) {
       print(`${indent}${file === null ? '' : `${file}:${number}: `}${rule}`);
       if (state !== 'holds')
         print(
-          `${indent}  ${state === 'excepted' ? 'breaks the row, as POLICY_EXCEPTIONS allows' : 'BREAKS THE ROW'}: ${example}`,
+          `${indent}  ${state === 'excepted' ? 'breaks the row, as POLICY_EXCEPTIONS allows' : 'BREAKS THE ROW'}: ${broken ?? ''}`,
         );
     }
     const more = row.rules.length - shown.length;

@@ -1,30 +1,11 @@
-import { bounds, parseNet } from './address.js';
 import { PROTO } from './names.js';
-import { printRule } from './print.js';
-import type { Address, Af, Comparison, Host, InterfaceSpec, Options, Pool, Rule, Ruleset } from './types.js';
+import { inside } from './ranges.js';
+import type { Ip, Range } from './ranges.js';
+import { concerns, isCalled, Resolver } from './resolve.js';
+import type { World } from './resolve.js';
+import type { Af, Comparison, InterfaceSpec, Options, Pool, Rule, Ruleset } from './types.js';
 
-/** An address as a number: an ordinary one for IPv4, a bigint for IPv6. */
-export type Ip = number | bigint;
-
-/** An inclusive range of addresses. */
-type Range = readonly [Ip, Ip];
-
-/** An interface of the host that the rules are for. Addresses are written `address/prefix`. */
-export interface WorldInterface {
-  readonly name: string;
-  readonly groups: readonly string[];
-  readonly addresses: readonly string[];
-}
-
-/** What the rules meet: interfaces with their addresses, and what is in tables beyond their definitions. */
-export interface World {
-  readonly interfaces: readonly WorldInterface[];
-  readonly tables: Readonly<Record<string, readonly string[]>>;
-  /** net.pf.default_to_drop: what happens to a packet that no rule matches. */
-  readonly defaultDrop: boolean;
-}
-
-/** The first packet of a connection, where it passes an interface. */
+/** A packet that no state is known for, where it passes an interface. */
 export interface Packet {
   readonly interface: string;
   readonly direction: 'in' | 'out';
@@ -38,6 +19,10 @@ export interface Packet {
   readonly icmpCode: number;
   /** Of a packet that goes out: the interface that it came in on; none where the host itself sends it. */
   readonly receivedOn?: string | undefined;
+  /** TCP flags as bits; those of a SYN where none are given. */
+  readonly flags?: number;
+  /** Whether it is a fragment that was not put together before the rules see it. */
+  readonly fragment?: boolean;
 }
 
 export interface Verdict {
@@ -74,8 +59,11 @@ interface Compiled {
   readonly icmpCode: number | undefined;
   /** Whether the rule matches depends on what is not known here. */
   readonly unknown: boolean;
-  /** Whether its TCP flags are none that a SYN has. */
-  readonly notSyn: boolean;
+  readonly flags: Options['flags'];
+  /** Whether it is about fragments alone. */
+  readonly fragment: boolean;
+  /** Whether it looks at what fragments do not have, for the protocols that have it. */
+  readonly whole: boolean;
   readonly tagged: Options['tagged'];
   /** Interfaces that the packet came in on, by name. */
   readonly receivedOn: { readonly names: ReadonlySet<string>; readonly not: boolean } | undefined;
@@ -92,38 +80,18 @@ interface Lists {
 export class Evaluator {
   private readonly lists = new Map<string, Lists>();
   private last: (Pick<Packet, 'interface' | 'direction' | 'af'> & { readonly lists: Lists }) | undefined;
-  private readonly devices: readonly {
-    readonly device: WorldInterface;
-    readonly nets: readonly Extract<Address, { kind: 'net' }>[];
-  }[];
+  private readonly resolver: Resolver;
   private readonly skipped: ReadonlySet<string>;
-  private readonly tables = new Map<
-    string,
-    { readonly inet: readonly Range[]; readonly inet6: readonly Range[] }
-  >();
-
   constructor(
     private readonly ruleset: Ruleset,
     private readonly world: World,
   ) {
-    this.devices = world.interfaces.map((device) => ({
-      device,
-      nets: device.addresses.flatMap((text) => parseNet(text) ?? []),
-    }));
+    this.resolver = new Resolver(ruleset, world);
     this.skipped = new Set(
       world.interfaces
         .filter((device) => ruleset.skip.some((name) => isCalled(device, name)))
         .map(({ name }) => name),
     );
-    for (const table of ruleset.tables) {
-      const hosts = (af: Af): Range[] => {
-        const listed = table.hosts.flatMap((host) => (host.not ? [] : (this.ranges(host.address, af) ?? [])));
-        const holes = table.hosts.flatMap((host) => (host.not ? (this.ranges(host.address, af) ?? []) : []));
-        const more = (world.tables[table.name] ?? []).flatMap((text) => netRange(text, af));
-        return subtract([...listed, ...more], holes);
-      };
-      this.tables.set(table.name, { inet: hosts('inet'), inet6: hosts('inet6') });
-    }
   }
 
   decide(packet: Packet, leaning: Leaning = 'open'): Verdict {
@@ -146,24 +114,6 @@ export class Evaluator {
     return { action: state.last.action === 'pass' ? 'pass' : 'block', rule: state.last, ...after, ...moved };
   }
 
-  /**
-   * All that decides about packets of an interface, direction and family, as text: where it is the same for two rule
-   * sets in two worlds, every packet meets the same there.
-   */
-  signature(crossing: Pick<Packet, 'interface' | 'direction' | 'af'>): string {
-    if (this.skipped.has(crossing.interface)) return 'skipped';
-    const { filters, translations } = this.rulesFor(crossing);
-    const text = (compiled: Compiled): string => {
-      const { rule, src, dst, inner } = compiled;
-      const pool = (rule.pool ?? rule.options.natTo ?? rule.options.rdrTo)?.hosts
-        .map(({ address }) => String(this.ranges(address, crossing.af)))
-        .join(';');
-      const received = compiled.receivedOn && [...compiled.receivedOn.names].sort();
-      return [rule.quick, printed(rule), src, dst, pool, received, ...(inner ?? []).map(text)].join('|');
-    };
-    return [...translations, ...filters].map(text).join('\n');
-  }
-
   /** The first translation rule that matches, and what it makes of the packet; none where it says `no`. */
   private translate(
     rules: readonly Compiled[],
@@ -183,7 +133,7 @@ export class Evaluator {
 
   private move(packet: Packet, pool: Pool, kind: 'nat' | 'rdr'): { src: Ip; dst: Ip; dstPort: number } {
     const host = pool.hosts[0];
-    const first = host ? this.ranges(host.address, packet.af)?.[0]?.[0] : undefined;
+    const first = host ? this.resolver.ranges(host.address, packet.af)?.[0]?.[0] : undefined;
     // Where the new address is not known, the old one stays: rules about it are then met, not passed by.
     const address = first ?? (kind === 'nat' ? packet.src : packet.dst);
     return kind === 'nat'
@@ -227,8 +177,8 @@ export class Evaluator {
     };
     return rules.flatMap((rule): Compiled[] => {
       if (!concerns(rule, device, packet.direction, packet.af)) return [];
-      const src = this.ranges(rule.from.address, packet.af);
-      const dst = this.ranges(rule.to.address, packet.af);
+      const src = this.resolver.ranges(rule.from.address, packet.af);
+      const dst = this.resolver.ranges(rule.to.address, packet.af);
       const { options } = rule;
       const unknown =
         hasHiddenCondition(rule) ||
@@ -238,7 +188,6 @@ export class Evaluator {
         rule.to.address.kind === 'no-route' ||
         rule.from.address.kind === 'hostname' ||
         rule.to.address.kind === 'hostname';
-      if (options.fragment === true) return []; // fragments are put together before they are filtered
       return [
         {
           rule,
@@ -253,8 +202,15 @@ export class Evaluator {
           icmpType: rule.icmp?.type,
           icmpCode: rule.icmp?.code,
           unknown,
-          // Packets stand for the first of a connection.
-          notSyn: options.flags !== undefined && (SYN & options.flags.of) !== options.flags.set,
+          flags: options.flags && options.flags.of !== 0 ? options.flags : undefined,
+          fragment: options.fragment === true,
+          whole:
+            rule.fromPort !== undefined ||
+            rule.toPort !== undefined ||
+            rule.icmp !== undefined ||
+            rule.user !== undefined ||
+            rule.group !== undefined ||
+            rule.os !== undefined,
           tagged: options.tagged,
           receivedOn: options.receivedOn && this.called(options.receivedOn),
           inner: rule.action === 'anchor' ? this.compile(rule.inner ?? [], packet) : undefined,
@@ -268,70 +224,11 @@ export class Evaluator {
     const members = this.world.interfaces.filter((device) => isCalled(device, name));
     return { names: new Set([name, ...members.map((device) => device.name)]), not };
   }
-
-  /** The addresses of the family that an address of a rule stands for; undefined for any. */
-  private ranges(address: Address, af: Af): readonly Range[] | undefined {
-    switch (address.kind) {
-      case 'net':
-        return address.af === af ? [toRange(af, ...bounds(af, address.base, address.prefix))] : [];
-      case 'range':
-        return address.af === af ? [toRange(af, address.low, address.high)] : [];
-      case 'table':
-        return this.tables.get(address.name)?.[af] ?? [];
-      case 'dynamic':
-      case 'interface':
-        return this.interfaceRanges(address.name, address.modifiers, address.prefix, af);
-      default:
-        return undefined;
-    }
-  }
-
-  private interfaceRanges(
-    name: string,
-    modifiers: readonly string[],
-    prefix: number | undefined,
-    af: Af,
-  ): Range[] {
-    const devices = this.devices.filter(({ device }) => name === 'self' || isCalled(device, name));
-    return devices.flatMap(({ nets: own }) => {
-      const nets = own.filter((net) => net.af === af);
-      const chosen = modifiers.includes('0') ? nets.slice(0, 1) : nets;
-      return chosen.flatMap((net): Range[] => {
-        const width = af === 'inet' ? 32 : 128;
-        const [low, high] = bounds(
-          af,
-          net.base,
-          modifiers.includes('network') ? net.prefix : (prefix ?? width),
-        );
-        if (modifiers.includes('broadcast')) {
-          const [, last] = bounds(af, net.base, net.prefix);
-          return [toRange(af, last, last)];
-        }
-        return [toRange(af, low, high)];
-      });
-    });
-  }
-}
-
-const PRINTED = new WeakMap<Rule, string>();
-
-/** A rule in pfctl's words, printed once. */
-function printed(rule: Rule): string {
-  let text = PRINTED.get(rule);
-  if (text === undefined) PRINTED.set(rule, (text = printRule(rule)));
-  return text;
 }
 
 const FILTERS = new Set(['pass', 'block', 'match', 'anchor']);
 const INBOUND = new Set(['rdr', 'no rdr', 'binat', 'no binat']);
 const OUTBOUND = new Set(['nat', 'no nat', 'binat', 'no binat']);
-
-/** Whether a rule is about packets of an interface, direction and family at all. */
-export function concerns(rule: Rule, device: WorldInterface, direction: 'in' | 'out', af: Af): boolean {
-  if (rule.direction !== undefined && rule.direction !== direction) return false;
-  if (rule.af !== undefined && rule.af !== af) return false;
-  return !rule.interface || isCalled(device, rule.interface.name) !== rule.interface.not;
-}
 
 /** Whether a rule has a condition on what an address, a port and an interface do not tell. */
 export function hasHiddenCondition({ os, user, group, options }: Rule): boolean {
@@ -345,11 +242,6 @@ export function hasHiddenCondition({ os, user, group, options }: Rule): boolean 
     options.maxPktRate !== undefined ||
     options.maxPktSize !== undefined
   );
-}
-
-/** Whether an interface has a name, or is in the group of that name. */
-function isCalled(device: WorldInterface, name: string): boolean {
-  return device.name === name || device.groups.includes(name);
 }
 
 interface State {
@@ -381,7 +273,11 @@ function walk(rules: readonly Compiled[], packet: Packet, leaning: Leaning, stat
 
 function matches(rule: Compiled, packet: Packet, unknownMatches: boolean, tag: string | undefined): boolean {
   if (rule.proto !== undefined && rule.proto !== packet.proto) return false;
-  if (rule.notSyn && packet.proto === PROTO.tcp) return false;
+  const fragment = packet.fragment === true;
+  if (fragment ? rule.whole : rule.fragment) return false;
+  if (rule.flags && packet.proto === PROTO.tcp) {
+    if (fragment || ((packet.flags ?? SYN) & rule.flags.of) !== rule.flags.set) return false;
+  }
   if (rule.dstPort !== undefined && !compare(rule.dstPort, packet.dstPort)) return false;
   if (rule.src !== undefined && inside(rule.src, packet.src) === rule.srcNot) return false;
   if (rule.dst !== undefined && inside(rule.dst, packet.dst) === rule.dstNot) return false;
@@ -400,11 +296,6 @@ function matches(rule: Compiled, packet: Packet, unknownMatches: boolean, tag: s
 function cameInOn(packet: Packet, names: ReadonlySet<string>): boolean {
   const name = packet.direction === 'in' ? packet.interface : packet.receivedOn;
   return name !== undefined && names.has(name);
-}
-
-function inside(ranges: readonly Range[], ip: Ip): boolean {
-  for (const [low, high] of ranges) if (ip >= low && ip <= high) return true;
-  return false;
 }
 
 /** pf_match() of sys/netpfil/pf/pf.c. */
@@ -429,49 +320,4 @@ export function compare({ op, low, high }: Comparison, value: number): boolean {
     default:
       return value >= low && value <= high;
   }
-}
-
-function toRange(af: Af, low: bigint, high: bigint): Range {
-  return af === 'inet' ? [Number(low), Number(high)] : [low, high];
-}
-
-function netRange(text: string, af: Af): Range[] {
-  const net = parseNet(text);
-  return net?.af === af ? [toRange(af, ...bounds(af, net.base, net.prefix))] : [];
-}
-
-/** Ranges without the addresses of others: entries of a table that begin with `!`. */
-function subtract(ranges: readonly Range[], holes: readonly Range[]): Range[] {
-  let rest: Range[] = [...ranges];
-  for (const [low, high] of holes) {
-    rest = rest.flatMap(([from, to]): Range[] => {
-      if (high < from || low > to) return [[from, to]];
-      const parts: Range[] = [];
-      if (from < low) parts.push([from, step(low, -1)]);
-      if (to > high) parts.push([step(high, 1), to]);
-      return parts;
-    });
-  }
-  return rest;
-}
-
-function step(ip: Ip, by: 1 | -1): Ip {
-  return typeof ip === 'bigint' ? ip + BigInt(by) : ip + by;
-}
-
-/** The boundaries of all addresses that the rules name, by family: the first and last of each range, and their neighbours. */
-export function addressBoundaries(hosts: readonly Host[], af: Af): Ip[] {
-  const last = af === 'inet' ? 2 ** 32 - 1 : (1n << 128n) - 1n;
-  const found: Ip[] = [];
-  for (const { address } of hosts) {
-    if ((address.kind !== 'net' && address.kind !== 'range') || address.af !== af) continue;
-    const [low, high] =
-      address.kind === 'net'
-        ? toRange(af, ...bounds(af, address.base, address.prefix))
-        : toRange(af, address.low, address.high);
-    if (low > 0) found.push(step(low, -1));
-    found.push(low, high);
-    if (high < last) found.push(step(high, 1));
-  }
-  return found;
 }

@@ -1,10 +1,10 @@
-import { Evaluator } from '../pf/evaluate.js';
+import { boxesOf } from '../pf/cells.js';
 import type { Packet } from '../pf/evaluate.js';
 import type { Rule, Ruleset } from '../pf/types.js';
-import { boundaryPackets, check, rowsByCrossing } from './prove.js';
-import { policyRows } from './rows.js';
-import type { Row } from './rows.js';
-import { makeWorld } from './world.js';
+import type { Outcome } from './decide.js';
+import { describeBox, exampleOf, usualValues } from './describe.js';
+import { decidePolicy, subjectOf } from './prove.js';
+import type { Row } from './row.js';
 import type { Situation } from './world.js';
 
 /** A rule that decides about packets of a row; none stands for the default. */
@@ -12,43 +12,42 @@ export interface Decider {
   readonly rule: Rule | undefined;
   /** One of the packets that it decides about. */
   readonly example: Packet;
-  /** How many packets of the row it decided about, of those that were tried. */
-  readonly packets: number;
-  /** Where the row is broken by it: how. */
+  /** Where the row is broken by it: how, for all of a box. */
   readonly broken: string | undefined;
 }
 
-/** A row of the policy, and the rules that decide about its packets: those that decide about most first. */
+/** A row of the policy, and the rules that decide about its packets, in their order. */
 export interface ExplainedRow {
   readonly row: Row;
   readonly deciders: readonly Decider[];
 }
 
-/** The policy with the rules behind each row. Pure. */
+/** The policy with every rule that decides about a packet of each row. Pure. */
 export function explainPolicy(ruleset: Ruleset, situation: Situation): readonly ExplainedRow[] {
-  const evaluator = new Evaluator(ruleset, makeWorld(situation));
-  const rows = policyRows(situation);
-  const rowsAt = rowsByCrossing(rows);
-  const found = new Map<Row, Map<string, Decider>>(rows.map((row) => [row, new Map()]));
-  for (const packet of boundaryPackets(ruleset, situation, () => true)) {
-    const row = rowsAt(packet).find(({ applies }) => applies(packet));
-    const deciders = row && found.get(row);
-    if (!deciders) continue;
-    const violation = check(evaluator, row, packet, situation);
-    const rule = violation
-      ? violation.rule
-      : evaluator.decide(packet, row.verdict === 'block' ? 'open' : 'closed').rule;
-    const key = `${rule?.place.file ?? ''}:${rule?.place.line ?? 0} ${violation ? 'broken' : 'held'}`;
-    const known = deciders.get(key);
-    deciders.set(
-      key,
-      known
-        ? { ...known, packets: known.packets + 1 }
-        : { rule, example: packet, packets: 1, broken: violation?.message },
-    );
-  }
-  return rows.map((row) => ({
+  const subject = subjectOf(ruleset, situation);
+  const found = new Map<string, Map<string, Decider>>(subject.rows.map(({ id }) => [id, new Map()]));
+  const nameOf = ({ row, rule, problem }: Outcome): string | undefined =>
+    row &&
+    `${row.id} ${rule?.place.file ?? ''}:${rule?.place.line ?? 0} ${problem === undefined ? '' : 'broken'}`;
+  for (const { place, fields, diagrams } of decidePolicy(subject, true))
+    for (const diagram of diagrams)
+      for (const { fields: box, value } of boxesOf(diagram, nameOf, usualValues(place.af))) {
+        const name = nameOf(value);
+        const deciders = value.row && found.get(value.row.id);
+        if (name === undefined || !deciders || deciders.has(name)) continue;
+        const example = exampleOf(box, diagram.classes, fields, place);
+        deciders.set(name, {
+          rule: value.rule,
+          example,
+          broken:
+            value.problem === undefined
+              ? undefined
+              : `${value.problem}: ${describeBox(box, diagram.classes, fields, place, example)}`,
+        });
+      }
+  const line = ({ rule }: Decider): number => rule?.place.line ?? 0;
+  return subject.rows.map((row) => ({
     row,
-    deciders: [...(found.get(row)?.values() ?? [])].sort((a, b) => b.packets - a.packets),
+    deciders: [...(found.get(row.id)?.values() ?? [])].sort((a, b) => line(a) - line(b)),
   }));
 }

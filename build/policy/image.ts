@@ -3,9 +3,10 @@ import type { View } from '../overlay/view.js';
 import { parsePf } from '../pf/parse.js';
 import type { PfFlaw, Rule, Ruleset } from '../pf/types.js';
 import { lint } from './lint.js';
+import { isOperators, pinned } from './pinned.js';
 import { prove } from './prove.js';
 import { policyRows } from './rows.js';
-import type { Row } from './rows.js';
+import type { Row } from './row.js';
 import type { Situation } from './world.js';
 
 /** The rule files of an image, as they are on the instance. */
@@ -17,13 +18,26 @@ export interface RuleFiles {
 
 /** The proof of one image, for its build record. */
 export interface ImageProof {
-  /** Packets that were tried. */
-  readonly packets: number;
-  /** How many packets each row was tried with, over all situations. */
-  readonly rows: Readonly<Record<string, number>>;
+  /** Boxes of packets that were decided, over all places and situations: together they are every packet. */
+  readonly cells: number;
+  /** Interfaces by direction and family, over all situations. */
+  readonly places: number;
+  readonly situations: readonly string[];
+  /** The rows that are about packets in some situation. */
+  readonly rows: readonly string[];
+  /** What the proof takes for granted. */
+  readonly assumed: readonly string[];
   /** Rows that POLICY_EXCEPTIONS lets the operator's rules break, and how. */
   readonly exceptions: readonly { readonly row: string; readonly example: string }[];
 }
+
+/** What the proof takes for granted. */
+const ASSUMED = [
+  'an example address stands for any address that an interface has',
+  'who is in a table that is filled at run time is not known: both ways are tried',
+  'what a rule asks of a user, an operating system or chance is taken for what would be worse',
+  'rules that programs put into anchors (rdr/*, bastille/*, tailscale/*) are not among those that are proved',
+];
 
 const TAILSCALE_BLOCK = /(^# >>> tailscale[^\n]*\n)([\s\S]*?)(^# <<< tailscale)/m;
 
@@ -59,20 +73,23 @@ function situations(view: View): readonly { readonly name: string; readonly situ
     of('Tailscale off'),
     of('Tailscale active', { tailscaleActive: true }),
     of('before it is known what faces the internet', { egressKnown: false }),
+    of('before it is known what faces the internet, Tailscale active', {
+      egressKnown: false,
+      tailscaleActive: true,
+    }),
     of('fallback', { fallback: true }),
-    of('fallback, Tailscale active', { fallback: true, tailscaleActive: true }),
     of('fallback, before it is known what faces the internet', { fallback: true, egressKnown: false }),
   ];
 }
 
 /** Whether a rule may break a row: only the operator's own are excepted, those of the image hold whatever is excepted. */
 export function isExcepted(exceptions: readonly string[], row: Row, rule: Rule | undefined): boolean {
-  return exceptions.includes(row.id) && rule?.place.file.endsWith('/operator.conf') === true;
+  return exceptions.includes(row.id) && rule !== undefined && isOperators(rule.place);
 }
 
 /**
- * Proves that the rules of an image do what the policy says: in every situation, with packets at the boundaries of
- * every rule.
+ * Proves that the rules of an image do what the policy says: in every situation, for every
+ * packet.
  *
  * @param exceptions rows that the operator's own rules may break
  * @throws UserError that names each row, the packet, the rule that let it through and its line.
@@ -80,10 +97,10 @@ export function isExcepted(exceptions: readonly string[], row: Row, rule: Rule |
 export function proveImage(files: RuleFiles, view: View, exceptions: readonly string[]): ImageProof {
   const problems: string[] = [];
   const excepted = new Map<string, string>();
-  const rows = new Map<string, number>();
+  const rows = new Set<string>();
   const known = new Set<string>();
-  let packets = 0;
-  const settled = new Set<string>();
+  let cells = 0;
+  let places = 0;
   // Situations that differ in the world alone have the same rules.
   const read = new Map<string, ReturnType<typeof readRules>>();
   const rulesOf = (situation: Situation): ReturnType<typeof readRules> => {
@@ -92,7 +109,7 @@ export function proveImage(files: RuleFiles, view: View, exceptions: readonly st
     if (earlier) return earlier;
     const rules = readRules(files, situation);
     read.set(key, rules);
-    for (const { place, message } of [...rules.flaws, ...lint(rules.ruleset)]) {
+    for (const { place, message } of [...rules.flaws, ...pinned(rules.ruleset), ...lint(rules.ruleset)]) {
       const line = `${place.file}:${place.line}:${place.column}: ${message}.`;
       if (!problems.includes(line)) problems.push(line);
     }
@@ -102,9 +119,10 @@ export function proveImage(files: RuleFiles, view: View, exceptions: readonly st
     const { ruleset, flaws } = rulesOf(situation);
     for (const row of policyRows(situation)) known.add(row.id);
     if (flaws.length > 0) continue; // what does not load proves nothing
-    const proof = prove(ruleset, situation, { settled });
-    packets += proof.packets;
-    for (const [row, count] of proof.rows) rows.set(row, (rows.get(row) ?? 0) + count);
+    const proof = prove(ruleset, situation);
+    cells += proof.cells;
+    places += proof.places;
+    for (const row of proof.rows) rows.add(row);
     for (const { row, rule, message } of proof.violations) {
       if (isExcepted(exceptions, row, rule)) excepted.set(row.id, message);
       else problems.push(`${row.id} (${name}): ${message}`);
@@ -122,8 +140,11 @@ export function proveImage(files: RuleFiles, view: View, exceptions: readonly st
     );
   }
   return {
-    packets,
-    rows: Object.fromEntries(rows),
+    cells,
+    places,
+    situations: situations(view).map(({ name }) => name),
+    rows: [...rows],
+    assumed: ASSUMED,
     exceptions: [...excepted].map(([row, example]) => ({ row, example })),
   };
 }

@@ -1,56 +1,17 @@
-import { parseNet, bounds } from '../pf/address.js';
-import type { Ip, Packet } from '../pf/evaluate.js';
+import type { Place } from '../pf/lines.js';
 import { PROTO } from '../pf/names.js';
+import { addresses, each, intersect, others, subtract, union } from '../pf/ranges.js';
+import type { Addresses, Ranges } from '../pf/ranges.js';
 import type { Rule } from '../pf/types.js';
-import { externalName, ip, jailAddress, PARTIES, TAILSCALE } from './world.js';
+import type { Row, RowBox } from './row.js';
+import { another, externalName, jailAddress, PARTIES, TAILSCALE } from './world.js';
 import type { Situation } from './world.js';
-
-/** Where a packet is looked at. */
-export type Crossing = Pick<Packet, 'interface' | 'direction'>;
-
-/** A row of the policy: whom it is about, and what has to happen to their packets. */
-export interface Row {
-  readonly id: string;
-  readonly from: string;
-  readonly to: string;
-  readonly why: string;
-  readonly verdict: 'pass' | 'block';
-  /** Where the packets are that the row is about; `applies` then looks at the packet itself. */
-  readonly where: (packet: Crossing) => boolean;
-  readonly applies: (packet: Packet) => boolean;
-  /** What the rule that passes has to have beyond passing; gives what it lacks. */
-  readonly rule?: (rule: Rule | undefined) => string | undefined;
-  /** The packet goes on through the host and has to pass there as well, with the host's address. */
-  readonly translated?: boolean;
-}
-
-type Test = (address: Ip) => boolean;
-
-function within(...nets: readonly string[]): Test {
-  const four: (readonly [number, number])[] = [];
-  const six: (readonly [bigint, bigint])[] = [];
-  for (const text of nets) {
-    const net = parseNet(text);
-    if (!net) throw new Error(`no network: ${text}`);
-    const [low, high] = bounds(net.af, net.base, net.prefix);
-    if (net.af === 'inet') four.push([Number(low), Number(high)]);
-    else six.push([low, high]);
-  }
-  return (address) => {
-    if (typeof address === 'number') {
-      for (const [low, high] of four) if (address >= low && address <= high) return true;
-      return false;
-    }
-    for (const [low, high] of six) if (address >= low && address <= high) return true;
-    return false;
-  };
-}
 
 /**
  * What no jail reaches: this host, private networks, special addresses (RFC 6890), and the metadata services of clouds:
  * 169.254.169.254, Azure's 168.63.129.16, 100.100.100.200, 192.0.0.192.
  */
-const PRIVATE = [
+const PRIVATE = addresses(
   '0.0.0.0/8',
   '10.0.0.0/8',
   '100.64.0.0/10',
@@ -62,7 +23,26 @@ const PRIVATE = [
   '192.168.0.0/16',
   '198.18.0.0/15',
   '224.0.0.0/3',
-];
+);
+const TAILNET = addresses('100.64.0.0/10', 'fd7a:115c:a1e0::/48');
+const IMPOSSIBLE = addresses('127.0.0.0/8', '169.254.0.0/16', '::1/128');
+const ITSELF = addresses('127.0.0.0/8', '::1/128');
+const NOBODY = addresses();
+
+/** What a state may have that limits nobody. */
+const HARMLESS = new Set(['lock', 'noSync', 'sourceTrack']);
+
+/** The state options of a rule that limit who gets through, but for those that are wanted. */
+function limitsOf(rule: Rule | undefined, wanted: readonly string[]): string | undefined {
+  const found = Object.keys(rule?.options.state ?? {}).find(
+    (name) => !HARMLESS.has(name) && !wanted.includes(name),
+  );
+  return found === undefined
+    ? undefined
+    : `limits its states ("${found}"): strangers could use up what it allows`;
+}
+
+const unlimited = (rule: Rule | undefined): string | undefined => limitsOf(rule, []);
 
 /** The limits of SSH as they are documented: 5 at once, 3 in 60 seconds, then into <bruteforce> with every state of the host. */
 function rateLimited(rule: Rule | undefined): string | undefined {
@@ -72,130 +52,168 @@ function rateLimited(rule: Rule | undefined): string | undefined {
     return 'has not "max-src-conn-rate 3/60"';
   if (state.overload?.table !== 'bruteforce' || !state.overload.global)
     return 'has not "overload <bruteforce> flush global"';
-  return undefined;
+  return limitsOf(rule, ['maxSrcConn', 'maxSrcConnRate', 'overload']);
 }
 
-/** Where tailscaled listens for the tunnel, UDP. */
-const WIREGUARD = 41641;
+const one = (value: number): Ranges => [[value, value]];
+const not = (values: Ranges): Ranges => subtract([[0, 255]], values);
+const port = (proto: number, value: number): RowBox => ({ protos: one(proto), dstPort: one(value) });
+/** Where tailscaled listens for the tunnel. */
+const TUNNEL = port(PROTO.udp, 41641);
+const bare = (address: string): string => address.replace(/\/.*/, '');
+const and = (left: Addresses, right: Addresses): Addresses => each(intersect, left, right);
+const or = (left: Addresses, right: Addresses): Addresses => each(union, left, right);
+const without = (left: Addresses, right: Addresses): Addresses => each(subtract, left, right);
 
-/** Neighbour discovery: router and neighbour advertisements, neighbour solicitations (RFC 4861). */
-const DISCOVERY = new Set([134, 135, 136]);
+/** Neighbour discovery (RFC 4861): advertisements and solicitations of neighbours, and those of routers by direction. */
+const DISCOVERY: Readonly<Record<Place['direction'], Ranges>> = {
+  in: [[134, 136]],
+  out: [
+    [133, 133],
+    [135, 136],
+  ],
+};
+const ANY_DISCOVERY: Ranges = [[133, 136]];
+
+/** Everything but neighbour discovery. */
+function otherThan(types: Ranges, { af }: Place): readonly RowBox[] {
+  const icmp = one(PROTO.icmp6);
+  return af === 'inet' ? [{}] : [{ protos: not(icmp) }, { protos: icmp, type: not(types) }];
+}
 
 /**
- * The policy as data: the first row that applies to a packet says what has to happen to it. A packet that no row
- * applies to is not the policy's.
+ * The policy as data: the first row that is about a packet says what has to happen to it. A packet that no row is about
+ * is not the policy's.
  */
 export function policyRows(situation: Situation): readonly Row[] {
-  const { view, tailscaleActive, fallback, egressKnown } = situation;
-  const external = externalName(view);
-  const bridges = new Map(view.bridges.map((bridge) => [bridge.bridge, bridge]));
-  const inJails = within(view.supernet);
-  const inTailnet = within('100.64.0.0/10', 'fd7a:115c:a1e0::/48');
-  const hostAddress = within(
-    PARTIES.host4.replace(/\/.*/, ''),
-    PARTIES.host6.replace(/\/.*/, ''),
-    PARTIES.hostLocal6.replace(/\/.*/, ''),
-  );
-  const offender = within(PARTIES.offender4, PARTIES.offender6);
-  const impossible = within('127.0.0.0/8', '169.254.0.0/16', '::1/128');
-  const gateways = within(...view.bridges.map(({ gateway }) => gateway));
-  // A socket on the wildcard gets what is sent to the broadcast address.
-  const broadcasts = within(...view.bridges.map(({ net }) => jailAddress(net, 255)));
-  const notForJails = within(...PRIVATE);
-  const tailnetHost = within(PARTIES.tailnetHost4, PARTIES.tailnetHost6.replace(/\/.*/, ''));
-
-  const incoming = (packet: Crossing): boolean => packet.interface === external && packet.direction === 'in';
-  const outgoing = (packet: Crossing): boolean => packet.interface === external && packet.direction === 'out';
-  const fromJail = (packet: Crossing): boolean => packet.direction === 'in' && bridges.has(packet.interface);
-  const onLoopback = (packet: Crossing): boolean =>
-    packet.interface === 'lo0' || packet.interface === view.loopback;
-  const fromTailnet = (packet: Crossing): boolean =>
-    packet.interface === TAILSCALE && packet.direction === 'in';
-  const toJail = (packet: Crossing): boolean => packet.direction === 'out' && bridges.has(packet.interface);
-  const toTailnet = (packet: Crossing): boolean =>
-    packet.interface === TAILSCALE && packet.direction === 'out';
-  const tcpTo = (packet: Packet, ...ports: readonly number[]): boolean =>
-    packet.proto === PROTO.tcp && ports.includes(packet.dstPort);
-  const discovery = (packet: Packet): boolean =>
-    packet.af === 'inet6' && packet.proto === PROTO.icmp6 && DISCOVERY.has(packet.icmpType);
-  const hostPort = (packet: Packet): boolean =>
-    view.hostPorts.some(
-      ({ port, proto }) =>
-        packet.proto === (proto === 'tcp' ? PROTO.tcp : PROTO.udp) && packet.dstPort === Number(port),
-    );
-  const nets = new Map(view.bridges.map(({ bridge, net }) => [bridge, within(net)]));
-  const nobody: Test = () => false;
-  const tenantNet = (packet: Packet): Test => nets.get(packet.interface) ?? nobody;
-  const everyNet = [...nets.values()];
-  const sameTenant = (packet: Packet): boolean => everyNet.some((net) => net(packet.src) && net(packet.dst));
-  const gatewayOf = new Map(view.bridges.map(({ bridge, gateway }) => [bridge, ip(gateway)]));
-  /** What tailscaled binds, on the wildcard. */
-  const tunnel = (packet: Packet): boolean => packet.proto === PROTO.udp && packet.dstPort === WIREGUARD;
-  const itself = within('127.0.0.0/8', '::1/128');
-
   const rows: Row[] = [];
-  const row = (
-    id: string,
-    from: string,
-    to: string,
-    why: string,
-    verdict: Row['verdict'],
-    where: Row['where'],
-    applies: Row['applies'],
-    more: Pick<Row, 'rule' | 'translated'> = {},
-  ): void => void rows.push({ id, from, to, why, verdict, where, applies, ...more });
+  const row: Add = (id, from, to, why, verdict, at, more = {}) =>
+    void rows.push({ id, from, to, why, verdict, at, rule: unlimited, ...more });
+  const parties = partiesOf(situation);
+  fromInternet(row, situation, parties);
+  toInternet(row, situation, parties);
+  fromJails(row, situation, parties);
+  onLoopback(row, situation, parties);
+  toJails(row, situation, parties);
+  withTailnet(row, situation, parties);
+  elsewhere(row, situation, parties);
+  return rows;
+}
 
-  // From the internet
-  row(
-    'spoofed',
-    'internet, claiming a jail’s, a tailnet or the host’s own address',
-    'anything',
-    'nobody outside has these addresses',
-    'block',
-    incoming,
-    (p) =>
-      (inJails(p.src) || inTailnet(p.src) || impossible(p.src) || (egressKnown && hostAddress(p.src))) &&
-      !(discovery(p) && !egressKnown),
-  );
+type Add = (
+  id: string,
+  from: string,
+  to: string,
+  why: string,
+  verdict: Row['verdict'],
+  at: Row['at'],
+  more?: Pick<Row, 'rule' | 'translated'>,
+) => void;
+
+/** The parties of the policy, as addresses and interfaces. */
+interface Parties {
+  readonly jails: Addresses;
+  readonly gateways: Addresses;
+  readonly broadcasts: Addresses;
+  /** The host's own addresses on what faces the internet; nobody knows them before that is known. */
+  readonly host: Addresses;
+  readonly tailnetHost: Addresses;
+  readonly nets: readonly Addresses[];
+  readonly bridges: ReadonlyMap<string, { readonly net: Addresses; readonly gateway: Addresses }>;
+  readonly external: readonly string[];
+  readonly loopbacks: readonly string[];
+  /** Whether tailscale0 is there. */
+  readonly tailnet: boolean;
+  /** Services of the host in JAIL_HOST_PORTS. */
+  readonly hostPorts: readonly RowBox[];
+}
+
+function partiesOf({ view, tailscaleActive, fallback, egressKnown }: Situation): Parties {
+  const { host4, host6, hostLocal6, tailnetHost4, tailnetHost6 } = PARTIES;
+  const nets = view.bridges.map(({ net }) => addresses(net));
+  return {
+    jails: addresses(view.supernet),
+    gateways: addresses(...view.bridges.map(({ gateway }) => gateway)),
+    broadcasts: addresses(...view.bridges.map(({ net }) => jailAddress(net, 255))),
+    host: egressKnown ? addresses(...[host4, host6, hostLocal6].map(bare)) : NOBODY,
+    tailnetHost: addresses(...[tailnetHost4, tailnetHost6].map(bare)),
+    nets,
+    bridges: new Map(
+      view.bridges.map(({ bridge, net, gateway }) => [
+        bridge,
+        { net: addresses(net), gateway: addresses(gateway) },
+      ]),
+    ),
+    external: [externalName(view), another('egress')],
+    loopbacks: ['lo0', view.loopback, another('lo')],
+    tailnet: tailscaleActive || fallback,
+    hostPorts: fallback
+      ? []
+      : view.hostPorts.map(({ port: number, proto }) =>
+          port(proto === 'tcp' ? PROTO.tcp : PROTO.udp, Number(number)),
+        ),
+  };
+}
+
+function fromInternet(
+  row: Add,
+  { view, tailscaleActive, fallback, egressKnown }: Situation,
+  { external, jails, host }: Parties,
+): void {
+  const incoming =
+    (...boxes: readonly RowBox[]): Row['at'] =>
+    (place) =>
+      place.direction === 'in' && external.includes(place.interface) ? boxes : [];
+  const discovery: Row['at'] = (place) =>
+    place.af === 'inet6' ? incoming({ protos: one(PROTO.icmp6), type: DISCOVERY.in })(place) : [];
+  const discoveryRow = (): void => {
+    row(
+      'discovery',
+      'internet',
+      'host, neighbour discovery',
+      'IPv6 does not work without',
+      'pass',
+      discovery,
+    );
+  };
   row(
     'offender',
     'internet, a host in <bruteforce>',
     'anything',
     'it tried too often',
     'block',
-    incoming,
-    (p) => offender(p.src),
-  );
-  row(
-    'discovery',
-    'internet',
-    'host, neighbour discovery',
-    'IPv6 does not work without',
-    'pass',
-    incoming,
-    (p) => discovery(p),
+    incoming({ offender: true }),
   );
   if (!egressKnown) {
+    discoveryRow();
     row(
       'before-egress',
       'anywhere',
       'anything, before it is known what faces the internet',
       'the boot is not done',
       'block',
-      incoming,
-      () => true,
+      incoming({}),
     );
-    return rows;
+    return;
   }
-  if (tailscaleActive && !fallback)
+  row(
+    'spoofed',
+    'internet, claiming a jail’s, a tailnet or the host’s own address',
+    'anything',
+    'nobody outside has these addresses',
+    'block',
+    incoming({ src: or(or(jails, TAILNET), or(IMPOSSIBLE, host)) }),
+  );
+  discoveryRow();
+  const open = !fallback;
+  if (tailscaleActive && open)
     row(
       'ssh-closed',
       'internet',
       'host tcp 22',
       'SSH is over the tailnet only, now that Tailscale is active',
       'block',
-      incoming,
-      (p) => tcpTo(p, 22),
+      incoming(port(PROTO.tcp, 22)),
     );
   else
     row(
@@ -204,34 +222,29 @@ export function policyRows(situation: Situation): readonly Row[] {
       'host tcp 22',
       'SSH, 5 at once, 3 in 60 s',
       'pass',
-      incoming,
-      (p) => hostAddress(p.dst) && tcpTo(p, 22),
+      incoming({ dst: host, ...port(PROTO.tcp, 22) }),
       { rule: rateLimited },
     );
-  for (const [id, port, open] of [
-    ['http', 80, view.http],
-    ['https', 443, view.https],
-  ] as const) {
-    if (open && !fallback)
-      row(
-        id,
-        'internet',
-        `host tcp ${port}`,
-        id === 'http' ? 'certificate renewals' : 'agent UI',
-        'pass',
-        incoming,
-        (p) => hostAddress(p.dst) && tcpTo(p, port),
-      );
-  }
-  if (tailscaleActive && !fallback)
+  const service = (id: string, number: number, why: string): void => {
+    row(
+      id,
+      'internet',
+      `host tcp ${number}`,
+      why,
+      'pass',
+      incoming({ dst: host, ...port(PROTO.tcp, number) }),
+    );
+  };
+  if (view.http && open) service('http', 80, 'certificate renewals');
+  if (view.https && open) service('https', 443, 'agent UI');
+  if (tailscaleActive && open)
     row(
       'wireguard',
       'internet',
       'host udp 41641',
       'Tailscale’s tunnel',
       'pass',
-      incoming,
-      (p) => hostAddress(p.dst) && tunnel(p),
+      incoming({ dst: host, ...TUNNEL }),
     );
   row(
     'path-mtu',
@@ -239,40 +252,42 @@ export function policyRows(situation: Situation): readonly Row[] {
     'path-MTU messages',
     'connections would hang on a narrower path',
     'pass',
-    incoming,
-    (p) =>
-      (p.af === 'inet6' && p.proto === PROTO.icmp6 && p.icmpType === 2) ||
-      (p.af === 'inet' && p.proto === PROTO.icmp && p.icmpType === 3 && p.icmpCode === 4),
+    (place) =>
+      incoming(
+        place.af === 'inet'
+          ? { protos: one(PROTO.icmp), type: one(3), code: one(4) }
+          : { protos: one(PROTO.icmp6), type: one(2) },
+      )(place),
   );
-  if (view.icmpEcho && !fallback) {
-    row(
-      'echo',
-      'internet',
-      'host, echo requests',
-      'ICMP_ECHO is "yes"',
-      'pass',
-      incoming,
-      (p) =>
-        hostAddress(p.dst) &&
-        ((p.af === 'inet' && p.proto === PROTO.icmp && p.icmpType === 8) ||
-          (p.af === 'inet6' && p.proto === PROTO.icmp6 && p.icmpType === 128)),
+  if (view.icmpEcho && open)
+    row('echo', 'internet', 'host, echo requests', 'ICMP_ECHO is "yes"', 'pass', (place) =>
+      incoming(
+        place.af === 'inet'
+          ? { dst: host, protos: one(PROTO.icmp), type: one(8) }
+          : { dst: host, protos: one(PROTO.icmp6), type: one(128) },
+      )(place),
     );
-  }
-  row('jails-closed', 'internet', 'jail addresses', 'only a redirect leads there', 'block', incoming, (p) =>
-    inJails(p.dst),
-  );
   row(
-    'closed',
+    'jails-closed',
     'internet',
-    'everything else, tcp 5900 among it',
-    'not listed',
+    'jail addresses',
+    'only a redirect leads there',
     'block',
-    incoming,
-    () => true,
+    incoming({ dst: jails }),
   );
+  row('closed', 'internet', 'everything else, tcp 5900 among it', 'not listed', 'block', incoming({}));
+}
 
-  // From the host, and from jails through it
-  row('host-out', 'host', 'anywhere', 'with state', 'pass', outgoing, (p) => hostAddress(p.src));
+function toInternet(
+  row: Add,
+  { fallback, egressKnown }: Situation,
+  { external, jails, host }: Parties,
+): void {
+  const outgoing =
+    (...boxes: readonly RowBox[]): Row['at'] =>
+    (place) =>
+      place.direction === 'out' && external.includes(place.interface) ? boxes : [];
+  if (egressKnown) row('host-out', 'host', 'anywhere', 'with state', 'pass', outgoing({ src: host }));
   if (fallback)
     row(
       'jail-leak',
@@ -280,141 +295,167 @@ export function policyRows(situation: Situation): readonly Row[] {
       'internet',
       'jails reach nothing while the fallback is in force',
       'block',
-      outgoing,
-      (p) => inJails(p.src),
+      outgoing({ src: jails }),
     );
-  else {
+  else if (egressKnown) {
     row(
       'jail-private',
       'jail',
       'other tenants, private networks, 169.254.0.0/16',
       'not theirs',
       'block',
-      outgoing,
-      (p) => inJails(p.src) && notForJails(p.dst),
+      outgoing({ src: jails, dst: PRIVATE }),
     );
     row(
       'jail-out',
-      'plain jail',
+      'jail, plain or not',
       'internet',
       'with the host’s address',
       'pass',
-      outgoing,
-      (p) => p.af === 'inet' && inJails(p.src),
-      { translated: true },
+      outgoing({ src: jails }),
+      {
+        translated: true,
+      },
     );
   }
+  row('out-closed', 'anybody else', 'internet', 'nobody has another address', 'block', (place) =>
+    outgoing(...otherThan(DISCOVERY.out, place))(place),
+  );
+}
 
-  // From jails with a network stack of their own, where they come in
+/** Jails with a network stack of their own, and guests, where they come in. */
+function fromJails(
+  row: Add,
+  { fallback, egressKnown, tailscaleActive }: Situation,
+  { bridges, gateways, broadcasts, host, tailnetHost, hostPorts }: Parties,
+): void {
+  type Bridge = NonNullable<ReturnType<typeof bridges.get>>;
+  const inward =
+    (boxes: (bridge: Bridge, place: Place) => readonly RowBox[]): Row['at'] =>
+    (place) => {
+      const bridge = place.direction === 'in' ? bridges.get(place.interface) : undefined;
+      return bridge ? boxes(bridge, place) : [];
+    };
   row(
     'jail-spoofed',
     'jail, claiming another’s address',
     'anything',
     'it is not its own',
     'block',
-    fromJail,
-    (p) => p.af === 'inet' && !tenantNet(p)(p.src),
+    inward(({ net }, { af }) => (af === 'inet' ? [{ src: others(net) }] : [])),
   );
-  row('jail-v6', 'jail', 'anything, IPv6', 'jails have no IPv6', 'block', fromJail, (p) => p.af === 'inet6');
-  if (fallback)
+  row(
+    'jail-v6',
+    'jail',
+    'anything, IPv6',
+    'jails have no IPv6',
+    'block',
+    inward((_, { af }) => (af === 'inet6' ? [{}] : [])),
+  );
+  if (fallback) {
     row(
       'jail-nothing',
       'jail',
       'anything',
       'jails reach nothing while the fallback is in force',
       'block',
-      fromJail,
-      () => true,
+      inward(() => [{}]),
     );
-  else {
-    if (view.hostPorts.length > 0)
-      row(
-        'jail-host-port',
-        'jail',
-        'host services in JAIL_HOST_PORTS',
-        'listed',
-        'pass',
-        fromJail,
-        (p) => gatewayOf.get(p.interface) === p.dst && hostPort(p),
-      );
-    row(
-      'jail-host',
-      'jail',
-      'host services',
-      'not listed in JAIL_HOST_PORTS',
-      'block',
-      fromJail,
-      (p) => gateways(p.dst) || broadcasts(p.dst) || hostAddress(p.dst) || tailnetHost(p.dst),
-    );
-    row(
-      'jail-tunnel',
-      'jail',
-      'jails of its tenant, udp 41641',
-      'the host’s tailscaled would answer for a plain jail',
-      'block',
-      fromJail,
-      (p) => tenantNet(p)(p.dst) && tunnel(p),
-    );
-    row(
-      'jail-tenant',
-      'jail',
-      'jails of its tenant',
-      'one tenant’s jails are one another’s',
-      'pass',
-      fromJail,
-      (p) => tenantNet(p)(p.dst),
-    );
-    row(
-      'jail-other',
-      'jail',
-      'other tenants, private networks, 169.254.0.0/16',
-      'not theirs',
-      'block',
-      fromJail,
-      (p) => notForJails(p.dst),
-    );
-    row(
-      'jail-internet',
-      'jail',
-      'internet',
-      'with the host’s address',
-      'pass',
-      fromJail,
-      (p) => !notForJails(p.dst),
-      { translated: true },
-    );
+    return;
   }
+  if (hostPorts.length > 0)
+    row(
+      'jail-host-port',
+      'jail',
+      'host services in JAIL_HOST_PORTS',
+      'listed',
+      'pass',
+      inward(({ gateway }) => hostPorts.map((box) => ({ ...box, dst: gateway, offender: false }))),
+    );
+  const hosts = [gateways, broadcasts, host, tailscaleActive && egressKnown ? tailnetHost : NOBODY].reduce(
+    or,
+  );
+  row(
+    'jail-host',
+    'jail',
+    'host services',
+    'not listed in JAIL_HOST_PORTS',
+    'block',
+    inward(() => [{ dst: hosts }]),
+  );
+  row(
+    'jail-tunnel',
+    'jail',
+    'jails of its tenant, udp 41641',
+    'the host’s tailscaled would answer for a plain jail',
+    'block',
+    inward(({ net }) => [{ dst: net, ...TUNNEL }]),
+  );
+  row(
+    'jail-tenant',
+    'jail',
+    'jails of its tenant',
+    'one tenant’s jails are one another’s',
+    'pass',
+    inward(({ net }) => [{ dst: net, offender: false }]),
+  );
+  row(
+    'jail-other',
+    'jail',
+    'other tenants, private networks, 169.254.0.0/16',
+    'not theirs',
+    'block',
+    inward(({ net }) => [{ dst: without(PRIVATE, net) }]),
+  );
+  row(
+    'jail-internet',
+    'jail',
+    'internet',
+    'with the host’s address, see jail-out',
+    'pass',
+    inward(({ net }) => [{ dst: others(or(PRIVATE, net)), offender: false }]),
+  );
+}
 
-  // Plain jails, whose packets to this host take the loopback
-  if (!fallback && view.hostPorts.length > 0) {
+/** Plain jails, whose packets to this host take the loopback, and the host itself. */
+function onLoopback(row: Add, _: Situation, { loopbacks, jails, gateways, nets, hostPorts }: Parties): void {
+  const plain = without(jails, gateways);
+  const looped =
+    (...boxes: readonly RowBox[]): Row['at'] =>
+    (place) =>
+      loopbacks.includes(place.interface) ? boxes : [];
+  // What is blocked where it comes in again is blocked: there fragments are put together.
+  const arriving =
+    (...boxes: readonly RowBox[]): Row['at'] =>
+    (place) =>
+      looped(...(place.direction === 'in' ? boxes : boxes.map((box) => ({ ...box, whole: true }))))(place);
+  const tenants = (more: RowBox): readonly RowBox[] =>
+    nets.map((net) => ({ src: and(net, plain), dst: net, ...more }));
+  if (hostPorts.length > 0)
     row(
       'plain-host-port',
       'plain jail',
       'host services in JAIL_HOST_PORTS',
       'listed',
       'pass',
-      onLoopback,
-      (p) => inJails(p.src) && !gateways(p.src) && gateways(p.dst) && hostPort(p),
+      looped(...hostPorts.map((box) => ({ ...box, src: plain, dst: gateways }))),
     );
-  }
   row(
     'plain-host',
     'plain jail',
-    'host services, other tenants',
-    'not listed, not theirs',
+    'host services',
+    'not listed in JAIL_HOST_PORTS',
     'block',
-    onLoopback,
-    (p) => p.af === 'inet' && inJails(p.src) && !gateways(p.src) && (gateways(p.dst) || !sameTenant(p)),
+    arriving({ src: plain, dst: gateways }),
   );
-  if (!fallback) {
+  if (!_.fallback) {
     row(
       'plain-tunnel',
       'plain jail',
       'plain jails, udp 41641',
       'the host’s tailscaled would answer for them',
       'block',
-      onLoopback,
-      (p) => sameTenant(p) && !gateways(p.src) && tunnel(p),
+      arriving(...tenants(TUNNEL)),
     );
     row(
       'plain-tenant',
@@ -422,32 +463,41 @@ export function policyRows(situation: Situation): readonly Row[] {
       'plain jails of its tenant',
       'one tenant’s jails are one another’s',
       'pass',
-      onLoopback,
-      (p) => sameTenant(p) && !gateways(p.src),
+      looped(...tenants({})),
     );
   }
   row(
-    'loopback',
-    'host',
-    'itself',
-    'its own services',
-    'pass',
-    onLoopback,
-    (p) => itself(p.src) && itself(p.dst),
+    'plain-other',
+    'plain jail',
+    'anybody else on this host',
+    'not theirs',
+    'block',
+    arriving({ src: plain }),
   );
+  row('loopback', 'host', 'itself', 'its own services', 'pass', looped({ src: ITSELF, dst: ITSELF }));
+}
 
-  // Towards jails with a network stack of their own, where it leaves the host
+/** Towards jails with a network stack of their own, where it leaves the host. */
+function toJails(
+  row: Add,
+  { view, fallback, tailscaleActive, egressKnown }: Situation,
+  { bridges, external, jails, gateways }: Parties,
+): void {
+  type Bridge = NonNullable<ReturnType<typeof bridges.get>>;
+  const outward =
+    (boxes: (bridge: Bridge, place: Place) => readonly RowBox[]): Row['at'] =>
+    (place) => {
+      const bridge = place.direction === 'out' ? bridges.get(place.interface) : undefined;
+      return bridge ? boxes(bridge, place) : [];
+    };
   if (!fallback) {
-    const host = (packet: Packet): boolean => packet.receivedOn === undefined;
-    const four = (packet: Packet): boolean => packet.af === 'inet' && tenantNet(packet)(packet.dst);
     row(
       'host-jail',
       'host',
       'jails',
       'with state',
       'pass',
-      toJail,
-      (p) => four(p) && host(p) && gateways(p.src) && tenantNet(p)(p.src),
+      outward(({ net, gateway }) => [{ src: gateway, dst: net, receivedOn: [undefined] }]),
     );
     row(
       'tenant-jail',
@@ -455,28 +505,26 @@ export function policyRows(situation: Situation): readonly Row[] {
       'jails of its tenant',
       'one tenant’s jails are one another’s',
       'pass',
-      toJail,
-      (p) => four(p) && tenantNet(p)(p.src) && (host(p) || p.receivedOn === p.interface),
+      outward(({ net }, place) => [{ src: net, dst: net, receivedOn: [undefined, place.interface] }]),
     );
-    row(
-      'redirected',
-      'internet, through a redirect',
-      'jails',
-      'it was let in there',
-      'pass',
-      toJail,
-      (p) => four(p) && p.receivedOn === external && !inJails(p.src) && !offender(p.src),
-    );
+    if (egressKnown)
+      row(
+        'redirected',
+        'internet, through a redirect',
+        'jails',
+        'it was let in there',
+        'pass',
+        outward(({ net }) => [{ src: others(jails), dst: net, receivedOn: external }]),
+      );
     if (tailscaleActive && view.tailnetToJails) {
-      const agent = within(view.agentNet);
+      const agent = addresses(view.agentNet);
       row(
         'tailnet-jail',
         'tailnet',
         'jails, out of the host',
         'TAILSCALE is "subnet"',
         'pass',
-        toJail,
-        (p) => four(p) && agent(p.dst) && p.receivedOn === TAILSCALE && inTailnet(p.src),
+        outward(({ net }) => [{ src: TAILNET, dst: and(net, agent), receivedOn: [TAILSCALE] }]),
       );
     }
     row(
@@ -485,8 +533,7 @@ export function policyRows(situation: Situation): readonly Row[] {
       'jails of other tenants',
       'not theirs',
       'block',
-      toJail,
-      (p) => p.af === 'inet' && inJails(p.src) && !tenantNet(p)(p.src),
+      outward(({ net }) => [{ src: without(jails, or(net, gateways)) }]),
     );
   }
   row(
@@ -495,58 +542,48 @@ export function policyRows(situation: Situation): readonly Row[] {
     'jails',
     'not listed',
     'block',
-    toJail,
-    // An address of its own that came from elsewhere, and a host in <bruteforce>, were refused where they came in.
-    (p) =>
-      p.af === 'inet6' ||
-      fallback ||
-      !tenantNet(p)(p.dst) ||
-      (!tenantNet(p)(p.src) && !(p.receivedOn === external && offender(p.src))),
+    // An address of its own that came from elsewhere was refused where it came in.
+    outward(({ net }) => (fallback ? [{}] : [{ src: others(net) }, { dst: others(net) }])),
   );
+}
 
-  // From the tailnet
-  if (tailscaleActive) {
+function withTailnet(
+  row: Add,
+  { view, fallback, tailscaleActive }: Situation,
+  { tailnet, tailnetHost, gateways }: Parties,
+): void {
+  if (!tailnet) return;
+  const at =
+    (direction: Place['direction'], ...boxes: readonly RowBox[]): Row['at'] =>
+    (place) =>
+      place.direction === direction && place.interface === TAILSCALE ? boxes : [];
+  const host = (number: number): Row['at'] =>
+    at('in', { dst: tailnetHost, ...port(PROTO.tcp, number), offender: false });
+  row('tailnet-ssh', 'tailnet', 'host tcp 22', 'operators', 'pass', host(22));
+  if (view.glasspane && tailscaleActive && !fallback)
+    row('tailnet-vnc', 'tailnet', 'host tcp 5900', 'glasspane', 'pass', host(5900));
+  if (view.tailnetToJails && tailscaleActive && !fallback)
     row(
-      'tailnet-ssh',
+      'tailnet-jails',
       'tailnet',
-      'host tcp 22',
-      'operators',
+      'jails',
+      'TAILSCALE is "subnet"',
       'pass',
-      fromTailnet,
-      (p) => tailnetHost(p.dst) && tcpTo(p, 22) && !offender(p.src),
+      at('in', { src: TAILNET, dst: without(addresses(view.agentNet), gateways), offender: false }),
     );
-    if (view.glasspane && !fallback)
-      row(
-        'tailnet-vnc',
-        'tailnet',
-        'host tcp 5900',
-        'glasspane',
-        'pass',
-        fromTailnet,
-        (p) => tailnetHost(p.dst) && tcpTo(p, 5900) && !offender(p.src),
-      );
-    if (view.tailnetToJails && !fallback) {
-      const agent = within(view.agentNet);
-      row(
-        'tailnet-jails',
-        'tailnet',
-        'jails',
-        'TAILSCALE is "subnet"',
-        'pass',
-        fromTailnet,
-        (p) => p.af === 'inet' && agent(p.dst) && !gateways(p.dst) && inTailnet(p.src) && !offender(p.src),
-      );
-    }
-    row(
-      'tailnet-closed',
-      'tailnet',
-      'everything else',
-      'not listed',
-      'block',
-      fromTailnet,
-      (p) => !discovery(p),
-    );
-    row('host-tailnet', 'host', 'tailnet', 'with state', 'pass', toTailnet, (p) => tailnetHost(p.src));
-  }
-  return rows;
+  row('tailnet-closed', 'tailnet', 'everything else', 'not listed', 'block', (place) =>
+    at('in', ...otherThan(DISCOVERY.in, place))(place),
+  );
+  row('host-tailnet', 'host', 'tailnet', 'with state', 'pass', at('out', { src: tailnetHost }));
+  row('to-tailnet-closed', 'anybody else', 'tailnet', 'not listed', 'block', (place) =>
+    at('out', ...otherThan(DISCOVERY.out, place))(place),
+  );
+}
+
+/** Interfaces that are none of these: a second card, a tunnel, a bridge without a tenant, whatever it is called. */
+function elsewhere(row: Add, _: Situation, { external, loopbacks, bridges, tailnet }: Parties): void {
+  const known = new Set([...external, ...loopbacks, ...bridges.keys(), ...(tailnet ? [TAILSCALE] : [])]);
+  row('other-closed', 'any other interface', 'anything, both ways', 'nobody is there', 'block', (place) =>
+    known.has(place.interface) ? [] : otherThan(ANY_DISCOVERY, place),
+  );
 }

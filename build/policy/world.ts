@@ -1,5 +1,8 @@
 import { parseIp } from '../pf/address.js';
-import type { Ip, World, WorldInterface } from '../pf/evaluate.js';
+import { allRules } from '../pf/expand.js';
+import type { Ip } from '../pf/ranges.js';
+import type { World, WorldInterface } from '../pf/resolve.js';
+import type { Ruleset } from '../pf/types.js';
 import type { View } from '../overlay/view.js';
 
 /** What the policy has to know of a deployment, and in which situation it is looked at. */
@@ -42,7 +45,7 @@ export function jailAddress(net: string, last: number): string {
 
 /** The host as the rules meet it. */
 export function makeWorld(situation: Situation): World {
-  const { view, tailscaleActive, egressKnown } = situation;
+  const { view, tailscaleActive, fallback, egressKnown } = situation;
   const interfaces: WorldInterface[] = [
     {
       name: externalName(view),
@@ -60,7 +63,8 @@ export function makeWorld(situation: Situation): World {
       groups: ['bridge', 'wardens'],
       addresses: [`${gateway}/24`],
     })),
-    ...(tailscaleActive
+    // The fallback lets SSH in over the tailnet, whether Tailscale is active or not.
+    ...(tailscaleActive || fallback
       ? [{ name: TAILSCALE, groups: ['tun'], addresses: [PARTIES.tailnetHost4, PARTIES.tailnetHost6] }]
       : []),
   ];
@@ -71,6 +75,51 @@ export function makeWorld(situation: Situation): World {
       [view.jailTable]: view.tenants.map(({ net }) => jailAddress(net, 200)),
     },
     defaultDrop: true,
+  };
+}
+
+/** The name that stands for a further member of a group. */
+export function another(group: string): string {
+  return `another ${group}`;
+}
+
+/**
+ * The world with what else there may be: an interface that no rule names, each that a rule names and nobody has, and a
+ * further member of each group that a rule names.
+ */
+export function withOthers(world: World, ruleset: Ruleset): World {
+  const names = new Set(
+    allRules(ruleset.rules).flatMap(({ interface: device, options, from, to }) => [
+      ...(device ? [device.name] : []),
+      ...(options.receivedOn ? [options.receivedOn.name] : []),
+      ...[from, to].flatMap(({ address }) =>
+        (address.kind === 'dynamic' || address.kind === 'interface') && address.name !== 'self'
+          ? [address.name]
+          : [],
+      ),
+    ]),
+  );
+  for (const name of ruleset.skip) names.add(name);
+  names.delete('all');
+  const groups = new Set(world.interfaces.flatMap((device) => device.groups));
+  for (const { name } of world.interfaces) names.delete(name);
+  const unknown = [...names].filter((name) => !groups.has(name));
+  const members = [...names].filter((name) => groups.has(name));
+  const at = (index: number): readonly string[] => [
+    `192.0.2.${index + 1}/32`,
+    `2001:db8:2::${index + 1}/128`,
+  ];
+  return {
+    ...world,
+    interfaces: [
+      ...world.interfaces,
+      { name: 'any other', groups: [], addresses: at(0) },
+      // Before it is known what faces the internet, nothing is in its group, whatever it is called.
+      ...unknown
+        .filter((name) => name !== 'egress')
+        .map((name, index): WorldInterface => ({ name, groups: [], addresses: at(index + 1) })),
+      ...members.map((group): WorldInterface => ({ name: another(group), groups: [group], addresses: [] })),
+    ],
   };
 }
 

@@ -99,7 +99,7 @@ describe('clawdie-iso explain', () => {
     const broken = await ask({}, { rules });
     expect(broken.holds).toBe(false);
     expect(broken.lines.join('\n')).toMatch(
-      /operator\.conf:1: pass in quick on egress .*\n +BREAKS THE ROW: in on vtnet0, tcp from .* port 8080/,
+      /operator\.conf:1: pass in quick on egress .*\n +BREAKS THE ROW: has to be blocked, but passes: all packets from .*, to 203\.0\.113\.10, port 8080, protocol tcp, .*as in on vtnet0, tcp from /,
     );
     const excepted = await ask({ POLICY_EXCEPTIONS: 'closed' }, { rules });
     expect(excepted.holds).toBe(true);

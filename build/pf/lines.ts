@@ -1,0 +1,363 @@
+import { allRules } from './expand.js';
+import { hasHiddenCondition } from './evaluate.js';
+import { PROTO } from './names.js';
+import { intersect, SPAN, subtract, union } from './ranges.js';
+import type { Ip, Range, Ranges } from './ranges.js';
+import { concerns, isCalled } from './resolve.js';
+import type { Resolver, World } from './resolve.js';
+import type { Conditions } from './cells.js';
+import type { Af, Comparison, Host, Options, Rule, Ruleset } from './types.js';
+
+/** Fields of a packet, by their numbers; behind them two for each table that is filled at run time. */
+export const FIELD = {
+  proto: 0,
+  receivedOn: 1,
+  fragment: 2,
+  flags: 3,
+  type: 4,
+  code: 5,
+  dstPort: 6,
+  srcPort: 7,
+  src: 8,
+  dst: 9,
+} as const;
+
+const TABLES = 10;
+
+export const YES: Ranges = [[1, 1]];
+export const NO: Ranges = [[0, 0]];
+
+/** Where packets are looked at. */
+export interface Place {
+  readonly interface: string;
+  readonly direction: 'in' | 'out';
+  readonly af: Af;
+}
+
+/** A rule as what it wants of packets at one place. A rule is several lines where one box does not say it. */
+export interface Line {
+  readonly rule: Rule;
+  readonly conditions: Conditions;
+  readonly quick: boolean;
+  /** Whether it matches depends on what is not modelled, too. */
+  readonly unknown: boolean;
+  readonly tagged: readonly NonNullable<Options['tagged']>[];
+  /** The anchors that it is in, and whether each is quick. */
+  readonly anchors: readonly Rule[];
+}
+
+/** Tables that are filled at run time: nobody knows who is in them. */
+export function dynamicTables(ruleset: Ruleset): readonly string[] {
+  const overloaded = new Set(
+    allRules(ruleset.rules).flatMap(({ options }) => options.state.overload?.table ?? []),
+  );
+  return ruleset.tables
+    .filter(({ name, initialised, files }) => !initialised || files.length > 0 || overloaded.has(name))
+    .map(({ name }) => name);
+}
+
+/** What the fields of a rule set's packets are. */
+export class Fields {
+  /** Where packets that go out came in: a number for each interface, 0 for the host itself. */
+  readonly interfaces: readonly string[];
+  readonly spans: readonly Range[];
+  /** The addresses that hosts of rules stand for, once they were looked up. */
+  readonly hosts = new Map<Host, Ranges>();
+  private readonly names: ReadonlyMap<string, number>;
+
+  constructor(
+    readonly af: Af,
+    world: World,
+    readonly tables: readonly string[],
+  ) {
+    this.interfaces = world.interfaces.map(({ name }) => name);
+    this.names = new Map(this.interfaces.map((name, index) => [name, index + 1]));
+    const byte: Range = [0, 255];
+    const port: Range = [0, 65535];
+    this.spans = [
+      byte,
+      [0, this.interfaces.length],
+      [0, 1],
+      byte,
+      byte,
+      byte,
+      port,
+      port,
+      SPAN[af],
+      SPAN[af],
+      ...tables.flatMap((): Range[] => [
+        [0, 1],
+        [0, 1],
+      ]),
+    ];
+  }
+
+  /** The field that says whether the source or destination is in a table; undefined for one that is known. */
+  table(name: string, end: 'src' | 'dst'): number | undefined {
+    const index = this.tables.indexOf(name);
+    return index < 0 ? undefined : TABLES + 2 * index + (end === 'src' ? 0 : 1);
+  }
+
+  /** Interfaces as the values of the field. */
+  receivedOn(names: readonly (string | undefined)[]): Ranges {
+    return union(
+      names.flatMap((name): Range[] => {
+        const value = name === undefined ? 0 : this.names.get(name);
+        return value === undefined ? [] : [[value, value]];
+      }),
+    );
+  }
+}
+
+/** Translation and filter rules for the packets of one place, as lines. */
+export function linesAt(
+  ruleset: Ruleset,
+  world: World,
+  resolver: Resolver,
+  fields: Fields,
+  place: Place,
+): { readonly translations: readonly Line[]; readonly filters: readonly Line[] } {
+  const compiler = new Compiler(world, resolver, fields, place);
+  const translating =
+    place.direction === 'in'
+      ? ['rdr', 'no rdr', 'binat', 'no binat']
+      : ['nat', 'no nat', 'binat', 'no binat'];
+  const of = (actions: readonly string[]): readonly Line[] =>
+    compiler.lines(ruleset.rules.filter(({ action }) => actions.includes(action)));
+  return { translations: of(translating), filters: of(['pass', 'block', 'match', 'anchor']) };
+}
+
+/** Whether a place sees fragments: not where a scrub rule puts all of them together (pf_normalize_ip() of pf_norm.c). */
+export function seesFragments(ruleset: Ruleset, world: World, place: Place): boolean {
+  const device = world.interfaces.find(({ name }) => name === place.interface) ?? {
+    name: place.interface,
+    groups: [],
+    addresses: [],
+  };
+  for (const rule of ruleset.rules) {
+    if (rule.action !== 'scrub' && rule.action !== 'no scrub') continue;
+    if (!concerns(rule, device, place.direction, place.af)) continue;
+    const any =
+      rule.proto === undefined &&
+      rule.from.address.kind === 'any' &&
+      !rule.from.not &&
+      rule.to.address.kind === 'any' &&
+      !rule.to.not &&
+      rule.options.tagged === undefined;
+    // The first that matches decides: of one that matches some only, nobody knows.
+    return !(any && rule.action === 'scrub' && rule.options.scrub?.fragmentReassemble === true);
+  }
+  return true;
+}
+
+const PORTS = new WeakMap<Comparison, Ranges>();
+
+/** The values that a comparison allows (pf_match() of pf.c). */
+export function portRanges(comparison: Comparison): Ranges {
+  const known = PORTS.get(comparison);
+  if (known) return known;
+  const ranges = compared(comparison);
+  PORTS.set(comparison, ranges);
+  return ranges;
+}
+
+function compared({ op, low, high }: Comparison): Ranges {
+  const all: Ranges = [[0, 65535]];
+  const between = (from: number, to: number): Ranges => intersect(from <= to ? [[from, to]] : [], all);
+  switch (op) {
+    case '=':
+      return between(low, low);
+    case '!=':
+      return subtract(all, [[low, low]]);
+    case '<':
+      return between(0, low - 1);
+    case '<=':
+      return between(0, low);
+    case '>':
+      return between(low + 1, 65535);
+    case '>=':
+      return between(low, 65535);
+    case '><':
+      return between(low + 1, high - 1);
+    case '<>':
+      return union(between(0, low - 1), between(high + 1, 65535));
+    default:
+      return between(low, high);
+  }
+}
+
+const FLAGS = new Map<string, Ranges>();
+
+/** The flags that a rule matches, as the values of a byte. */
+export function flagRanges({ set, of }: NonNullable<Options['flags']>): Ranges {
+  const key = `${set}/${of}`;
+  const known = FLAGS.get(key);
+  if (known) return known;
+  const ranges = allFlags(set, of);
+  FLAGS.set(key, ranges);
+  return ranges;
+}
+
+function allFlags(set: number, of: number): Ranges {
+  return union(
+    Array.from({ length: 256 }, (_, value): readonly Range[] =>
+      (value & of) === set ? [[value, value]] : [],
+    ).flat(),
+  );
+}
+
+const ONES: readonly Ranges[] = Array.from({ length: 256 }, (_, value) => [[value, value]]);
+const one = (value: number): Ranges => ONES[value] ?? [[value, value]];
+const TCP = one(PROTO.tcp);
+const NOT_TCP = subtract([[0, 255]], TCP);
+
+class Compiler {
+  private readonly device;
+
+  constructor(
+    private readonly world: World,
+    private readonly resolver: Resolver,
+    private readonly fields: Fields,
+    private readonly place: Place,
+  ) {
+    this.device = world.interfaces.find(({ name }) => name === place.interface) ?? {
+      name: place.interface,
+      groups: [],
+      addresses: [],
+    };
+  }
+
+  lines(rules: readonly Rule[]): readonly Line[] {
+    return rules.flatMap((rule): readonly Line[] => {
+      if (!concerns(rule, this.device, this.place.direction, this.place.af)) return [];
+      const own = this.ofRule(rule);
+      if (rule.action !== 'anchor') return own;
+      const inner = this.lines(rule.inner ?? []);
+      return inner.flatMap((line) =>
+        own.flatMap((outer): readonly Line[] => {
+          const conditions = both(outer.conditions, line.conditions);
+          return conditions
+            ? [
+                {
+                  ...line,
+                  conditions,
+                  unknown: line.unknown || outer.unknown,
+                  tagged: [...outer.tagged, ...line.tagged],
+                  anchors: [rule, ...line.anchors],
+                },
+              ]
+            : [];
+        }),
+      );
+    });
+  }
+
+  private ofRule(rule: Rule): readonly Line[] {
+    const { options } = rule;
+    const conditions: (Ranges | undefined)[] = [];
+    if (rule.proto !== undefined) conditions[FIELD.proto] = one(rule.proto);
+    if (options.receivedOn && this.place.direction === 'out') {
+      const { name, not } = options.receivedOn;
+      const members = this.fields.receivedOn([
+        name,
+        ...this.world.interfaces.filter((device) => isCalled(device, name)).map((device) => device.name),
+      ]);
+      const all = this.fields.spans[FIELD.receivedOn];
+      conditions[FIELD.receivedOn] = not && all ? subtract([all], members) : members;
+    }
+    if (options.receivedOn && this.place.direction === 'in') {
+      const { name, not } = options.receivedOn;
+      if (isCalled(this.device, name) === not) return [];
+    }
+    if (options.fragment === true) conditions[FIELD.fragment] = YES;
+    else if ((rule.fromPort ?? rule.toPort ?? rule.icmp ?? rule.user ?? rule.group ?? rule.os) !== undefined)
+      conditions[FIELD.fragment] = NO;
+    if (rule.icmp) {
+      conditions[FIELD.type] = one(rule.icmp.type);
+      if (rule.icmp.code !== undefined) conditions[FIELD.code] = one(rule.icmp.code);
+    }
+    if (rule.fromPort) conditions[FIELD.srcPort] = portRanges(rule.fromPort);
+    if (rule.toPort) conditions[FIELD.dstPort] = portRanges(rule.toPort);
+    const unresolved = [this.peer(rule.from, 'src', conditions), this.peer(rule.to, 'dst', conditions)];
+    const line: Line = {
+      rule,
+      conditions,
+      quick: rule.quick,
+      unknown: hasHiddenCondition(rule) || options.rtable !== undefined || unresolved.includes(true),
+      tagged: options.tagged ? [options.tagged] : [],
+      anchors: [],
+    };
+    return withFlags(line, options.flags);
+  }
+
+  /** What a rule wants of an address; whether that is not known. */
+  private peer(host: Host, end: 'src' | 'dst', conditions: (Ranges | undefined)[]): boolean {
+    const { address, not } = host;
+    const field = address.kind === 'table' ? this.fields.table(address.name, end) : undefined;
+    if (field !== undefined) {
+      conditions[field] = not ? NO : YES;
+      return false;
+    }
+    const ranges = this.fields.hosts.get(host) ?? this.wanted(host);
+    if (ranges) {
+      this.fields.hosts.set(host, ranges);
+      conditions[FIELD[end]] = ranges;
+      return false;
+    }
+    // "not any" is nobody.
+    if (address.kind === 'any') {
+      if (not) conditions[FIELD[end]] = [];
+      return false;
+    }
+    return true;
+  }
+
+  /** The addresses that a rule wants; undefined where it wants any, or where they are not known. */
+  private wanted({ address, not }: Host): Ranges | undefined {
+    const ranges = this.resolver.ranges(address, this.place.af);
+    return ranges && (not ? subtract([SPAN[this.place.af]], ranges) : union(ranges));
+  }
+}
+
+/**
+ * A rule about flags looks at those of TCP, and at no fragment of it; to other protocols they are nothing. That is two
+ * boxes where it names no protocol.
+ */
+function withFlags(line: Line, flags: Options['flags']): readonly Line[] {
+  if (!flags || flags.of === 0) return [line];
+  const { conditions } = line;
+  const { proto } = line.rule;
+  const tcp = proto === undefined || proto === PROTO.tcp;
+  const put = (changes: Readonly<Record<number, Ranges>>): Line => {
+    const changed = [...conditions];
+    for (const [field, ranges] of Object.entries(changes)) changed[Number(field)] = ranges;
+    return { ...line, conditions: changed };
+  };
+  return [
+    ...(tcp && conditions[FIELD.fragment] !== YES
+      ? [put({ [FIELD.proto]: TCP, [FIELD.fragment]: NO, [FIELD.flags]: flagRanges(flags) })]
+      : []),
+    ...(proto === PROTO.tcp ? [] : [proto === undefined ? put({ [FIELD.proto]: NOT_TCP }) : line]),
+  ];
+}
+
+/** What both want; undefined where that is nothing. */
+export function both(left: Conditions, right: Conditions): Conditions | undefined {
+  const result: (Ranges | undefined)[] = [];
+  for (let field = 0; field < Math.max(left.length, right.length); field++) {
+    const [a, b] = [left[field], right[field]];
+    const ranges = a && b ? intersect(a, b) : (a ?? b);
+    if (!ranges) continue;
+    if (ranges.length === 0) return undefined;
+    result[field] = ranges;
+  }
+  return result;
+}
+
+/** What a value of a field is in conditions: whether they hold for one packet. */
+export function holds(conditions: Conditions, values: readonly Ip[]): boolean {
+  return conditions.every((ranges, field) => {
+    const value = values[field];
+    return !ranges || (value !== undefined && ranges.some(([low, high]) => value >= low && value <= high));
+  });
+}

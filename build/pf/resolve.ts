@@ -1,0 +1,99 @@
+import { bounds, parseNet } from './address.js';
+import { netRange, subtract, toRange } from './ranges.js';
+import type { Range, Ranges } from './ranges.js';
+import type { Address, Af, Rule, Ruleset } from './types.js';
+
+/** An interface of the host that the rules are for. Addresses are written `address/prefix`. */
+export interface WorldInterface {
+  readonly name: string;
+  readonly groups: readonly string[];
+  readonly addresses: readonly string[];
+}
+
+/** What the rules meet: interfaces with their addresses, and what is in tables beyond their definitions. */
+export interface World {
+  readonly interfaces: readonly WorldInterface[];
+  readonly tables: Readonly<Record<string, readonly string[]>>;
+  /** net.pf.default_to_drop: what happens to a packet that no rule matches. */
+  readonly defaultDrop: boolean;
+}
+
+/** Whether an interface has a name, or is in the group of that name: each is in "all" (IFG_ALL of net/if.h). */
+export function isCalled(device: WorldInterface, name: string): boolean {
+  return device.name === name || name === 'all' || device.groups.includes(name);
+}
+
+/** Whether a rule is about packets of an interface, direction and family at all. */
+export function concerns(rule: Rule, device: WorldInterface, direction: 'in' | 'out', af: Af): boolean {
+  if (rule.direction !== undefined && rule.direction !== direction) return false;
+  if (rule.af !== undefined && rule.af !== af) return false;
+  return !rule.interface || isCalled(device, rule.interface.name) !== rule.interface.not;
+}
+
+/** The addresses that those of rules stand for in a world. */
+export class Resolver {
+  private readonly devices: readonly {
+    readonly device: WorldInterface;
+    readonly nets: readonly Extract<Address, { kind: 'net' }>[];
+  }[];
+  private readonly tables = new Map<string, Readonly<Record<Af, Ranges>>>();
+
+  constructor(ruleset: Ruleset, world: World) {
+    this.devices = world.interfaces.map((device) => ({
+      device,
+      nets: device.addresses.flatMap((text) => parseNet(text) ?? []),
+    }));
+    for (const table of ruleset.tables) {
+      const hosts = (af: Af): Ranges => {
+        const listed = table.hosts.flatMap((host) => (host.not ? [] : (this.ranges(host.address, af) ?? [])));
+        const holes = table.hosts.flatMap((host) => (host.not ? (this.ranges(host.address, af) ?? []) : []));
+        const more = (world.tables[table.name] ?? []).flatMap((text) => netRange(text, af));
+        return subtract([...listed, ...more], holes);
+      };
+      this.tables.set(table.name, { inet: hosts('inet'), inet6: hosts('inet6') });
+    }
+  }
+
+  /** The addresses of the family that an address of a rule stands for; undefined for any. */
+  ranges(address: Address, af: Af): readonly Range[] | undefined {
+    switch (address.kind) {
+      case 'net':
+        return address.af === af ? [toRange(af, ...bounds(af, address.base, address.prefix))] : [];
+      case 'range':
+        return address.af === af ? [toRange(af, address.low, address.high)] : [];
+      case 'table':
+        return this.tables.get(address.name)?.[af] ?? [];
+      case 'dynamic':
+      case 'interface':
+        return this.interfaceRanges(address.name, address.modifiers, address.prefix, af);
+      default:
+        return undefined;
+    }
+  }
+
+  private interfaceRanges(
+    name: string,
+    modifiers: readonly string[],
+    prefix: number | undefined,
+    af: Af,
+  ): Range[] {
+    const devices = this.devices.filter(({ device }) => name === 'self' || isCalled(device, name));
+    return devices.flatMap(({ nets: own }) => {
+      const nets = own.filter((net) => net.af === af);
+      const chosen = modifiers.includes('0') ? nets.slice(0, 1) : nets;
+      return chosen.flatMap((net): Range[] => {
+        const width = af === 'inet' ? 32 : 128;
+        const [low, high] = bounds(
+          af,
+          net.base,
+          modifiers.includes('network') ? net.prefix : (prefix ?? width),
+        );
+        if (modifiers.includes('broadcast')) {
+          const [, last] = bounds(af, net.base, net.prefix);
+          return [toRange(af, last, last)];
+        }
+        return [toRange(af, low, high)];
+      });
+    });
+  }
+}

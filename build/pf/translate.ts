@@ -1,0 +1,78 @@
+import { FIELD } from './lines.js';
+import type { Line, Place } from './lines.js';
+import type { Conditions } from './cells.js';
+import { inside } from './ranges.js';
+import type { Ip, Ranges } from './ranges.js';
+import type { Resolver } from './resolve.js';
+import type { Pool } from './types.js';
+
+/** A translation, or that there is none: its rule, and what becomes of the packet. */
+export interface Variant {
+  /** Translation lines that mean this one, by their index; an empty list stands for none. */
+  readonly lines: readonly number[];
+  readonly unchanged: boolean;
+  readonly natPass: boolean;
+  readonly src?: Ip;
+  readonly dst?: Ip;
+  readonly dstPort?: number;
+}
+
+/** Whether a translation, or none, may still be what the first line that matches makes. */
+export function possible({ lines, unchanged }: Variant, alive: readonly number[], certain: boolean): boolean {
+  if (alive.some((index) => lines.includes(index))) {
+    // The last one is certain where one is: what stands before it may still not match.
+    return !(certain && alive.length === 1) || lines.includes(alive[0] ?? -1);
+  }
+  return unchanged && !certain;
+}
+
+/** Every translation that packets of a place may meet, with each address that it may give. */
+export function variantsOf(
+  translations: readonly Line[],
+  resolver: Resolver,
+  { af }: Place,
+): readonly Variant[] {
+  const none: number[] = [];
+  const variants: Variant[] = [{ lines: none, unchanged: true, natPass: false }];
+  for (const [index, { rule }] of translations.entries()) {
+    if (rule.action.startsWith('no ') || !rule.pool) {
+      none.push(index);
+      continue;
+    }
+    const source = rule.action === 'nat' || (rule.action === 'binat' && rule.direction !== 'in');
+    for (const address of poolOf(rule.pool, resolver, af))
+      variants.push({
+        lines: [index],
+        unchanged: false,
+        natPass: rule.natPass === true,
+        ...(address !== undefined && (source ? { src: address } : { dst: address })),
+        ...(rule.action === 'rdr' && rule.pool.port && { dstPort: rule.pool.port.low }),
+      });
+  }
+  return variants;
+}
+
+/** The ends of what a pool has; undefined where it is not known. */
+function poolOf({ hosts }: Pool, resolver: Resolver, af: Place['af']): readonly (Ip | undefined)[] {
+  const ends = hosts.flatMap(({ address }) => (resolver.ranges(address, af) ?? []).flat());
+  return ends.length > 0 ? [...new Set(ends)] : [undefined];
+}
+
+/** What a line wants of the packet as it was, where the rules see another one; undefined where they never match. */
+export function afterTranslation(
+  conditions: Conditions,
+  { src, dst, dstPort }: Variant,
+): Conditions | undefined {
+  const changed: (Ranges | undefined)[] = [...conditions];
+  for (const [field, value] of [
+    [FIELD.src, src],
+    [FIELD.dst, dst],
+    [FIELD.dstPort, dstPort],
+  ] as const) {
+    const wanted = changed[field];
+    if (value === undefined || !wanted) continue;
+    if (!inside(wanted, value)) return undefined;
+    changed[field] = undefined;
+  }
+  return changed;
+}

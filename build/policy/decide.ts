@@ -1,0 +1,226 @@
+import { decideCells } from '../pf/cells.js';
+import type { Conditions, Diagram } from '../pf/cells.js';
+import { FIELD, linesAt, seesFragments } from '../pf/lines.js';
+import type { Fields, Line, Place } from '../pf/lines.js';
+import type { Resolver, World } from '../pf/resolve.js';
+import { afterTranslation, possible, variantsOf } from '../pf/translate.js';
+import type { Variant } from '../pf/translate.js';
+import type { Rule, Ruleset } from '../pf/types.js';
+import { isIn } from './row.js';
+import type { Row, RowLine } from './row.js';
+import type { Addresses } from '../pf/ranges.js';
+
+/** What is so for a box of packets: the row that is about them, what decides, and what is wrong, if anything is. */
+export interface Outcome {
+  /** None where the policy says nothing. */
+  readonly row?: Row;
+  /** The rule that decided; none where the default did, or where all that could decide do the same. */
+  readonly rule?: Rule;
+  readonly problem?: string;
+}
+
+export interface Matter {
+  readonly ruleset: Ruleset;
+  readonly world: World;
+  readonly resolver: Resolver;
+  readonly fields: Fields;
+  readonly place: Place;
+  readonly rows: readonly RowLine[];
+  /** The addresses that what leaves has to have. */
+  readonly host: Addresses;
+}
+
+/**
+ * Decides about all packets of a place, once for each translation: what their rows want, and what the rules do.
+ *
+ * @param named whether each box is to be told with the rule that decides; without, there are fewer of them
+ */
+export function decidePlace(matter: Matter, named: boolean): readonly Diagram<Outcome>[] {
+  const { ruleset, world, resolver, fields, place, rows } = matter;
+  if (rows.length === 0) return [];
+  const skipped = world.interfaces.some(
+    (device) =>
+      device.name === place.interface &&
+      ruleset.skip.some((name) => name === device.name || device.groups.includes(name)),
+  );
+  const { translations, filters } = skipped
+    ? { translations: [], filters: [] }
+    : linesAt(ruleset, world, resolver, fields, place);
+  // Fragments that are put together are whole packets to every rule.
+  const whole = !seesFragments(ruleset, world, place);
+  const variants = variantsOf(translations, resolver, place);
+  return variants.map((variant) =>
+    decideVariant(matter, { translations, filters, variant, whole, skipped, named }),
+  );
+}
+
+/** What decides at a place, under one translation. */
+interface Variation {
+  readonly translations: readonly Line[];
+  readonly filters: readonly Line[];
+  readonly variant: Variant;
+  /** Whether there are no fragments. */
+  readonly whole: boolean;
+  /** Whether the interface is skipped. */
+  readonly skipped: boolean;
+  readonly named: boolean;
+}
+
+function decideVariant(
+  { world: { defaultDrop }, host, fields, rows }: Matter,
+  options: Variation,
+): Diagram<Outcome> {
+  const { variant } = options;
+  const seen = options.filters.flatMap((line): readonly Line[] => {
+    const conditions = afterTranslation(line.conditions, variant);
+    return conditions ? [{ ...line, conditions }] : [];
+  });
+  const first = options.translations.length;
+  const second = first + seen.length;
+  const lines: readonly Conditions[] = [
+    ...options.translations.map(({ conditions }) => conditions),
+    ...seen.map(({ conditions }) => conditions),
+    ...rows.map(({ conditions }) => conditions),
+  ];
+  const order = new Map(rows.map((row, index) => [row, index]));
+  const passes = options.skipped || variant.natPass;
+  const nothing = { key: '', value: (): Outcome => ({}) };
+  const decideEnd = (row: RowLine, alive: readonly Line[]) => {
+    if (row.verdict === 'either') return nothing;
+    const decided = passes
+      ? { action: 'pass' as const, rule: undefined }
+      : decideLines(alive, row.verdict === 'block' ? 'open' : 'closed', defaultDrop);
+    const problem = problemOf(row, decided, variant, host);
+    return {
+      key: `${order.get(row)} ${problem === undefined && !options.named ? '' : seen.findIndex(({ rule }) => rule === decided.rule)} ${problem ?? ''}`,
+      value: (): Outcome => ({
+        row: row.row,
+        ...(decided.rule && (problem !== undefined || options.named) && { rule: decided.rule }),
+        ...(problem !== undefined && { problem }),
+      }),
+    };
+  };
+  const spans = options.whole
+    ? fields.spans.map((span, field) => (field === FIELD.fragment ? ([0, 0] as const) : span))
+    : fields.spans;
+  return decideCells<Outcome>({
+    spans,
+    lines,
+    narrow: (alive, certain) => {
+      // Rows: up to the first that is certain.
+      let rowAt = alive.length;
+      while (rowAt > 0 && (alive[rowAt - 1] ?? 0) >= second) rowAt--;
+      const theirs = alive.slice(rowAt);
+      const settled = theirs.findIndex(certain);
+      const wanted = settled < 0 ? theirs : theirs.slice(0, settled + 1);
+      const row = rows[(wanted[0] ?? -1) - second];
+      if (!row) return nothing;
+      const sure = settled === 0;
+      if (sure && row.verdict === 'either') return nothing;
+      // Translations: up to the first that is certain; it, or none, is the one that is looked at.
+      let at = 0;
+      const moving: number[] = [];
+      let moved = false;
+      for (; at < rowAt && (alive[at] ?? first) < first; at++) {
+        const index = alive[at] ?? 0;
+        if (moved) continue;
+        moving.push(index);
+        moved = certain(index);
+      }
+      if (!possible(variant, moving, moved)) return nothing;
+      // Rules: none behind a quick one that is certain, none before another one that is.
+      const deciding: number[] = [];
+      let from = 0;
+      for (; at < rowAt; at++) {
+        const index = alive[at] ?? 0;
+        const line = seen[index - first];
+        if (!line) continue;
+        deciding.push(index);
+        if (!certain(index) || line.unknown || line.tagged.length > 0) continue;
+        if (line.rule.action === 'match') continue;
+        if (line.quick) break;
+        if (line.anchors.every(({ quick }) => !quick)) from = deciding.length - 1;
+      }
+      const kept = deciding.filter((index, order) => {
+        const line = seen[index - first];
+        if (order >= from || !line) return true;
+        return line.quick || line.rule.options.tag !== undefined || line.anchors.some(({ quick }) => quick);
+      });
+      if (!options.named && sure && moving.length === 0 && !passes) {
+        const last = seen[(kept.at(-1) ?? -1) - first];
+        const may = (action: 'pass' | 'block'): boolean =>
+          kept.some((index) => seen[index - first]?.rule.action === action);
+        if (row.verdict === 'block' && defaultDrop && !may('pass'))
+          return { key: `${order.get(row)}  `, value: () => ({ row: row.row }) };
+        if (
+          row.verdict === 'pass' &&
+          row.row.translated !== true &&
+          !may('block') &&
+          kept.every((index) => lacks(row, seen[index - first]?.rule) === undefined) &&
+          last?.rule.action === 'pass' &&
+          !last.unknown &&
+          last.tagged.length === 0 &&
+          certain(kept.at(-1) ?? -1)
+        )
+          return { key: `${order.get(row)}  `, value: () => ({ row: row.row }) };
+      }
+      return [...moving, ...kept, ...wanted];
+    },
+    end: (alive) => {
+      const row = rows[(alive.find((index) => index >= second) ?? -1) - second];
+      if (!row) return nothing;
+      return decideEnd(
+        row,
+        alive.flatMap((index) => (index >= first && index < second ? (seen[index - first] ?? []) : [])),
+      );
+    },
+  });
+}
+
+/** What a rule that passes packets of a row lacks. */
+function lacks({ row }: RowLine, rule: Rule | undefined): string | undefined {
+  return rule?.action === 'pass' || !rule ? row.rule?.(rule) : undefined;
+}
+
+/** What is wrong with what the rules do to packets of a row. */
+function problemOf(
+  line: RowLine,
+  { action, rule }: { readonly action: 'pass' | 'block'; readonly rule: Rule | undefined },
+  variant: Variant,
+  host: Addresses,
+): string | undefined {
+  const { row, verdict } = line;
+  if (action !== verdict)
+    return verdict === 'block' ? 'has to be blocked, but passes' : 'has to pass, but is blocked';
+  if (verdict === 'block') return undefined;
+  const lack = lacks(line, rule);
+  if (lack !== undefined) return `passes, but the rule ${lack}`;
+  if (row.translated === true && (variant.src === undefined || !isIn(host, variant.src)))
+    return 'leaves with an address of its own';
+  return undefined;
+}
+
+/** What lines that all match do, as pf does: the last decides, or the first quick one. */
+function decideLines(
+  lines: readonly Line[],
+  leaning: 'open' | 'closed',
+  defaultDrop: boolean,
+): { readonly action: 'pass' | 'block'; readonly rule: Rule | undefined } {
+  let last: Rule | undefined;
+  let tag: string | undefined;
+  /** A quick anchor that a rule matched in: it decides where the anchor is over. */
+  let pending: Rule | undefined;
+  for (const { rule, quick, unknown, tagged, anchors } of lines) {
+    if (pending && !anchors.includes(pending)) break;
+    // A pass rule that may match lets more through if it does; a block rule if it does not.
+    if (unknown && (rule.action === 'block') !== (leaning === 'closed')) continue;
+    if (tagged.some(({ name, not }) => (name === tag) === not)) continue;
+    if (rule.options.tag !== undefined) tag = rule.options.tag;
+    if (rule.action === 'match') continue;
+    last = rule;
+    if (quick) break;
+    pending ??= anchors.find((anchor) => anchor.quick);
+  }
+  const action = last ? last.action : defaultDrop ? 'block' : 'pass';
+  return { action: action === 'pass' ? 'pass' : 'block', rule: last };
+}
