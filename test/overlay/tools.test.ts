@@ -581,7 +581,26 @@ describe('clawdie-netcheck', () => {
 
   beforeEach(() => {
     fake
-      .stub('sockstat', 'echo "root sshd 7 4 tcp4 *:22 *:*"')
+      .stub('sockstat', `cat '${join(fake.root, 'sockets')}'`)
+      .stub('service')
+      .stub('ntpq', 'printf " remote refid\\n*192.0.2.7 .GPS. 1\\n"')
+      .stub(
+        'rctl',
+        'echo "jail:worker:memoryuse:deny=536870912"; echo "jail:worker:maxproc:deny=200"; echo "jail:worker:pcpu:deny=50"',
+      )
+      .stub('bastille')
+      .file(
+        'usr/local/libexec/clawdie/cards.sh',
+        '#!/bin/sh\n[ "$1" != list ] || echo vtnet0\n[ "$*" != "has e0a_box" ]\n',
+        0o755,
+      )
+      .file('usr/local/libexec/clawdie/devfs-guard', '#!/bin/sh\n', 0o755)
+      .file('usr/local/bastille/jails/worker/jail.conf', '')
+      .file('usr/local/bastille/jails/worker/root/dev/null', '')
+      .file(
+        'etc/clawdie/jails',
+        '# name tenant …\nworker natasha plain 192.168.100.10 clawdie/worker 536870912 200 50 1073741824\n',
+      )
       .stub('route', 'echo "  interface: vtnet0"')
       .stub(
         'ifconfig',
@@ -592,14 +611,27 @@ describe('clawdie-netcheck', () => {
       .stub('nc')
       .stub(
         'jls',
-        'case "$*" in -N) printf " JID\\n worker\\n box\\n" ;; "-j worker vnet") echo inherit ;; "-j box vnet") echo new ;; esac',
+        'case "$*" in -N) printf " JID\\n worker\\n box\\n" ;; "-j worker vnet") echo inherit ;; "-j box vnet") echo new ;; "-j worker devfs_ruleset") echo 4 ;; esac',
       )
       .stub('jexec', 'shift; exec "$@"')
       .stub('node')
       .stub('pi', 'echo 1.5.2')
       .file('usr/local/sbin/clawdie-jail', '#!/bin/sh\necho 1.5.2\n', 0o755);
     pfctl();
+    listening('sshd tcp4 203.0.113.10:22', 'sshd tcp6 [::1]:22');
   });
+  /** Sockets of the host: COMMAND PROTOCOL ADDRESS:PORT. */
+  const listening = (...sockets: readonly string[]): void =>
+    void fake.file(
+      'sockets',
+      sockets
+        .map((socket) => {
+          const [command = '', proto = '', local = ''] = socket.split(' ');
+          return `root     ${command}   700   7  ${proto}   ${local}   *:*\n`;
+        })
+        .join(''),
+    );
+  const planned = (line: string): void => void fake.file('etc/clawdie/jails', `${line}\n`);
 
   it('finds that all holds', () => {
     const result = json();
@@ -607,6 +639,11 @@ describe('clawdie-netcheck', () => {
     expect(result).toMatchObject({ code: 0, report: { ok: true, first: null } });
     for (const name of [
       'host.outbound',
+      'host.cards',
+      'services.sockets',
+      'services.time',
+      'services.blocked',
+      'plain.worker',
       'plain.jail',
       'pi.agent',
       'turn.command',
@@ -642,7 +679,7 @@ describe('clawdie-netcheck', () => {
       'access.bruteforce',
       'clawdie-unblock 198.51.100.20',
     ],
-    ['sshd does not listen', () => fake.stub('sockstat'), 'access.sshd', 'service sshd start'],
+    ['sshd does not listen', () => listening(), 'access.sshd', 'service sshd start'],
     [
       'SSH is closed to the internet and the tailnet is down',
       () => fake.stub('tailscale', 'exit 1').file('etc/pf.conf', withTailscale(PF_CONF)),
@@ -668,7 +705,149 @@ describe('clawdie-netcheck', () => {
     ['nothing is forwarded', () => fake.stub('sysctl', 'echo 0'), 'host.forwarding', 'routing'],
     ['names are not resolved', () => fake.stub('getent', 'exit 2'), 'host.dns', '/etc/resolv.conf'],
     ['the internet does not answer', () => fake.stub('nc', 'exit 1'), 'host.outbound', 'does not answer'],
-    ['there is no plain jail', () => fake.stub('jls'), 'plain.jail', 'bastille create'],
+    [
+      'there is no plain jail',
+      () => {
+        fake.stub('jls');
+        planned('');
+      },
+      'plain.jail',
+      'clawdie-jail create NAME --network plain',
+    ],
+    [
+      'sshd listens on the wildcard',
+      () => listening('sshd tcp4 203.0.113.10:22', 'sshd tcp4 *:22'),
+      'services.sockets',
+      'sshd tcp4 *:22',
+    ],
+    [
+      'another service does, on IPv6',
+      () => listening('sshd tcp4 203.0.113.10:22', 'ntpd udp6 *:123'),
+      'services.sockets',
+      'ntpd udp6 *:123',
+    ],
+    [
+      'somebody else has the port of tailscaled',
+      () => listening('sshd tcp4 203.0.113.10:22', 'nc udp4 *:41641'),
+      'services.sockets',
+      'nc udp4 *:41641',
+    ],
+    [
+      'advertisements are believed on an interface of a jail',
+      () =>
+        fake.stub(
+          'ifconfig',
+          'case "$*" in "-g egress") echo vtnet0 ;; -l) echo "vtnet0 e0a_box" ;; *) echo "nd6 options=23<PERFORMNUD,ACCEPT_RTADV>" ;; esac',
+        ),
+      'host.cards',
+      'believed on e0a_box',
+    ],
+    [
+      'there is no card',
+      () => fake.stub('x').file('usr/local/libexec/clawdie/cards.sh', '#!/bin/sh\nexit 1\n', 0o755),
+      'host.cards',
+      'no network card',
+    ],
+    [
+      'ntpd does not run',
+      () => fake.stub('service', '[ "$1" != ntpd ]'),
+      'services.time',
+      'service ntpd start',
+    ],
+    [
+      'nothing is on record',
+      () => fake.stub('service', '[ "$1" != clawdie_pflog ]'),
+      'services.blocked',
+      'service clawdie_pflog start',
+    ],
+    [
+      'the host for logs cannot be reached',
+      () => fake.configure({ SYSLOG_HOST: 'log.example.org' }),
+      'services.logs',
+      'nothing goes to log.example.org',
+    ],
+    [
+      'nginx is not installed',
+      () => fake.configure({ HTTP: 'YES', HTTPS: 'YES' }),
+      'services.web',
+      'ports 80 443 are open: pkg install nginx',
+    ],
+    [
+      'nobody listens on a port that is open',
+      () => {
+        fake.configure({ HTTP: 'YES', HTTPS: 'YES' }).file('usr/local/sbin/nginx', '', 0o755);
+        listening('sshd tcp4 203.0.113.10:22', 'nginx tcp4 203.0.113.10:80');
+      },
+      'services.web',
+      'nobody listens on 443',
+    ],
+    [
+      'the glasspane does not run',
+      () =>
+        fake
+          .configure({ GLASSPANE: 'YES' })
+          .stub('service', 'case "$1" in clawdie_glasspane) echo "it waits"; exit 1 ;; esac'),
+      'services.glasspane',
+      'it waits',
+    ],
+    [
+      'a jail of the plan is not there',
+      () => planned('other natasha plain 192.168.100.11 clawdie/worker 536870912 200 50 1073741824'),
+      'plain.other',
+      'is not there',
+    ],
+    [
+      'it does not run',
+      () => {
+        fake.file('usr/local/bastille/jails/other/jail.conf', '').stub('jls', 'exit 1');
+        planned('other natasha vnet 192.168.100.11 clawdie/worker 536870912 200 50 1073741824');
+      },
+      'vnet.other',
+      'does not run: bastille start other',
+    ],
+    [
+      'it is of another kind',
+      () => planned('worker natasha vnet 192.168.100.10 clawdie/worker 536870912 200 50 1073741824'),
+      'vnet.worker',
+      'is no vnet jail',
+    ],
+    [
+      'it has not the limits of the plan',
+      () => planned('worker natasha plain 192.168.100.10 clawdie/worker 536870912 100 50 1073741824'),
+      'plain.worker',
+      'has not its limit of maxproc',
+    ],
+    [
+      "it sees the host's memory and disks",
+      () =>
+        fake
+          .file('usr/local/bastille/jails/worker/root/dev/mem', '')
+          .file('usr/local/bastille/jails/worker/root/dev/md1', ''),
+      'plain.worker',
+      'sees mem md1 of the host',
+    ],
+    [
+      'it has no rules for /dev',
+      () =>
+        fake.stub(
+          'jls',
+          'case "$*" in -N) printf " JID\\n worker\\n" ;; "-j worker vnet") echo inherit ;; "-j worker devfs_ruleset") echo 0 ;; esac',
+        ),
+      'plain.worker',
+      'has no rules for /dev',
+    ],
+    [
+      'the rules for /dev are not in force',
+      () =>
+        fake.file(
+          'usr/local/libexec/clawdie/devfs-guard',
+          '#!/bin/sh\necho "The rules are not in force" >&2; exit 1\n',
+          0o755,
+        ),
+      'plain.plan',
+      'not in force',
+    ],
+    ['bastille is not installed', () => fake.remove('bastille'), 'plain.plan', 'pkg install bastille'],
     [
       'the plain jail does not get out',
       () => fake.stub('jexec', 'case "$*" in "worker nc"*) exit 1 ;; esac; shift; exec "$@"'),
@@ -686,7 +865,7 @@ describe('clawdie-netcheck', () => {
       'the VNET jail does not get out',
       () => fake.stub('jexec', 'case "$*" in "box nc"*) exit 1 ;; esac; shift; exec "$@"'),
       'vnet.jail',
-      'its gateway has to be 192.168.100.1',
+      "its gateway has to be the host's",
     ],
   ])('says what to do if %s', (_, prepare, name, what) => {
     prepare();
@@ -694,6 +873,41 @@ describe('clawdie-netcheck', () => {
     expect([name, state(result, name)]).toEqual([name, 'fail']);
     expect(detail(result, name)).toContain(what);
     expect(result).toMatchObject({ code: 1, report: { ok: false } });
+  });
+
+  it('lets pass what cannot be told where to listen, and what only asks; and names the first', () => {
+    listening(
+      'sshd tcp4 203.0.113.10:22',
+      'tailscaled udp4 *:41641',
+      'local-unbound udp4 *:51234',
+      'dhclient udp4 *:68',
+    );
+    const result = json();
+    expect([state(result, 'services.sockets'), detail(result, 'services.sockets')]).toEqual([
+      'ok',
+      'nothing listens on the wildcard but tailscaled (41641/udp), which pf keeps from jails',
+    ]);
+    listening('sshd tcp4 203.0.113.10:22', 'local-unbound udp4 *:53');
+    expect(state(json(), 'services.sockets')).toBe('fail');
+  });
+
+  it('asks for no plain jail where the plan has none, and looks for PI in what there is', () => {
+    planned('box natasha vnet 192.168.100.11 clawdie/vnet-worker 536870912 200 50 1073741824');
+    fake
+      .file('usr/local/bastille/jails/box/jail.conf', '')
+      .stub(
+        'rctl',
+        'for rule in memoryuse:deny=536870912 maxproc:deny=200 pcpu:deny=50; do echo "jail:box:$rule/jail"; done',
+      )
+      .stub(
+        'jls',
+        'case "$*" in -N) printf " JID\\n box\\n" ;; "-j box vnet") echo new ;; "-j box devfs_ruleset") echo 13 ;; esac',
+      );
+    const result = json();
+    expect(result.report.checks.filter((check) => check.state === 'fail')).toEqual([]);
+    expect(state(result, 'plain.jail')).toBe('none');
+    for (const name of ['pi.agent', 'turn.command', 'vnet.box', 'vnet.jail'])
+      expect([name, state(result, name)]).toEqual([name, 'ok']);
   });
 
   it('names the first stage that does not hold, and does not guess about those after it', () => {
