@@ -15,8 +15,10 @@ export interface Branch<L> {
   readonly groups: readonly { readonly classes: readonly number[]; readonly child: Node<L> }[];
 }
 
+/** A part of a diagram. */
 export type Node<L> = Leaf<L> | Branch<L>;
 
+/** What is to be decided. */
 export interface Question<L> {
   /** All values that each field has. */
   readonly spans: readonly Range[];
@@ -35,6 +37,7 @@ export interface Question<L> {
   readonly end: (alive: readonly number[]) => { readonly key: string; readonly value: () => L };
 }
 
+/** The answer for every packet. */
 export interface Diagram<L> {
   readonly root: Node<L>;
   /** The classes of each field, as the ranges that they are. */

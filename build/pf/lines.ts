@@ -24,7 +24,9 @@ export const FIELD = {
 
 const TABLES = 10;
 
+/** A yes of a field that is yes or no. */
 export const YES: Ranges = [[1, 1]];
+/** Its no. */
 export const NO: Ranges = [[0, 0]];
 
 /** Where packets are looked at. */

@@ -19,6 +19,7 @@ export interface Outcome {
   readonly problem?: string;
 }
 
+/** A place, and all that decides there. */
 export interface Matter {
   readonly ruleset: Ruleset;
   readonly world: World;

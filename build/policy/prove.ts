@@ -24,6 +24,7 @@ export interface Violation {
   readonly message: string;
 }
 
+/** What was found about a rule set in a situation. */
 export interface Proof {
   /** How many boxes the packets of all places fall into. */
   readonly cells: number;
@@ -50,6 +51,7 @@ export interface Decided {
   readonly diagrams: readonly Diagram<Outcome>[];
 }
 
+/** A rule set in a situation, with the interfaces that there may be beside those of the host. */
 export function subjectOf(ruleset: Ruleset, situation: Situation): Subject {
   return {
     ruleset,

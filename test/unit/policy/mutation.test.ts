@@ -1,16 +1,14 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { makeView } from '../../../build/overlay/view.js';
-import type { Packet } from '../../../build/pf/evaluate.js';
 import type { Ruleset } from '../../../build/pf/types.js';
 import { readRules, withTailscale } from '../../../build/policy/image.js';
 import { lint } from '../../../build/policy/lint.js';
 import { prove } from '../../../build/policy/prove.js';
-import { ip, makeWorld, PARTIES } from '../../../build/policy/world.js';
 import type { Situation } from '../../../build/policy/world.js';
 import { configOf } from '../../helpers/config.js';
 import { bodyOf, overlayOf } from '../../helpers/deployment.js';
 import { oracle, rowFinder } from '../../helpers/oracle.js';
+import { randomPackets } from '../../helpers/packets.js';
 
 const config = configOf({ TENANTS: 'igor' });
 const entries = overlayOf(config);
@@ -103,77 +101,10 @@ function mutants({ text, of = /./ }: Case): readonly Mutant[] {
   });
 }
 
-/** Packets drawn at random, not those that the proof chooses. */
-function randomPackets(situation: Situation): readonly Packet[] {
-  const four = [
-    ...[PARTIES.host4, PARTIES.stranger4, PARTIES.offender4, PARTIES.tailnetHost4, PARTIES.tailnetPeer4],
-    ...[
-      '127.0.0.1',
-      '169.254.169.254',
-      '10.9.8.7',
-      '192.168.77.1',
-      '100.64.1.1',
-      '8.8.8.8',
-      '255.255.255.255',
-      '224.0.0.1',
-    ],
-    ...view.bridges
-      .slice(0, 3)
-      .flatMap(({ net }) => [1, 20, 21, 200, 255].map((last) => net.replace(/0\/24$/, String(last)))),
-  ].map((text) => ip(text));
-  const six = [
-    PARTIES.host6,
-    PARTIES.hostLocal6,
-    PARTIES.stranger6,
-    PARTIES.offender6,
-    PARTIES.tailnetHost6,
-    PARTIES.tailnetPeer6,
-    'fe80::99',
-    'ff02::1',
-    'ff02::1:ff00:10',
-    'fd00::1',
-    '::1',
-  ].map((text) => ip(text));
-  const port = fc.oneof(
-    fc.constantFrom(22, 53, 67, 68, 80, 123, 443, 546, 547, 5900, 41641),
-    fc.integer({ min: 0, max: 65535 }),
-  );
-  const devices = [...makeWorld(situation).interfaces.map(({ name }) => name), 'any other'];
-  return fc.sample(
-    fc.boolean().chain((v6) => {
-      const address = fc.constantFrom(...(v6 ? six : four));
-      const where = fc.oneof(
-        fc.record({ interface: fc.constantFrom(...devices), direction: fc.constant('in' as const) }),
-        fc.record({
-          interface: fc.constantFrom(...devices),
-          direction: fc.constant('out' as const),
-          receivedOn: fc.constantFrom(undefined, ...devices),
-        }),
-      );
-      const rest = fc.record({
-        af: fc.constant(v6 ? ('inet6' as const) : ('inet' as const)),
-        proto: fc.constantFrom(6, 17, v6 ? 58 : 1, 47),
-        src: address,
-        dst: address,
-        srcPort: fc.oneof(fc.constantFrom(53, 67, 68, 546, 547), fc.integer({ min: 1024, max: 65535 })),
-        dstPort: port,
-        icmpType: v6
-          ? fc.constantFrom(1, 2, 3, 128, 129, 133, 134, 135, 136)
-          : fc.constantFrom(0, 3, 8, 11, 13),
-        icmpCode: fc.constantFrom(0, 1, 3, 4),
-        flags: fc.constantFrom(2, 2, 2, 16, 18, 0),
-        fragment: fc.constantFrom(false, false, false, true),
-      });
-      return fc.tuple(where, rest).map(([crossing, header]): Packet => ({ ...crossing, ...header }));
-    }),
-    { numRuns: 40_000, seed: 15 },
-  );
-}
-
 describe.each(CASES)('the proof of $name', (example) => {
   const { text: whole, situation } = example;
   const rowOf = rowFinder(read(whole, situation).ruleset, situation);
-  const tried = randomPackets(situation).flatMap((packet) => {
+  const tried = randomPackets(situation, 40_000).flatMap((packet) => {
     const row = rowOf(packet);
     return row ? [{ packet, row }] : [];
   });
