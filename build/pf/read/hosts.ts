@@ -1,0 +1,156 @@
+import { WIDTH, bounds, parseIp } from '../address.js';
+import { SERVICES } from '../names.js';
+import type { Address, Comparison, Host, Operator, Place } from '../types.js';
+import { MAX } from './cursor.js';
+import type { Cursor } from './cursor.js';
+import { readTableName } from './tables.js';
+
+/** Hosts and ports of one side. */
+export function readPeer(c: Cursor): { hosts: Host[]; ports: Comparison[] } {
+  const hosts = c.is('port') ? [] : readHosts(c);
+  return { hosts, ports: c.take('port') ? c.listOf(() => readPort(c)) : [] };
+}
+
+/** Hosts; none for "any". In a list "any" counts for nothing, as in pfctl. */
+function readHosts(c: Cursor): Host[] {
+  if (c.take('any')) return [];
+  if (!c.isSymbol('{')) return readHost(c);
+  return c.listOf(() => (c.is('any') ? readAnyInList(c) : readHost(c))).flat();
+}
+
+function readAnyInList(c: Cursor): Host[] {
+  return c.fail('"any" in a list of addresses is passed over by pfctl: the list would mean only the others');
+}
+
+/** One host, as a list: it may yet be of two address families. */
+export function readHost(c: Cursor): Host[] {
+  const { place } = c.token;
+  const not = c.takeSymbol('!');
+  return [{ address: readAddress(c), not, place }];
+}
+
+/** `host`, without what negates it: an address, a network, a table, an interface. */
+export function readAddress(c: Cursor): Address {
+  if (c.take('no-route')) return { kind: 'no-route' };
+  if (c.take('urpf-failed')) return { kind: 'urpf-failed' };
+  if (c.isSymbol('<')) return { kind: 'table', name: readTableName(c) };
+  if (c.takeSymbol('(')) {
+    const { place } = c.token;
+    const text = c.name('an interface');
+    c.needSymbol(')');
+    const [name = '', ...modifiers] = text.split(':');
+    checkModifiers(c, text, modifiers, place);
+    if (!/^[A-Za-z]/.test(name)) c.fail(`"${name}" is not the name of an interface`, place);
+    if (name.length > MAX.interface)
+      c.fail(`the interface name "${name}" is too long: ${MAX.interface} characters at most`, place);
+    const prefix = c.takeSymbol('/') ? c.number('the prefix length', 0, 128) : undefined;
+    return { kind: 'dynamic', name, modifiers, ...(prefix !== undefined && { prefix }) };
+  }
+  const { place, text, type } = c.token;
+  if (type === 'number') {
+    // As in 10/8: the octets that are left out are zero.
+    c.advance();
+    c.needSymbol('/');
+    const prefix = c.number('the prefix length', 0, 32);
+    return readNet(c, `${text}.0.0.0`, prefix, place);
+  }
+  const name = c.name('an address');
+  if (c.isSymbol('-')) {
+    c.advance();
+    const low = parseIp(name);
+    const end = c.name('an address');
+    const high = parseIp(end);
+    if (!low || !high || low.af !== high.af) c.fail(`"${name} - ${end}" is not a range of addresses`, place);
+    if (low.value > high.value) c.fail(`the range ${name} - ${end} is empty`, place);
+    return { kind: 'range', af: low.af, low: low.value, high: high.value };
+  }
+  const prefix = c.takeSymbol('/') ? c.number('the prefix length', 0, 128) : undefined;
+  if (parseIp(name)) return readNet(c, name, prefix, place);
+  const short = /^(\d{1,3})(?:\.(\d{1,3}))?(?:\.(\d{1,3}))?$/.exec(name);
+  if (short && prefix !== undefined)
+    return readNet(c, [short[1], short[2] ?? '0', short[3] ?? '0', '0'].join('.'), prefix, place);
+  const [base = '', ...modifiers] = name.split(':');
+  const common = prefix === undefined ? {} : { prefix };
+  if (/^[A-Za-z][A-Za-z0-9_]*$/.test(base)) {
+    checkModifiers(c, name, modifiers, place);
+    return { kind: 'interface', name: base, modifiers, ...common };
+  }
+  if (/^[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(name) && /[A-Za-z]/.test(name))
+    return { kind: 'hostname', name, ...common };
+  return c.fail(`"${name}" is no address`, place);
+}
+
+function checkModifiers(c: Cursor, text: string, modifiers: readonly string[], place: Place): void {
+  for (const modifier of modifiers) {
+    if (!['network', 'broadcast', 'peer', '0'].includes(modifier))
+      c.fail(`"${text}" has a modifier that there is not: ${modifier}`, place);
+  }
+  if (modifiers.filter((modifier) => modifier !== '0').length > 1)
+    c.fail(`"${text}" has modifiers that exclude each other`, place);
+}
+
+function readNet(c: Cursor, text: string, prefix: number | undefined, place: Place): Address {
+  const ip = parseIp(text);
+  if (!ip) return c.fail(`"${text}" is no address`, place);
+  const width = WIDTH[ip.af];
+  if (prefix !== undefined && prefix > width)
+    c.fail(`the prefix length ${prefix} is longer than an address`, place);
+  const [base] = bounds(ip.af, ip.value, prefix ?? width);
+  return { kind: 'net', af: ip.af, base, prefix: prefix ?? width };
+}
+
+/** An operator between ports or users; undefined where there is none. */
+export function readOperator(c: Cursor): Operator | undefined {
+  if (c.takeSymbol('=')) return '=';
+  if (c.isSymbol('!')) {
+    c.advance();
+    c.needSymbol('=');
+    return '!=';
+  }
+  for (const symbol of ['<', '>'] as const) {
+    if (c.takeSymbol(symbol)) return c.takeSymbol('=') ? `${symbol}=` : symbol;
+  }
+  return undefined;
+}
+
+function readPort(c: Cursor): Comparison {
+  const { place } = c.token;
+  const op = readOperator(c);
+  const first = readPortRange(c);
+  if (op !== undefined) {
+    if (first.high !== undefined) c.fail('":" cannot be used with another port operator', place);
+    return { op, low: first.low, high: 0 };
+  }
+  if (c.isSymbol('<>') || c.isSymbol('><')) {
+    const binary = c.advance().text as '<>' | '><';
+    const second = readPortRange(c);
+    if (first.high !== undefined || second.high !== undefined)
+      c.fail('":" cannot be used with another port operator', place);
+    return { op: binary, low: first.low, high: second.low };
+  }
+  if (first.high !== undefined) return { op: ':', low: first.low, high: first.high };
+  return { op: '=', low: first.low, high: 0 };
+}
+
+/** `n`, `name`, or `n:m` (which the lexer reads as one word). */
+export function readPortRange(c: Cursor): { low: number; high?: number } {
+  const { place, text } = c.token;
+  if (c.token.type !== 'number' && !c.isName()) c.fail(`${c.describe()} stands where a port has to`);
+  c.advance();
+  const [low = '', high, ...rest] = text.split(':');
+  if (rest.length > 0) c.fail(`"${text}" is no port`, place);
+  const first = readPortNumber(c, low, place);
+  if (high === undefined) return { low: first };
+  const second = readPortNumber(c, high, place);
+  if (second < first) c.fail(`the port range ${text} is empty`, place);
+  return { low: first, high: second };
+}
+
+/** A port by its number or the name of its service. */
+export function readPortNumber(c: Cursor, text: string, place: Place): number {
+  if (/^\d{1,6}$/.test(text)) {
+    if (Number(text) > 65535) c.fail(`the port ${text} is larger than 65535`, place);
+    return Number(text);
+  }
+  return SERVICES.get(text) ?? c.fail(`the service "${text}" is not known`, place);
+}
