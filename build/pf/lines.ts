@@ -111,6 +111,10 @@ export class Fields {
   }
 }
 
+const FILTERS = new Set(['pass', 'block', 'match', 'anchor']);
+const INBOUND = new Set(['rdr', 'no rdr', 'binat', 'no binat']);
+const OUTBOUND = new Set(['nat', 'no nat', 'binat', 'no binat']);
+
 /** Translation and filter rules for the packets of one place, as lines. */
 export function linesAt(
   ruleset: Ruleset,
@@ -120,13 +124,12 @@ export function linesAt(
   place: Place,
 ): { readonly translations: readonly Line[]; readonly filters: readonly Line[] } {
   const compiler = new Compiler(world, resolver, fields, place);
-  const translating =
-    place.direction === 'in'
-      ? ['rdr', 'no rdr', 'binat', 'no binat']
-      : ['nat', 'no nat', 'binat', 'no binat'];
-  const of = (actions: readonly string[]): readonly Line[] =>
-    compiler.lines(ruleset.rules.filter(({ action }) => actions.includes(action)));
-  return { translations: of(translating), filters: of(['pass', 'block', 'match', 'anchor']) };
+  const of = (actions: ReadonlySet<string>): readonly Line[] =>
+    compiler.lines(ruleset.rules.filter(({ action }) => actions.has(action)));
+  return {
+    translations: of(place.direction === 'in' ? INBOUND : OUTBOUND),
+    filters: of(FILTERS),
+  };
 }
 
 /** Whether a place sees fragments: not where a scrub rule puts all of them together (pf_normalize_ip() of pf_norm.c). */
