@@ -89,11 +89,20 @@ export async function makeRootfs(input: RootfsInput): Promise<Rootfs> {
     if (why !== undefined) pruned[why] = (pruned[why] ?? 0) + 1;
     return why === undefined;
   };
-  const options = { keep, signal: input.signal, onEntry: input.onEntry };
-  const [base, kernel] = await Promise.all([
-    unpack(input.archives.base, folder, { ...options, where: 'base.txz' }),
-    unpack(input.archives.kernel, beside, { ...options, where: 'kernel.txz' }),
-  ]);
+  // Where one fails, the other is to stop, and to have stopped before anybody clears up.
+  const failed = new AbortController();
+  const options = { keep, signal: AbortSignal.any([input.signal, failed.signal]), onEntry: input.onEntry };
+  const unpackOr = (archive: Archive, to: string, where: string): Promise<Tree> =>
+    unpack(archive, to, { ...options, where }).catch((error: unknown) => {
+      failed.abort(error);
+      throw error;
+    });
+  const unpacking = [
+    unpackOr(input.archives.base, folder, 'base.txz'),
+    unpackOr(input.archives.kernel, beside, 'kernel.txz'),
+  ] as const;
+  await Promise.allSettled(unpacking);
+  const [base, kernel] = await Promise.all(unpacking);
   base.merge(kernel, 'kernel.txz');
   for (const [path, node] of kernel.entries()) {
     if (node.type !== 'file') continue;
