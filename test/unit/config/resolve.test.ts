@@ -3,6 +3,7 @@ import { mask, report } from '../../../build/config/report.js';
 import { resolve } from '../../../build/config/resolve.js';
 import { assignTenants } from '../../../build/config/tenants.js';
 import { HASH, PUBLIC_KEY } from '../../helpers/config.js';
+import { cpuTime } from '../../helpers/tmp.js';
 
 const layers = (
   text: string,
@@ -136,9 +137,9 @@ describe('a report', () => {
   };
 
   it('of very many findings has the first, and how many more there are, at once', () => {
-    const started = performance.now();
+    const started = cpuTime();
     const text = shown('bad line\n'.repeat(100_000));
-    expect(performance.now() - started).toBeLessThan(5000);
+    expect(cpuTime() - started).toBeLessThan(5000);
     expect(text).toContain('build.cfg:50:');
     expect(text).not.toContain('build.cfg:51:');
     expect(text).toMatch(/\n… and 9995\d more$/);

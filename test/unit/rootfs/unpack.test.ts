@@ -17,7 +17,7 @@ import type { Tree } from '../../../build/rootfs/tree.js';
 import { UserError } from '../../../build/error.js';
 import { blocks, rawHeader, rawPax, writeTxz, xz } from '../../helpers/tar.js';
 import type { TestEntry } from '../../helpers/tar.js';
-import { never, tmp } from '../../helpers/tmp.js';
+import { cpuTime, never, tmp } from '../../helpers/tmp.js';
 
 async function run(
   entries: readonly TestEntry[],
@@ -328,11 +328,11 @@ describe('an archive that is not exactly one', () => {
     const outer = await tmp();
     mkdirSync(join(outer, 'root'));
     writeFileSync(join(outer, 'base.txz'), xz(Buffer.concat(parts)));
-    const started = performance.now();
+    const started = cpuTime();
     const result = unpackFile(join(outer, 'base.txz'), join(outer, 'root'));
     await expect(result).rejects.toThrow(message);
     await expect(result).rejects.toBeInstanceOf(UserError);
-    expect(performance.now() - started).toBeLessThan(5000);
+    expect(cpuTime() - started).toBeLessThan(5000);
   });
 
   it('is refused if a few bytes unpack to gigabytes', async () => {
