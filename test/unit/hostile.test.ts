@@ -210,6 +210,7 @@ describe('hostile release sets', () => {
         ...{
           profile: 'standard',
           overlay,
+          version: '15.1-RELEASE',
           release: '15.1-RELEASE-amd64',
           work,
           signal: never,
