@@ -185,7 +185,7 @@ limits_set()
 		echo "jail:$1:maxproc:deny=$3/jail"
 		echo "jail:$1:nthr:deny=$(($3 * 4))/jail"
 		echo "jail:$1:openfiles:deny=$(($3 * 32))/jail"
-		echo "jail:$1:nptys:deny=32/jail"
+		echo "jail:$1:pseudoterminals:deny=32/jail"
 		echo "jail:$1:shmsize:deny=${_memory}/jail"
 		echo "jail:$1:pcpu:deny=$4/jail"
 	} > "${jails_folder}/$1/rctl.conf.new"
