@@ -677,7 +677,7 @@ describe('clawdie_firstboot', () => {
 
   it('runs every module in order, goes on after one that fails, and says which', async () => {
     const fake = (await FakeRoot.make()).withRcSubr().file('var/log/x', '');
-    for (const name of ['users', 'console', 'env', 'pf', 'jail', 'packages', 'tailscale']) {
+    for (const name of ['users', 'console', 'env', 'pf', 'jail']) {
       fake.file(
         `usr/local/libexec/clawdie/shell-${name}.sh`,
         `echo "${name} ran"; ${name === 'jail' ? 'exit 1' : 'exit 0'}\n`,
@@ -691,20 +691,55 @@ describe('clawdie_firstboot', () => {
         .read('var/log/clawdie-firstboot.log')
         .split('\n')
         .filter((line) => line.endsWith(' ran')),
-    ).toEqual(
-      // Tailscale after the packages, one of which it is.
-      ['users', 'console', 'env', 'pf', 'jail', 'packages', 'tailscale'].map((name) => `${name} ran`),
-    );
+    ).toEqual(['users', 'console', 'env', 'pf', 'jail'].map((name) => `${name} ran`));
     expect(statSync(join(fake.root, 'var/log/clawdie-firstboot.log')).mode & 0o777).toBe(0o600);
   });
 
   it('has every module that it names', () => {
     const named = /modules:="([^"]*)"/.exec(readFileSync(SCRIPT, 'utf8'))?.[1]?.split(' ') ?? [];
+    // Those of clawdie_packages, which needs a mirror.
+    named.push('packages', 'tailscale');
     expect(named.map((name) => `shell-${name}.sh`).sort()).toEqual(
       readdirSync(MODULES)
         .filter((name) => name.startsWith('shell-'))
         .sort(),
     );
+  });
+});
+
+describe('clawdie_packages', () => {
+  const SCRIPT = 'overlays/firstboot/etc/rc.d/clawdie_packages';
+  const MODULES = 'usr/local/libexec/clawdie';
+  const LOG = 'var/log/clawdie-firstboot.log';
+  let fake: FakeRoot;
+
+  beforeEach(async () => {
+    fake = (await FakeRoot.make())
+      .withRcSubr()
+      .stub('daemon')
+      .stub('logger')
+      .stub('lockf', 'shift 2; exec "$@"')
+      .file(LOG, '')
+      .file(`${MODULES}/shell-tailscale.sh`, 'echo tailscale ran\n')
+      .file(`${MODULES}/shell-packages.sh`, 'echo "packages $*"\n');
+  });
+
+  it('goes on in the background, and only where something is missing', () => {
+    const start = fake.run(SCRIPT, ['start']);
+    expect(start.code).toBe(0);
+    expect(start.calls).toEqual(['daemon -f /usr/sbin/service clawdie_packages install']);
+    fake.file(`${MODULES}/shell-packages.sh`, '[ "$1" != --missing ]\n');
+    expect(fake.run(SCRIPT, ['start'])).toMatchObject({ code: 0, stdout: '', calls: [] });
+  });
+
+  it('joins the tailnet once the packages are there, Tailscale among them', () => {
+    fake.run(SCRIPT, ['install']);
+    expect(fake.read(LOG)).toMatch(/^packages \ntailscale ran\n/);
+    fake.file(`${MODULES}/shell-packages.sh`, 'exit 1\n').file(LOG, '');
+    const failed = fake.run(SCRIPT, ['install']);
+    expect(failed.code).toBe(1);
+    expect(fake.read(LOG)).toBe('');
+    expect(failed.calls.at(-1)).toContain('packages failed; see');
   });
 });
 

@@ -469,6 +469,7 @@ describe('clawdie-tenant', () => {
         'usr/local/libexec/clawdie/shell-env.sh',
         readFileSync('overlays/firstboot/usr/local/libexec/clawdie/shell-env.sh'),
       )
+      .file('usr/local/libexec/clawdie/shell-users.sh', 'echo "accounts are set"\n')
       .file(
         'usr/local/libexec/clawdie/common.sh',
         readFileSync('overlays/firstboot/usr/local/libexec/clawdie/common.sh'),

@@ -3,6 +3,10 @@
 
 set -eu
 
+# rc(8) and cron(8) know of no programs of packages.
+PATH=${PATH}:/usr/local/sbin:/usr/local/bin
+export PATH
+
 # Tests run the modules against a tree of their own.
 root=${CLAWDIE_ROOT-}
 config=${root}/etc/clawdie/clawdie.conf
