@@ -1,0 +1,129 @@
+import { describe, expect, it } from 'vitest';
+import type { Config, KeyName } from '../../../build/config/keys.js';
+import { KEY_NAMES } from '../../../build/config/keys.js';
+import { baseRequest, diskOf } from '../../../build/commands/request.js';
+import { findConflicts } from '../../../build/fleet/conflicts.js';
+import { releaseOf } from '../../../build/pipeline/base.js';
+import { resolveRelease } from '../../../build/release/source.js';
+import { configOf, HASH, PUBLIC_KEY } from '../../helpers/config.js';
+import { overlayOf } from '../../helpers/deployment.js';
+
+/**
+ * For each key another value than it has, in a configuration where it counts; and what is known to change with it. A key
+ * of build.cfg that changes nothing is a defect.
+ */
+const CHANGES: Readonly<
+  Record<KeyName, readonly [value: string, within?: Readonly<Record<string, string>>]>
+> = {
+  ASSISTANT_NAME: ['natasha'],
+  HOSTNAME: ['agent.example.org'],
+  HOST: ['rack1'],
+  TIMEZONE: ['Europe/Ljubljana'],
+  FREEBSD_VERSION: ['14.3-RELEASE'],
+  ARCH: ['amd64'],
+  FREEBSD_DIST: ['sample'],
+  FREEBSD_MIRROR: ['https://mirror.example'],
+  FREEBSD_MANIFEST_SHA256: ['0'.repeat(64)],
+  PROFILE: ['full'],
+  SSH_AUTHORIZED_KEYS: [PUBLIC_KEY.replace('operator', 'another')],
+  SSH_PASSWORD_AUTH: ['yes', { ROOT_PASSWORD_HASH: HASH }],
+  ROOT_PASSWORD_HASH: [HASH],
+  EXT_IF: ['vtnet0'],
+  WAN_IPV4: ['203.0.113.10/24 203.0.113.1', { EXT_IF: 'vtnet0', DNS: '9.9.9.9' }],
+  WAN_IPV6: ['off'],
+  DNS: ['9.9.9.9'],
+  HTTP: ['no'],
+  HTTPS: ['no'],
+  AGENT_UI: ['192.168.100.10:3000'],
+  NTP: ['time.example.org'],
+  SYSLOG: ['log.example.org:514'],
+  ICMP_ECHO: ['yes'],
+  PF_RULES_FILE: ['rules.conf'],
+  POLICY_EXCEPTIONS: ['closed'],
+  BRUTEFORCE_EXPIRE: ['3600'],
+  AGENT_NET: ['192.168.77.0/24'],
+  JAIL_SUPERNET: ['192.168.64.0/18'],
+  TENANTS: ['natasha'],
+  JAIL_NETWORK: ['vnet'],
+  JAILS: ['worker\nsecond'],
+  JAIL_MEMORY: ['512M'],
+  JAIL_PROCESSES: ['100'],
+  JAIL_CPU: ['25'],
+  JAIL_DISK: ['2G'],
+  TENANT_MEMORY: ['50%'],
+  TENANT_PROCESSES: ['400'],
+  TENANT_CPU: ['100'],
+  TENANT_DISK: ['4G'],
+  JAIL_HOST_PORTS: ['8080/tcp'],
+  PACKAGES: ['git-lite'],
+  FORMATS: ['iso qcow2'],
+  INSTALL: ['auto'],
+  INSTALL_DISK: ['vtbd0'],
+  INSTALL_FS: ['zfs'],
+  INSTALL_WIPE: ['yes'],
+  TAILSCALE: ['host'],
+  TAILSCALE_AUTHKEY_FILE: ['key', { TAILSCALE: 'host' }],
+  GLASSPANE: ['yes', { TAILSCALE: 'host' }],
+  CONSOLE: ['serial'],
+};
+
+/** What these decide is how the image is made. */
+const OF_THE_IMAGE: readonly KeyName[] = [
+  'ARCH',
+  'FREEBSD_DIST',
+  'FREEBSD_MANIFEST_SHA256',
+  'PROFILE',
+  'FORMATS',
+  'HOST',
+  'POLICY_EXCEPTIONS',
+];
+
+/** What a build takes of them: keys of the cache, disk images, rows that may be broken. */
+async function build(config: Config): Promise<string> {
+  const { request } = await baseRequest(config, resolveRelease(config, '/deployments'), 0);
+  const { refused } = findConflicts(
+    ['a.cfg', 'b.cfg'].map((file) => ({
+      ...{
+        file,
+        assistant: config.ASSISTANT_NAME,
+        host: config.HOST,
+        agentNet: 'x',
+        nets: [config.AGENT_NET],
+      },
+    })),
+  );
+  const disk = diskOf(request, config, '1.5')?.key;
+  return JSON.stringify([request.release.id, request.keys, disk, refused, config.POLICY_EXCEPTIONS]);
+}
+
+const rendered = (config: Config): string =>
+  JSON.stringify(
+    overlayOf(config, {
+      ...(config.PF_RULES_FILE !== undefined && { operatorRules: 'block in quick from 192.0.2.1\n' }),
+      ...(config.TAILSCALE_AUTHKEY_FILE !== undefined && { authKey: 'tskey-x' }),
+    }),
+  );
+
+describe('every key of build.cfg', () => {
+  it('is tried with another value', () => {
+    expect(Object.keys(CHANGES).sort()).toEqual([...KEY_NAMES].sort());
+  });
+
+  it.each(KEY_NAMES.filter((key) => !OF_THE_IMAGE.includes(key)))('%s changes the overlay', (key) => {
+    const [value, within = {}] = CHANGES[key];
+    const before = configOf(within);
+    const after = configOf({ ...within, [key]: value });
+    expect(after[key]).not.toEqual(before[key]);
+    expect(rendered(after)).not.toBe(rendered(before));
+  });
+
+  it.each(OF_THE_IMAGE.filter((key) => key !== 'ARCH'))('%s changes how the image is made', async (key) => {
+    const [value] = CHANGES[key];
+    expect(await build(configOf({ [key]: value }))).not.toBe(await build(configOf()));
+  });
+
+  it('ARCH has one value so far, which is in the name of the image’s release', async () => {
+    const { request } = await baseRequest(configOf(), resolveRelease(configOf(), '/deployments'), 0);
+    expect(releaseOf(request)).toBe('15.1-RELEASE-amd64');
+  });
+});
