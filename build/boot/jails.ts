@@ -316,6 +316,7 @@ export function jailSteps(
       typed: 'cat /var/log/clawdie-firstboot.log',
       ends: 'any',
     },
+    { name: 'processes', check: 'plan', typed: 'ps -axww -o pid,ppid,jid,vsz,rss,command', ends: 'any' },
     {
       // They are made once people can log in.
       name: 'made',

@@ -77,6 +77,11 @@ export function typedOn(console: string): ReadonlyMap<string, Typed> {
   return found;
 }
 
+/** The steps that have ended by now, a line each, as somebody who waits likes to read them. */
+export function progressOn(console: string): readonly string[] {
+  return [...typedOn(console)].map(([name, { code, seconds }]) => `${name}: ${code}, ${seconds} s`);
+}
+
 /** What of a step is not as it has to be, in words; nothing if all is. */
 export function stepFlaws(step: Step, typed: Typed | undefined): readonly string[] {
   const said = (flaw: string): string => `${step.name}: ${flaw}`;

@@ -18,7 +18,16 @@ import type { StartReport } from '../boot/report.js';
 import { bootOnce } from '../boot/session.js';
 import type { Running } from '../boot/session.js';
 import { copyWithSlot, withFiles } from '../boot/slot-copy.js';
-import { secondsOf, stepBegun, stepFiles, STEPS_AGAIN, STEPS_ENDED, STEPS_FIRST } from '../boot/steps.js';
+import { plain } from '../boot/stages.js';
+import {
+  progressOn,
+  secondsOf,
+  stepBegun,
+  stepFiles,
+  STEPS_AGAIN,
+  STEPS_ENDED,
+  STEPS_FIRST,
+} from '../boot/steps.js';
 import type { Step } from '../boot/steps.js';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { headerOf } from '../image/slot.js';
@@ -160,10 +169,21 @@ async function inspect(
       if (steps.length > 0) {
         const done = new AbortController();
         const watching = first ? operate(run, running, logins, done.signal) : Promise.resolve();
+        // It is waited for below; what interrupts it interrupts that, too.
+        watching.catch(() => undefined);
+        let shown = 0;
+        const progress = setInterval(() => {
+          const lines = progressOn(plain(guest.console.text));
+          for (const line of lines.slice(shown)) tell(`  ${++shown}/${steps.length} ${line}`);
+        }, 2000);
         const limit = waitFor(STEPS_ENDED, secondsOf(steps));
-        await Promise.race([machine.ended, limit, session.stop.interrupted]);
-        done.abort();
-        await watching;
+        try {
+          await Promise.race([machine.ended, limit, session.stop.interrupted]);
+          done.abort();
+          await watching;
+        } finally {
+          clearInterval(progress);
+        }
       }
       sent = peer.seen;
       own = [peer.network.guest4, ...(peer.guest6 === undefined ? [] : [peer.guest6])];

@@ -96,8 +96,9 @@ describe('what is typed on an instance', () => {
     for (const { path, body } of files) writeFileSync(join(steps, path), body);
     const script = readFileSync('overlays/inspect/clawdie_inspect', 'utf8');
     const body = /^clawdie_inspect_type\(\)\n\{\n[\s\S]*?^\}/m.exec(script)?.[0] ?? '';
-    const text = `clawdie_inspect_again() { false; }\npgrep() { :; }\n${body
+    const text = `clawdie_inspect_again() { false; }\n${body
       .replaceAll('/etc/clawdie/inspect.d', steps)
+      .replaceAll('> /dev/console', '')
       .replaceAll('/var/run/inspect.said', join(folder, 'said'))}\nclawdie_inspect_type\n`;
     const result = spawnSync('sh', ['-c', text], { encoding: 'utf8' });
     expect(result.stderr).toBe('');
