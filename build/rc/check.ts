@@ -11,14 +11,14 @@ export const RULES: readonly (readonly [first: string, second: string, why: stri
   ['clawdie_egress', 'pf', "pf's rules would be loaded before it is known what faces the internet"],
   ['pf', 'sshd', 'sshd would answer before the rules are loaded'],
   ['clawdie_firstboot', 'LOGIN', 'services would start before the instance is set up'],
-  ['sshd', 'clawdie_packages', 'nobody could log in while a mirror does not answer'],
-  ['sshd', 'clawdie_jails', 'nobody could log in while jails are made'],
   ['sshd', 'clawdie_listen', 'what sshd listens on would be looked at before it listens'],
   ['clawdie_firstboot', 'sshd', 'sshd would answer before its keys and users are set up'],
 ];
 
-/** Held where the image has the second at all: packages bring it. */
+/** Held where the image has both: packages bring some, and a boot is not waited for until the others have run. */
 export const OPTIONAL: readonly (readonly [first: string, second: string, why: string])[] = [
+  ['sshd', 'clawdie_packages', 'nobody could log in while a mirror does not answer'],
+  ['sshd', 'clawdie_jails', 'nobody could log in while jails are made'],
   ['clawdie_jaildisk', 'bastille', 'jails would start without their file systems'],
   ['tailscaled', 'pf_reload', 'tailscale0 would come after the rules that need it'],
 ];
