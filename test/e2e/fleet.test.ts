@@ -371,6 +371,7 @@ describe('clawdie-iso diff', () => {
       sameBase: false,
       base: ['/BOOT/LOADER.CONF'],
       overlay: [],
+      slot: [],
     });
     expect((await cli(['diff', image('n0000'), join(deployments, 'common.cfg')])).stderr).toContain(
       'is no disk image of this project: it has no partition table',
