@@ -166,7 +166,7 @@ describe('clawdie-iso boot', () => {
       [['--media', 'cd'], 'is a disk image, which is no CD'],
       [['--installed'], 'is a disk image: what is on it is installed already'],
     ] as const)
-      expect(await cli(['boot', image, '--out', out, ...args], { env })).toMatchObject({
+      expect(await cli(['boot', image, '--accel', 'tcg', '--out', out, ...args], { env })).toMatchObject({
         code: 2,
         stderr: expect.stringContaining(message) as string,
       });
