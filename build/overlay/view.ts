@@ -68,7 +68,7 @@ export interface View {
   /** Whether an installed instance has a pool. */
   readonly zfs: boolean;
   /** Services of the host that jails reach. */
-  readonly hostPorts: readonly { readonly port: string; readonly proto: string }[];
+  readonly hostPorts: readonly { readonly port: string; readonly proto: string; readonly tcp: boolean }[];
   readonly hostPortList: string;
   readonly http: boolean;
   readonly https: boolean;
@@ -238,7 +238,7 @@ export function makeView(config: Config): View {
     zfs: config.INSTALL_FS === 'zfs',
     hostPorts: [...new Set([...DNS_PORTS, ...config.JAIL_HOST_PORTS])].map((item) => {
       const [port = '', proto = ''] = item.split('/');
-      return { port, proto };
+      return { port, proto, tcp: proto === 'tcp' };
     }),
     hostPortList: config.JAIL_HOST_PORTS.join(' '),
     http: config.HTTP,

@@ -59,6 +59,11 @@ function optionFlaw(text: string): string | undefined {
     : undefined;
 }
 
+/** Whether a rule is for the loopback alone, where every packet comes from this host. */
+function onLoopback({ interface: device }: Rule): boolean {
+  return device?.name === 'lo' && !device.not;
+}
+
 /** What a filter or translation rule must not have, and what that would do. */
 function* ruleFlaws(rule: Rule): Generator<string> {
   const { action, options } = rule;
@@ -86,7 +91,8 @@ function* ruleFlaws(rule: Rule): Generator<string> {
   const icmp = rule.proto === PROTO.icmp || rule.proto === PROTO.icmp6;
   const tcp = rule.proto === undefined || rule.proto === PROTO.tcp;
   if (options.keep === undefined || options.keep === 'none') {
-    if (!icmp) yield '"no state" judges each packet by itself: answers would have to be let in from anywhere';
+    if (!icmp && !onLoopback(rule))
+      yield '"no state" judges each packet by itself: answers would have to be let in from anywhere';
     return;
   }
   if (options.keep !== 'keep') yield `"${options.keep} state" makes the firewall speak for those behind it`;

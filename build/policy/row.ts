@@ -14,6 +14,7 @@ export interface RowBox {
   readonly dst?: Addresses;
   readonly protos?: Ranges;
   readonly dstPort?: Ranges;
+  readonly srcPort?: Ranges;
   readonly type?: Ranges;
   readonly code?: Ranges;
   /** Interfaces that it came in on; undefined stands for the host itself. */
@@ -22,6 +23,8 @@ export interface RowBox {
   readonly whole?: boolean;
   /** Whether the source is in <bruteforce>. */
   readonly offender?: boolean;
+  /** Whether every packet of a TCP connection passes by itself, not the first one for all. */
+  readonly stateless?: boolean;
 }
 
 /** A row of the policy: whom it is about, and what has to happen to their packets. */
@@ -66,6 +69,8 @@ export function rowLines(rows: readonly Row[], fields: Fields, place: Place): re
       };
       if (!wanted) return [];
       if (row.verdict === 'block') return [{ row, verdict: 'block', conditions: wanted }];
+      if (box.stateless === true)
+        return [...with_('pass', FIELD.fragment, NO), ...with_('either', FIELD.fragment, YES)];
       // What has to pass is the first packet of a connection, in one piece.
       const proto = (ranges: Ranges): Conditions => {
         const conditions: (Ranges | undefined)[] = [];
@@ -95,6 +100,7 @@ function conditionsOf(box: RowBox, fields: Fields, { af }: Place): Conditions | 
   conditions[FIELD.dst] = box.dst?.[af];
   conditions[FIELD.proto] = box.protos;
   conditions[FIELD.dstPort] = box.dstPort;
+  conditions[FIELD.srcPort] = box.srcPort;
   conditions[FIELD.type] = box.type;
   conditions[FIELD.code] = box.code;
   if (box.whole === true) conditions[FIELD.fragment] = NO;

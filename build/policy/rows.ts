@@ -57,7 +57,9 @@ function rateLimited(rule: Rule | undefined): string | undefined {
 
 const one = (value: number): Ranges => [[value, value]];
 const not = (values: Ranges): Ranges => subtract([[0, 255]], values);
-const port = (proto: number, value: number): RowBox => ({ protos: one(proto), dstPort: one(value) });
+/** A service. */
+type Service = Required<Pick<RowBox, 'protos' | 'dstPort'>>;
+const port = (proto: number, value: number): Service => ({ protos: one(proto), dstPort: one(value) });
 /** Where tailscaled listens for the tunnel. */
 const TUNNEL = port(PROTO.udp, 41641);
 const bare = (address: string): string => address.replace(/\/.*/, '');
@@ -125,7 +127,7 @@ interface Parties {
   /** Whether tailscale0 is there. */
   readonly tailnet: boolean;
   /** Services of the host in JAIL_HOST_PORTS. */
-  readonly hostPorts: readonly RowBox[];
+  readonly hostPorts: readonly Service[];
 }
 
 function partiesOf({ view, tailscaleActive, fallback, egressKnown }: Situation): Parties {
@@ -438,7 +440,20 @@ function onLoopback(row: Add, _: Situation, { loopbacks, jails, gateways, nets, 
       'host services in JAIL_HOST_PORTS',
       'listed',
       'pass',
-      looped(...hostPorts.map((box) => ({ ...box, src: plain, dst: gateways }))),
+      looped(...hostPorts.map((box) => ({ ...box, src: plain, dst: gateways, stateless: true }))),
+    );
+  if (hostPorts.length > 0)
+    row(
+      'plain-host-answer',
+      'host services in JAIL_HOST_PORTS',
+      'plain jail',
+      'the answer comes by another loopback than the question',
+      'pass',
+      looped(
+        ...hostPorts.map(({ protos, dstPort }) => ({
+          ...{ protos, srcPort: dstPort, src: gateways, dst: plain, stateless: true },
+        })),
+      ),
     );
   row(
     'plain-host',
