@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { open, rm } from 'node:fs/promises';
-import { ConsoleReader } from '../boot/stages.js';
+import { ConsoleReader, plain } from '../boot/stages.js';
 import { UserError } from '../error.js';
 import { readAt } from '../host/files.js';
 import { chooseAccelerator, machineCommand, qemuPath } from '../host/qemu.js';
@@ -87,6 +87,16 @@ export async function installInQemu(installation: Installation): Promise<Extent>
 /** What is said once all is on the disk: by clawdie-install, and by rc.d/clawdie_install. */
 const COMPLETE = { image: /the disk image is complete/, instance: /^Installed\. Restarting\./m } as const;
 
+/** What rc.d/clawdie_install says where it goes on without a disk. */
+const GIVEN_UP = /(?:instance runs from memory\.|there is no disk to install to\.)\r?$/m;
+
+/** Why an installer gave up, in the last words of clawdie-install; undefined while it has not. */
+function givenUp(text: string): string | undefined {
+  if (!GIVEN_UP.test(text)) return undefined;
+  const said = [...plain(text).matchAll(/^clawdie-install: (.+)$/gm)].at(-1)?.[1];
+  return `the installer gave up${said === undefined ? '' : `: ${said}`}`;
+}
+
 /** Why an installer did not come to its end. */
 interface Flaw {
   readonly what: string;
@@ -120,7 +130,8 @@ async function watch(
     console.add(text, (heard - began) / 1000);
     const gauge = [...console.text.slice(-4096).matchAll(/XXX\s+(\d{1,3})\s+([^\r\n]+?)\s+XXX/g)].at(-1);
     if (gauge) onProgress(gauge[2] ?? '', Math.min(100, Number(gauge[1])));
-    if (console.ended !== undefined || console.sample) kill();
+    flaw ??= givenUp(console.text.slice(-4096));
+    if (flaw !== undefined || console.ended !== undefined || console.sample) kill();
   });
   child.stderr.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-4096)));
   const patience = setInterval(() => {

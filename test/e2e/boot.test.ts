@@ -212,6 +212,15 @@ describe('clawdie-iso boot', () => {
     const calls = readFileSync(join(bin, 'calls'), 'utf8').trimEnd().split('\n');
     expect(calls.slice(-2).every((call) => /if=ide,format=raw,snapshot=on/.test(call))).toBe(true);
     expect(calls[0]).toMatch(/-nic none .*media=cdrom.*if=virtio/);
+    // It says so, and goes on from memory: nobody waits for it.
+    const gaveUp = stubMachine(
+      folder,
+      disk,
+      'echo "clawdie-install: the medium cannot be read."; echo "/etc/rc: WARNING: nothing is installed: this instance runs from memory."; exec sleep 60',
+    );
+    const failed = await cli(args, { env: { PATH: `${gaveUp}:${process.env['PATH'] ?? ''}` } });
+    expect(failed.code).toBe(1);
+    expect(failed.stderr).toContain('the installer gave up: the medium cannot be read.');
     const sample = await cli(args);
     expect(sample.code).toBe(1);
     expect(sample.stderr).toContain('this is the sample image, which holds no FreeBSD');
