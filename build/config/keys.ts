@@ -11,6 +11,8 @@ import {
   toNumber,
 } from './net.js';
 import type { Interface, Network4 } from './net.js';
+import { readForward, readOpenPort, readSource } from './ports.js';
+import type { Forward, Port } from './ports.js';
 import { isVirtual, reservedReason } from './reserved.js';
 import { ZONES } from './zones.js';
 
@@ -479,6 +481,25 @@ export const KEYS = {
   ),
   ICMP_ECHO: key('Network', 'no', yesNo, 'Whether the host answers ping from the internet.'),
 
+  SSH_ALLOW: key(
+    'Network',
+    '',
+    list<string>(readSource, 64),
+    'Addresses and networks whose SSH has no limit of tries, and that are never banned: your monitoring, your Ansible.',
+    'They come in over the internet where Tailscale has closed it to all others, too. Empty: none.',
+  ),
+  OPEN_PORTS: key(
+    'Network',
+    '',
+    list<Port>(readOpenPort, 32),
+    'Ports of the host that the internet reaches beside SSH, HTTP and HTTPS: "8443/tcp 51820/udp". Empty: none.',
+  ),
+  FORWARD_PORTS: key(
+    'Network',
+    '',
+    list<Forward>(readForward, 32),
+    'Ports of the host that lead to jails of JAILS, over IPv4: "8443/tcp=worker:443". Empty: none.',
+  ),
   PF_RULES_FILE: key(
     'Network',
     '',

@@ -1,8 +1,10 @@
+import ipaddr from 'ipaddr.js';
 import type { Config, KeyName } from './keys.js';
 import { overcommitted, planJails } from './jails.js';
 import type { Span } from './jails.js';
 import { contains, formatNetwork4, overlaps, toNumber } from './net.js';
 import type { Network4 } from './net.js';
+import type { Port } from './ports.js';
 import { assignTenants } from './tenants.js';
 import type { Tenant } from './tenants.js';
 
@@ -94,6 +96,7 @@ export function crossCheck(c: Partial<Config>): readonly Breach[] {
   }
   networks(c, add);
   wan(c, add);
+  ports(c, add);
   return breaches;
 }
 
@@ -135,6 +138,50 @@ function jails(c: Partial<Config>, tenants: readonly Tenant[], add: Add): void {
     disk: c.TENANT_DISK,
   });
   if (over) add('JAILS', over.message, over.fix);
+}
+
+/** Each port leads to one place, and to a jail that there is. Sources of SSH are no addresses that are dropped before. */
+function ports(c: Partial<Config>, add: Add): void {
+  const taken = new Map<string, string>([
+    ...(c.HTTP === true ? [['80/tcp', 'HTTP="yes"'] as const] : []),
+    ...(c.HTTPS === true ? [['443/tcp', 'HTTPS="yes"'] as const] : []),
+  ]);
+  const take = (key: 'OPEN_PORTS' | 'FORWARD_PORTS', { port, proto }: Port): void => {
+    const name = `${port}/${proto}`;
+    const by = taken.get(name);
+    if (by !== undefined) add(key, `${key} names ${name}, which ${by} has already`, 'take one of them out');
+    taken.set(name, key);
+  };
+  for (const port of c.OPEN_PORTS ?? []) take('OPEN_PORTS', port);
+  for (const forward of c.FORWARD_PORTS ?? []) {
+    take('FORWARD_PORTS', forward);
+    if (c.JAILS && !c.JAILS.some(({ name }) => name === forward.jail))
+      add(
+        'FORWARD_PORTS',
+        `FORWARD_PORTS leads to the jail "${forward.jail}", which JAILS does not have`,
+        'name a jail of JAILS, or add it there',
+      );
+  }
+  for (const source of c.SSH_ALLOW ?? []) {
+    const kept = [...IMPOSSIBLE, ...(c.JAIL_SUPERNET ? [formatNetwork4(c.JAIL_SUPERNET)] : [])].find((net) =>
+      share(net, source),
+    );
+    if (kept !== undefined)
+      add(
+        'SSH_ALLOW',
+        `SSH_ALLOW has ${source}, which shares addresses with ${kept}: what claims to come from there is dropped on the internet side`,
+        'name addresses of the internet side; jails and the tailnet have their own ways',
+      );
+  }
+}
+
+/** Networks whose addresses nobody has on the internet side (pf.conf). */
+const IMPOSSIBLE = ['127.0.0.0/8', '169.254.0.0/16', '100.64.0.0/10', 'fd7a:115c:a1e0::/48', '::1/128'];
+
+/** Whether two networks share an address. */
+function share(one: string, other: string): boolean {
+  const [[a, bitsA], [b, bitsB]] = [ipaddr.parseCIDR(one), ipaddr.parseCIDR(other)];
+  return a.kind() === b.kind() && a.match(b, Math.min(bitsA, bitsB));
 }
 
 function wan(c: Partial<Config>, add: Add): void {

@@ -70,6 +70,19 @@ export interface View {
   /** Services of the host that jails reach. */
   readonly hostPorts: readonly { readonly port: string; readonly proto: string; readonly tcp: boolean }[];
   readonly hostPortList: string;
+  /** Networks whose SSH has no limit, as pf.conf has them; null for none. */
+  readonly sshAllow: string | null;
+  /** Ports of the host that are open beside those with keys of their own. */
+  readonly openPorts: readonly { readonly port: number; readonly proto: string; readonly tcp: boolean }[];
+  /** Ports of the host that lead to jails. */
+  readonly forwards: readonly {
+    readonly port: number;
+    readonly proto: string;
+    readonly tcp: boolean;
+    readonly address: string;
+    readonly to: number;
+  }[];
+  readonly states: States;
   readonly http: boolean;
   readonly https: boolean;
   /** Whether nginx runs. */
@@ -87,6 +100,34 @@ export interface View {
   readonly console: string;
   readonly packages: string;
   readonly sshdFlags: string;
+}
+
+/** How many connections there may be at once: pf has a table of one size for all, and nobody gets all of it. */
+export interface States {
+  /** Of all. What the shares below leave is for SSH and for the host itself. */
+  readonly all: number;
+  /** Hosts whose connections are counted (max-src-conn). */
+  readonly sources: number;
+  /** Of each service for the internet but SSH. */
+  readonly service: number;
+  /** Of the jails of each bridge with others, where they come in. */
+  readonly bridge: number;
+  /** Of all jails with the internet, where they leave. */
+  readonly out: number;
+}
+
+/** pf's own size of the table of states (PFSTATE_HIWAT, pf.h), in entries of some 500 bytes. */
+const STATES = 100_000;
+
+/** A fifth for services, three for jails (coming in and going out), a fifth that nobody else uses up. */
+function statesOf(services: number, bridges: number): States {
+  return {
+    all: STATES,
+    sources: 50_000,
+    service: Math.floor(STATES / 5 / Math.max(1, services)),
+    bridge: Math.floor((STATES * 3) / 10 / Math.max(1, bridges)),
+    out: (STATES * 3) / 10,
+  };
 }
 
 /** The host answers its jails about names (rc.d/clawdie_dns). */
@@ -174,6 +215,13 @@ export function makeView(config: Config): View {
   };
   const jails = planJails(config.JAILS, tenants, { network: config.JAIL_NETWORK, limits });
   if ('message' in jails) throw new Error(jails.message); // crossCheck() has refused it
+  const forwards = config.FORWARD_PORTS.map(({ jail, ...forward }) => {
+    const { address } = jails.find(({ name }) => name === jail) ?? {};
+    if (address === undefined) throw new Error(`no jail ${jail}`); // crossCheck() has refused it
+    return { ...forward, tcp: forward.proto === 'tcp', address };
+  });
+  const services =
+    Number(config.HTTP) + Number(config.HTTPS) + config.OPEN_PORTS.length + 2 * forwards.length;
   const loopback = `${config.ASSISTANT_NAME}0`;
   return {
     assistant: config.ASSISTANT_NAME,
@@ -240,6 +288,10 @@ export function makeView(config: Config): View {
       const [port = '', proto = ''] = item.split('/');
       return { port, proto, tcp: proto === 'tcp' };
     }),
+    sshAllow: config.SSH_ALLOW.length > 0 ? config.SSH_ALLOW.join(', ') : null,
+    openPorts: config.OPEN_PORTS.map((port) => ({ ...port, tcp: port.proto === 'tcp' })),
+    forwards,
+    states: statesOf(services, bridges.length),
     hostPortList: config.JAIL_HOST_PORTS.join(' '),
     http: config.HTTP,
     https: config.HTTPS,

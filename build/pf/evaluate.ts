@@ -1,4 +1,4 @@
-import { PROTO } from './names.js';
+import { PROTO, PROXY_PORTS } from './names.js';
 import { inside } from './ranges.js';
 import type { Ip, Range } from './ranges.js';
 import { concerns, isCalled, Resolver } from './resolve.js';
@@ -100,7 +100,7 @@ export class Evaluator {
     const lists = this.rulesFor(packet);
     const translated =
       lists.translations.length > 0 ? this.translate(lists.translations, packet, leaning) : undefined;
-    const seen = translated ? { ...packet, ...translated.address } : packet;
+    const seen = translated ? { ...packet, ...translated.address, srcPort: translated.srcPort } : packet;
     const after = translated ? { translation: translated.rule, ...translated.address } : unchanged;
     if (translated?.rule.natPass === true) return { action: 'pass', ...after };
     const state: State = { last: undefined, tag: translated?.rule.options.tag };
@@ -119,14 +119,16 @@ export class Evaluator {
     rules: readonly Compiled[],
     packet: Packet,
     leaning: Leaning,
-  ): { rule: Rule; address: { src: Ip; dst: Ip; dstPort: number } } | undefined {
+  ): { rule: Rule; address: { src: Ip; dst: Ip; dstPort: number }; srcPort: number } | undefined {
     for (const compiled of rules) {
       if (!matches(compiled, packet, leaning === 'open', undefined)) continue;
       const { rule } = compiled;
       if (rule.action.startsWith('no ') || !rule.pool) return undefined;
       const kind =
         rule.action === 'rdr' || (rule.action === 'binat' && packet.direction === 'in') ? 'rdr' : 'nat';
-      return { rule, address: this.move(packet, rule.pool, kind) };
+      const ported = rule.action === 'nat' && rule.pool.staticPort !== true;
+      const srcPort = ported ? (rule.pool.port?.low ?? PROXY_PORTS.low) : packet.srcPort;
+      return { rule, address: this.move(packet, rule.pool, kind), srcPort };
     }
     return undefined;
   }

@@ -107,3 +107,6 @@ export const KEYWORDS: ReadonlySet<string> = new Set(
     'state-policy static-port sticky-address syncookies synproxy table tag tagged target tbrsize timeout to tos ttl upperlimit urpf-failed user'
   ).split(' '),
 );
+
+/** Ports that nat rules take where they name none (PF_NAT_PROXY_PORT_LOW, _HIGH of sbin/pfctl/pfctl_parser.h). */
+export const PROXY_PORTS = { low: 50001, high: 65535 } as const;

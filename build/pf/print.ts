@@ -1,9 +1,13 @@
 import { formatIp, WIDTH } from './address.js';
-import { icmpCodeName, icmpTypeName, PROTOCOL_NAMES, SERVICE_NAMES, TCP_FLAGS } from './names.js';
+import {
+  icmpCodeName,
+  icmpTypeName,
+  PROTOCOL_NAMES,
+  PROXY_PORTS,
+  SERVICE_NAMES,
+  TCP_FLAGS,
+} from './names.js';
 import type { Comparison, Host, Pool, Rule, Ruleset, Table } from './types.js';
-
-/** Ports that nat rules take where they name none (PF_NAT_PROXY_PORT_LOW, _HIGH of net/pfvar.h). */
-const PROXY_PORTS = { low: 50001, high: 65535 } as const;
 
 /** An address in the form of pfctl (print_addr()). */
 export function printAddress(host: Host): string {

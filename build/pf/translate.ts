@@ -3,6 +3,7 @@ import type { Line, Place } from './lines.js';
 import type { Conditions } from './cells.js';
 import { inside } from './ranges.js';
 import type { Ip, Ranges } from './ranges.js';
+import { PROXY_PORTS } from './names.js';
 import type { Resolver } from './resolve.js';
 import type { Pool } from './types.js';
 
@@ -15,6 +16,8 @@ export interface Variant {
   readonly src?: Ip;
   readonly dst?: Ip;
   readonly dstPort?: number;
+  /** A port that nat gives to TCP and UDP. */
+  readonly srcPort?: number;
 }
 
 /** Whether a translation, or none, may still be what the first line that matches makes. */
@@ -29,6 +32,7 @@ export function possible({ lines, unchanged }: Variant, alive: readonly number[]
 /** Every translation that packets of a place may meet, with each address that it may give. */
 export function variantsOf(
   translations: readonly Line[],
+  filters: readonly Line[],
   resolver: Resolver,
   { af }: Place,
 ): readonly Variant[] {
@@ -40,16 +44,30 @@ export function variantsOf(
       continue;
     }
     const source = rule.action === 'nat' || (rule.action === 'binat' && rule.direction !== 'in');
+    const ports = rule.action === 'nat' ? portsOf(rule.pool, filters) : [undefined];
     for (const address of poolOf(rule.pool, resolver, af))
-      variants.push({
-        lines: [index],
-        unchanged: false,
-        natPass: rule.natPass === true,
-        ...(address !== undefined && (source ? { src: address } : { dst: address })),
-        ...(rule.action === 'rdr' && rule.pool.port && { dstPort: rule.pool.port.low }),
-      });
+      for (const srcPort of ports)
+        variants.push({
+          lines: [index],
+          unchanged: false,
+          natPass: rule.natPass === true,
+          ...(address !== undefined && (source ? { src: address } : { dst: address })),
+          ...(srcPort !== undefined && { srcPort }),
+          ...(rule.action === 'rdr' && rule.pool.port && { dstPort: rule.pool.port.low }),
+        });
   }
   return variants;
+}
+
+/** One of each class of ports that a nat rule gives and that filter rules tell apart; none where it leaves them as they are. */
+function portsOf({ port, staticPort }: Pool, filters: readonly Line[]): readonly (number | undefined)[] {
+  if (staticPort === true) return [undefined];
+  const { low } = port ?? PROXY_PORTS;
+  const high = typeof port?.high === 'number' && port.high > 0 ? port.high : port ? low : PROXY_PORTS.high;
+  const cuts = filters.flatMap(({ conditions }) =>
+    (conditions[FIELD.srcPort] ?? []).flatMap(([first, last]) => [Number(first), Number(last) + 1]),
+  );
+  return [...new Set([low, ...cuts.filter((cut) => cut > low && cut <= high)])];
 }
 
 /** The ends of what a pool has; undefined where it is not known. */
@@ -61,13 +79,14 @@ function poolOf({ hosts }: Pool, resolver: Resolver, af: Place['af']): readonly 
 /** What a line wants of the packet as it was, where the rules see another one; undefined where they never match. */
 export function afterTranslation(
   conditions: Conditions,
-  { src, dst, dstPort }: Variant,
+  { src, dst, dstPort, srcPort }: Variant,
 ): Conditions | undefined {
   const changed: (Ranges | undefined)[] = [...conditions];
   for (const [field, value] of [
     [FIELD.src, src],
     [FIELD.dst, dst],
     [FIELD.dstPort, dstPort],
+    [FIELD.srcPort, srcPort],
   ] as const) {
     const wanted = changed[field];
     if (value === undefined || !wanted) continue;

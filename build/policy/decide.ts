@@ -49,7 +49,7 @@ export function decidePlace(matter: Matter, named: boolean): readonly Diagram<Ou
     : linesAt(ruleset, world, resolver, fields, place);
   // Fragments that are put together are whole packets to every rule.
   const whole = !seesFragments(ruleset, world, place);
-  const variants = variantsOf(translations, resolver, place);
+  const variants = variantsOf(translations, filters, resolver, place);
   return variants.map((variant) =>
     decideVariant(matter, { translations, filters, variant, whole, skipped, named }),
   );
@@ -156,6 +156,7 @@ function decideVariant(
         if (
           row.verdict === 'pass' &&
           row.row.translated !== true &&
+          row.row.leadsTo === undefined &&
           !may('block') &&
           kept.every((index) => lacks(row, seen[index - first]?.rule) === undefined) &&
           last?.rule.action === 'pass' &&
@@ -198,6 +199,9 @@ function problemOf(
   if (lack !== undefined) return `passes, but the rule ${lack}`;
   if (row.translated === true && (variant.src === undefined || !isIn(host, variant.src)))
     return 'leaves with an address of its own';
+  const { leadsTo } = row;
+  if (leadsTo && (variant.dst !== leadsTo.address || variant.dstPort !== leadsTo.port))
+    return 'passes, but is not sent to where it has to go';
   return undefined;
 }
 

@@ -12,9 +12,19 @@ export function isOperators({ file }: Place): boolean {
 const OPTIONS: readonly RegExp[] = [
   /^set block-policy drop$/,
   /^set state-policy if-bound$/,
-  /^set syncookies adaptive\b/,
+  // Cookies are sent once a share of the table is of connections that nobody has completed: 5 % of 100,000 states.
+  /^set syncookies adaptive \(start 5%, end 2%\)$/,
   /^set limit \S+ \d+$/,
   /^set timeout \S+ \d+$/,
+];
+
+/** Options that every rule file has to have: without them strangers and jails use up the table of states. */
+const NEEDED: readonly RegExp[] = [
+  /^set block-policy drop$/,
+  /^set state-policy if-bound$/,
+  /^set syncookies adaptive /,
+  /^set limit states /,
+  /^set limit src-nodes /,
 ];
 
 /** Limits and timeouts in seconds that pf has by itself (pf_default_limits of pf_ioctl.c, PFTM_*_VAL of netpfil/pf/pf.h). */
@@ -59,9 +69,13 @@ function optionFlaw(text: string): string | undefined {
     : undefined;
 }
 
-/** Whether a rule is for the loopback alone, where every packet comes from this host. */
-function onLoopback({ interface: device }: Rule): boolean {
-  return device?.name === 'lo' && !device.not;
+/**
+ * Whether a rule may do without a state: messages of ICMP, the loopback, where every packet comes from this host, and
+ * what comes in by UDP, since what answers has a state of its own.
+ */
+function stateless({ interface: device, proto, direction }: Rule): boolean {
+  if (device?.name === 'lo' && !device.not) return true;
+  return proto === PROTO.icmp || proto === PROTO.icmp6 || (proto === PROTO.udp && direction === 'in');
 }
 
 /** What a filter or translation rule must not have, and what that would do. */
@@ -88,10 +102,9 @@ function* ruleFlaws(rule: Rule): Generator<string> {
   if (action !== 'pass') return;
   if (options.allowOpts === true)
     yield '"allow-opts" lets IP options and routing headers in, by which a packet chooses its way';
-  const icmp = rule.proto === PROTO.icmp || rule.proto === PROTO.icmp6;
   const tcp = rule.proto === undefined || rule.proto === PROTO.tcp;
   if (options.keep === undefined || options.keep === 'none') {
-    if (!icmp && !onLoopback(rule))
+    if (!stateless(rule))
       yield '"no state" judges each packet by itself: answers would have to be let in from anywhere';
     return;
   }
@@ -102,7 +115,6 @@ function* ruleFlaws(rule: Rule): Generator<string> {
     yield '"sloppy" does not look at sequence numbers: strangers can speak in a connection';
   if (state.lock === 'floating') yield '"floating" lets answers in on every interface';
   if (state.pflow === true) yield '"pflow" tells others who talks to whom';
-  if (state.max !== undefined) yield '"max" lets anybody use up the connections that the rule allows';
   if (Object.keys(state.timeouts ?? {}).length > 0)
     yield 'it has timeouts of its own, after which connections end';
   if (state.overload && state.overload.table !== 'bruteforce')
@@ -133,6 +145,12 @@ export function pinned(ruleset: Ruleset): readonly PfFlaw[] {
     const flaw = optionFlaw(text);
     if (flaw !== undefined) add(place, flaw);
   }
+  for (const needed of NEEDED)
+    if (!ruleset.options.some(({ text }) => needed.test(text)))
+      add(
+        { file: ruleset.rules[0]?.place.file ?? 'etc/pf.conf', line: 1, column: 1 },
+        `"${needed.source.replace(/[\^$]/g, '').trim()}" is missing: the policy wants it`,
+      );
   for (const { place } of ruleset.ether)
     add(place, 'Ethernet rules decide before the others, and are not proved: no image has them');
   for (const { place, anchor, file } of ruleset.loads)

@@ -40,6 +40,8 @@ export interface Row {
   readonly rule?: (rule: Rule | undefined) => string | undefined;
   /** The packet has to leave with the host's address. */
   readonly translated?: boolean;
+  /** Where a redirect has to lead: an address of IPv4, and a port. */
+  readonly leadsTo?: { readonly address: Ip; readonly port: number };
 }
 
 /** A row as conditions: where it is the first that holds, it says what has to happen; `either` leaves it open. */

@@ -1,10 +1,10 @@
 import type { Place } from '../pf/lines.js';
-import { PROTO } from '../pf/names.js';
+import { PROTO, PROXY_PORTS } from '../pf/names.js';
 import { addresses, each, intersect, others, subtract, union } from '../pf/ranges.js';
 import type { Addresses, Ranges } from '../pf/ranges.js';
 import type { Rule } from '../pf/types.js';
 import type { Row, RowBox } from './row.js';
-import { another, externalName, jailAddress, PARTIES, TAILSCALE } from './world.js';
+import { another, externalName, jailAddress, ip, PARTIES, TAILSCALE } from './world.js';
 import type { Situation } from './world.js';
 
 /**
@@ -42,6 +42,12 @@ function limitsOf(rule: Rule | undefined, wanted: readonly string[]): string | u
     : `limits its states ("${found}"): strangers could use up what it allows`;
 }
 
+/** Connections that jails or strangers make have their share of the table of states, and no more. */
+const share =
+  (most: number) =>
+  (rule: Rule | undefined): string | undefined =>
+    rule?.options.state.max === most ? limitsOf(rule, ['max']) : `has not "max ${most}"`;
+
 const unlimited = (rule: Rule | undefined): string | undefined => limitsOf(rule, []);
 
 /** The limits of SSH as they are documented: 5 at once, 3 in 60 seconds, then into <bruteforce> with every state of the host. */
@@ -54,6 +60,9 @@ function rateLimited(rule: Rule | undefined): string | undefined {
     return 'has not "overload <bruteforce> flush global"';
   return limitsOf(rule, ['maxSrcConn', 'maxSrcConnRate', 'overload']);
 }
+
+/** Echo requests that are answered at once. */
+const ECHOES = 1000;
 
 const one = (value: number): Ranges => [[value, value]];
 const not = (values: Ranges): Ranges => subtract([[0, 255]], values);
@@ -109,7 +118,7 @@ type Add = (
   why: string,
   verdict: Row['verdict'],
   at: Row['at'],
-  more?: Pick<Row, 'rule' | 'translated'>,
+  more?: Pick<Row, 'rule' | 'translated' | 'leadsTo'>,
 ) => void;
 
 /** The parties of the policy, as addresses and interfaces. */
@@ -178,15 +187,18 @@ function fromInternet(
       discovery,
     );
   };
-  row(
-    'offender',
-    'internet, a host in <bruteforce>',
-    'anything',
-    'it tried too often',
-    'block',
-    incoming({ offender: true }),
-  );
+  const offenderRow = (): void => {
+    row(
+      'offender',
+      'internet, a host in <bruteforce>',
+      'anything',
+      'it tried too often',
+      'block',
+      incoming({ offender: true }),
+    );
+  };
   if (!egressKnown) {
+    offenderRow();
     discoveryRow();
     row(
       'before-egress',
@@ -206,8 +218,42 @@ function fromInternet(
     'block',
     incoming({ src: or(or(jails, TAILNET), or(IMPOSSIBLE, host)) }),
   );
+  if (view.sshAllow !== null)
+    row(
+      'ssh-allowed',
+      'internet, SSH_ALLOW',
+      'host tcp 22',
+      'SSH without a limit, and without a ban',
+      'pass',
+      incoming({ src: addresses(...view.sshAllow.split(', ')), dst: host, ...port(PROTO.tcp, 22) }),
+    );
+  offenderRow();
   discoveryRow();
   const open = !fallback;
+  const proto = (tcp: boolean): number => (tcp ? PROTO.tcp : PROTO.udp);
+  // What a redirect lets in goes to a jail, whose ports are no ports of the host.
+  for (const { port: number, proto: name, tcp, address, to } of open ? view.forwards : []) {
+    const id = `forward-${number}-${name}`;
+    const bounded = { rule: share(view.states.service) };
+    row(
+      id,
+      'internet',
+      `host ${name} ${number}`,
+      `FORWARD_PORTS: to ${address}, port ${to}`,
+      'pass',
+      incoming({ dst: { inet: host.inet, inet6: [] }, ...port(proto(tcp), number) }),
+      { ...bounded, leadsTo: { address: ip(address), port: to } },
+    );
+    row(
+      `${id}-behind`,
+      'internet',
+      `${address} ${name} ${to}`,
+      'FORWARD_PORTS: whoever sends there without the redirect gets the same',
+      'pass',
+      incoming({ dst: addresses(address), ...port(proto(tcp), to) }),
+      bounded,
+    );
+  }
   if (tailscaleActive && open)
     row(
       'ssh-closed',
@@ -235,10 +281,21 @@ function fromInternet(
       why,
       'pass',
       incoming({ dst: host, ...port(PROTO.tcp, number) }),
+      { rule: share(view.states.service) },
     );
   };
   if (view.http && open) service('http', 80, 'certificate renewals');
   if (view.https && open) service('https', 443, 'agent UI');
+  for (const { port: number, proto: name, tcp } of open ? view.openPorts : [])
+    row(
+      `open-${number}-${name}`,
+      'internet',
+      `host ${name} ${number}`,
+      'OPEN_PORTS',
+      'pass',
+      incoming({ dst: host, ...port(proto(tcp), number) }),
+      { rule: share(view.states.service) },
+    );
   if (tailscaleActive && open)
     row(
       'wireguard',
@@ -262,12 +319,19 @@ function fromInternet(
       )(place),
   );
   if (view.icmpEcho && open)
-    row('echo', 'internet', 'host, echo requests', 'ICMP_ECHO is "yes"', 'pass', (place) =>
-      incoming(
-        place.af === 'inet'
-          ? { dst: host, protos: one(PROTO.icmp), type: one(8) }
-          : { dst: host, protos: one(PROTO.icmp6), type: one(128) },
-      )(place),
+    row(
+      'echo',
+      'internet',
+      'host, echo requests',
+      'ICMP_ECHO is "yes"',
+      'pass',
+      (place) =>
+        incoming(
+          place.af === 'inet'
+            ? { dst: host, protos: one(PROTO.icmp), type: one(8) }
+            : { dst: host, protos: one(PROTO.icmp6), type: one(128) },
+        )(place),
+      { rule: share(ECHOES) },
     );
   row(
     'jails-closed',
@@ -280,15 +344,30 @@ function fromInternet(
   row('closed', 'internet', 'everything else, tcp 5900 among it', 'not listed', 'block', incoming({}));
 }
 
+/** Protocols with ports that nat changes. */
+const PORTED: Ranges = [PROTO.tcp, PROTO.udp].flatMap(one);
+/** Ports that nat gives to connections of jails, and that the host does not use for its own (sysctl.conf). */
+const TRANSLATED: Ranges = [[PROXY_PORTS.low, PROXY_PORTS.high]];
+
 function toInternet(
   row: Add,
-  { fallback, egressKnown }: Situation,
+  { view, fallback, egressKnown }: Situation,
   { external, jails, host }: Parties,
 ): void {
   const outgoing =
     (...boxes: readonly RowBox[]): Row['at'] =>
     (place) =>
       place.direction === 'out' && external.includes(place.interface) ? boxes : [];
+  if (egressKnown && !fallback)
+    row(
+      'translated-out',
+      'host, by a port that nat gives to jails',
+      'anywhere',
+      'jails have their share of connections',
+      'pass',
+      outgoing({ src: { inet: host.inet, inet6: [] }, protos: PORTED, srcPort: TRANSLATED }),
+      { rule: share(view.states.out) },
+    );
   if (egressKnown) row('host-out', 'host', 'anywhere', 'with state', 'pass', outgoing({ src: host }));
   if (fallback)
     row(
@@ -314,10 +393,17 @@ function toInternet(
       'internet',
       'with the host’s address',
       'pass',
-      outgoing({ src: jails }),
-      {
-        translated: true,
-      },
+      outgoing({ src: jails, protos: PORTED }),
+      { translated: true, rule: share(view.states.out) },
+    );
+    row(
+      'jail-out-other',
+      'jail',
+      'internet, neither TCP nor UDP',
+      'with the host’s address',
+      'pass',
+      outgoing({ src: jails, protos: not(PORTED) }),
+      { translated: true },
     );
   }
   row('out-closed', 'anybody else', 'internet', 'nobody has another address', 'block', (place) =>
@@ -328,7 +414,7 @@ function toInternet(
 /** Jails with a network stack of their own, and guests, where they come in. */
 function fromJails(
   row: Add,
-  { fallback, egressKnown, tailscaleActive }: Situation,
+  { view, fallback, egressKnown, tailscaleActive }: Situation,
   { bridges, gateways, broadcasts, host, tailnetHost, hostPorts }: Parties,
 ): void {
   type Bridge = NonNullable<ReturnType<typeof bridges.get>>;
@@ -373,6 +459,7 @@ function fromJails(
       'listed',
       'pass',
       inward(({ gateway }) => hostPorts.map((box) => ({ ...box, dst: gateway, offender: false }))),
+      { rule: share(view.states.bridge) },
     );
   const hosts = [gateways, broadcasts, host, tailscaleActive && egressKnown ? tailnetHost : NOBODY].reduce(
     or,
@@ -400,6 +487,7 @@ function fromJails(
     'one tenant’s jails are one another’s',
     'pass',
     inward(({ net }) => [{ dst: net, offender: false }]),
+    { rule: share(view.states.bridge) },
   );
   row(
     'jail-other',
@@ -416,6 +504,7 @@ function fromJails(
     'with the host’s address, see jail-out',
     'pass',
     inward(({ net }) => [{ dst: others(or(PRIVATE, net)), offender: false }]),
+    { rule: share(view.states.bridge) },
   );
 }
 
@@ -433,6 +522,7 @@ function onLoopback(row: Add, _: Situation, { loopbacks, jails, gateways, nets, 
       looped(...(place.direction === 'in' ? boxes : boxes.map((box) => ({ ...box, whole: true }))))(place);
   const tenants = (more: RowBox): readonly RowBox[] =>
     nets.map((net) => ({ src: and(net, plain), dst: net, ...more }));
+  const stateless = true;
   if (hostPorts.length > 0)
     row(
       'plain-host-port',
@@ -440,7 +530,7 @@ function onLoopback(row: Add, _: Situation, { loopbacks, jails, gateways, nets, 
       'host services in JAIL_HOST_PORTS',
       'listed',
       'pass',
-      looped(...hostPorts.map((box) => ({ ...box, src: plain, dst: gateways, stateless: true }))),
+      looped(...hostPorts.map((box) => ({ ...box, src: plain, dst: gateways, stateless }))),
     );
   if (hostPorts.length > 0)
     row(
@@ -451,7 +541,7 @@ function onLoopback(row: Add, _: Situation, { loopbacks, jails, gateways, nets, 
       'pass',
       looped(
         ...hostPorts.map(({ protos, dstPort }) => ({
-          ...{ protos, srcPort: dstPort, src: gateways, dst: plain, stateless: true },
+          ...{ protos, srcPort: dstPort, src: gateways, dst: plain, stateless },
         })),
       ),
     );
@@ -478,7 +568,7 @@ function onLoopback(row: Add, _: Situation, { loopbacks, jails, gateways, nets, 
       'plain jails of its tenant',
       'one tenant’s jails are one another’s',
       'pass',
-      looped(...tenants({})),
+      looped(...tenants({ stateless })),
     );
   }
   row(
@@ -489,7 +579,14 @@ function onLoopback(row: Add, _: Situation, { loopbacks, jails, gateways, nets, 
     'block',
     arriving({ src: plain }),
   );
-  row('loopback', 'host', 'itself', 'its own services', 'pass', looped({ src: ITSELF, dst: ITSELF }));
+  row(
+    'loopback',
+    'host',
+    'itself',
+    'its own services',
+    'pass',
+    looped({ src: ITSELF, dst: ITSELF, stateless }),
+  );
 }
 
 /** Towards jails with a network stack of their own, where it leaves the host. */

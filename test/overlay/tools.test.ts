@@ -63,11 +63,50 @@ describe('every tool', () => {
   });
 });
 
+describe('who is banned by an address of IPv6', () => {
+  it.each([
+    ['2001:db8::66', '2001:db8:0:0::/64'],
+    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2::/64'],
+    ['2001:DB8:0:0a::1', '2001:DB8:0:a::/64'],
+    ['::1:2:3:4:5:6:7', '0:1:2:3::/64'],
+    ['2001:db8:1:2::', '2001:db8:1:2::/64'],
+    ['::1:0:0:0:0', '0:0:0:1::/64'],
+  ])('%s is of %s', (address, net) => {
+    const result = fake
+      .stub('pfctl', `case "$*" in *"-T show") echo "   ${address}" ;; esac`)
+      .run('overlays/firstboot/usr/local/libexec/clawdie/ban-prefixes', []);
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    expect(calls(result, 'pfctl').slice(1)).toEqual([
+      `pfctl -q -t bruteforce -T add ${net}`,
+      `pfctl -q -k ${net}`,
+    ]);
+  });
+
+  it('is banned with its /64 once, and others are left alone', () => {
+    const table =
+      '198.51.100.66 198.51.100.0/24 2001:db8::1 2001:db8::/64 2001:db8:5::/48 fe80::1%em0 ::ffff:192.0.2.1';
+    const result = fake
+      .stub('pfctl', `case "$*" in *"-T show") printf "   %s\\n" ${table} ;; esac`)
+      .run('overlays/firstboot/usr/local/libexec/clawdie/ban-prefixes', []);
+    expect(result.stderr).toBe('');
+    expect(calls(result, 'pfctl')).toHaveLength(1);
+  });
+});
+
 describe('clawdie-unblock', () => {
   beforeEach(() => {
-    fake.stub(
+    // A table that forgets what is deleted; one of the nets covers the address that is of it.
+    fake.file('var/db/bruteforce', '198.51.100.66\n2001:db8::66\n2001:db8:0:7::/64\n').stub(
       'pfctl',
-      'case "$*" in *"-T show") printf "   198.51.100.66\\n   2001:db8::66\\n" ;; *"-T test 198.51.100.66" | *"-T test 2001:db8::66") ;; *"-T test"*) exit 2 ;; esac',
+      `table="${fake.root}/var/db/bruteforce"
+for last in "$@"; do :; done
+case "$*" in
+*"-T show") sed "s/^/   /" "$table" ;;
+*"-T test 2001:db8:0:7::"*) grep -qF 2001:db8:0:7::/64 "$table" ;;
+*"-T test"*) grep -qxF "$last" "$table" ;;
+*"-T delete"*) grep -vxF "$(echo "$last" | sed "s/:0:0::/::/")" "$table" > "$table.new"; mv "$table.new" "$table" ;;
+*"-T add"*) echo "$last" >> "$table" ;;
+esac`,
     );
   });
 
@@ -81,8 +120,15 @@ describe('clawdie-unblock', () => {
     expect(calls(result, 'pfctl')).toEqual([
       'pfctl -q -t bruteforce -T test 198.51.100.66',
       'pfctl -q -t bruteforce -T delete 198.51.100.66',
+      'pfctl -q -t bruteforce -T test 198.51.100.66',
       'pfctl -q -K 198.51.100.66',
     ]);
+  });
+
+  it('takes the /64 out that a host of IPv6 is banned with', () => {
+    const result = run('clawdie-unblock', ['2001:db8:0:7::9']);
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    expect(calls(result, 'pfctl')).toContain('pfctl -q -t bruteforce -T delete 2001:db8:0:7::/64');
   });
 
   it('changes nothing for one that is not blocked', () => {
@@ -92,9 +138,13 @@ describe('clawdie-unblock', () => {
   });
 
   it('takes all of them out, and lists them', () => {
-    expect(run('clawdie-unblock', ['--list']).stdout).toBe('198.51.100.66\n2001:db8::66\n');
+    expect(run('clawdie-unblock', ['--list']).stdout).toBe(
+      '198.51.100.66\n2001:db8::66\n2001:db8:0:7::/64\n',
+    );
     expect(run('clawdie-unblock', ['--all']).stdout).toBe(
-      'clawdie-unblock: 198.51.100.66 may try again\nclawdie-unblock: 2001:db8::66 may try again\n',
+      ['198.51.100.66', '2001:db8::66', '2001:db8:0:7::/64']
+        .map((entry) => `clawdie-unblock: ${entry} may try again\n`)
+        .join(''),
     );
     fake.stub('pfctl');
     expect(run('clawdie-unblock', ['--all'])).toMatchObject({

@@ -363,6 +363,11 @@ describe('odd values of build.cfg', () => {
       DNS: fc.array(fc.oneof(fc.ipV4(), fc.ipV6()), { maxLength: 3 }).map((all) => all.join(',')),
       TENANTS: words(/^[a-z]{1,8}$/),
       JAIL_HOST_PORTS: words(/^[1-9][0-9]{0,4}\/(tcp|udp)$/),
+      SSH_ALLOW: fc
+        .array(fc.tuple(fc.oneof(fc.ipV4(), fc.ipV6()), fc.integer({ min: 0, max: 129 })), { maxLength: 3 })
+        .map((all) => all.map((parts) => parts.join('/')).join(' ')),
+      OPEN_PORTS: words(/^[1-9][0-9]{0,4}\/(tcp|udp)$/),
+      FORWARD_PORTS: words(/^[1-9][0-9]{0,4}\/(tcp|udp)=worker:[1-9][0-9]{0,3}$/),
       BRUTEFORCE_EXPIRE: fc.nat().map(String),
       SSH_AUTHORIZED_KEYS: fc.string({ maxLength: 30 }).map((comment) => `${PUBLIC_KEY} ${comment}`),
       HTTP: fc.constantFrom('yes', 'no'),

@@ -293,7 +293,7 @@ describe('pf.conf', () => {
     ['HTTP', 80],
     ['HTTPS', 443],
   ])('opens %s unless it is switched off', (key, port) => {
-    const rule = `pass in on $ext_if proto tcp to ($ext_if) port ${port} flags S/SA keep state`;
+    const rule = `pass in on $ext_if proto tcp to ($ext_if) port ${port} flags S/SA keep state (max 10000)`;
     expect(lines()).toContain(rule);
     expect(lines({ [key]: 'no' })).not.toContain(rule);
   });
@@ -354,6 +354,9 @@ describe('every rendered file', () => {
     EXT_IF: fc.constantFrom('auto', 'vtnet0', 'igb15'),
     DNS: fc.constantFrom('', '9.9.9.9', '2620:fe::fe 1.1.1.1'),
     JAIL_HOST_PORTS: fc.constantFrom('', '53/udp 53/tcp'),
+    SSH_ALLOW: fc.constantFrom('', '192.0.2.7 2001:db8::/48'),
+    OPEN_PORTS: fc.constantFrom('', '8443/tcp 51820/udp'),
+    FORWARD_PORTS: fc.constantFrom('', '2222/tcp=worker:22'),
     TENANTS: fc.constantFrom('', 'igorxx', 'igorxx borisxx=192.168.0.0/24'),
     PACKAGES: fc.constantFrom('', 'bastille', 'a b c'),
   });

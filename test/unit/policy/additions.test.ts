@@ -124,7 +124,8 @@ describe('what an operator adds', () => {
     ['flags A/A', 'any TCP packet for the beginning'],
     ['no state', 'judges each packet by itself'],
     ['keep state (sloppy)', 'sequence numbers'],
-    ['keep state (max 1)', '"max" lets anybody'],
+    ['keep state (max 1)', 'passes, but the rule has not "max 10000"'],
+    ['keep state (max 100000)', 'passes, but the rule has not "max 10000"'],
     ['keep state (floating)', 'on every interface'],
     ['keep state (tcp.established 1)', 'timeouts of its own'],
     ['synproxy state', 'speak for those behind'],
@@ -194,7 +195,10 @@ describe('the rules of the image', () => {
     ['set state-policy if-bound\n', 'set state-policy floating\n', 'changes what all rules mean'],
     ['table <bruteforce> persist', 'table <bruteforce> persist file "/etc/x"', 'on the instance'],
     ['port 443 flags S/SA keep state', 'port 443 flags any keep state', 'beginning of a connection'],
-    ['port 443 flags S/SA keep state', 'port 443 flags S/SA keep state (max 1)', '"max" lets anybody'],
+    ['set syncookies adaptive (start 5%, end 2%)\n', '', '"set syncookies adaptive" is missing'],
+    ['(start 5%, end 2%)', '(start 90%, end 50%)', 'changes what all rules mean'],
+    ['set limit { states 100000, src-nodes 50000 }\n', '', '"set limit states" is missing'],
+    ['states 100000', 'states 99999', 'strangers could use it up'],
     ['\nnat on $ext_if', '\nnat pass on $ext_if', 'past every filter rule'],
   ])('are held to the same: %s → %s', (from, to, sentence) => {
     const text = bodyOf(entries, 'etc/pf.conf');

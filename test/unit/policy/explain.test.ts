@@ -1,8 +1,11 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { explain } from '../../../build/commands/rules.js';
-import { PUBLIC_KEY } from '../../helpers/config.js';
+import { explain, ruleFiles } from '../../../build/commands/rules.js';
+import { makeView } from '../../../build/overlay/view.js';
+import { proveImage } from '../../../build/policy/image.js';
+import { configOf, PUBLIC_KEY } from '../../helpers/config.js';
+import { overlayOf } from '../../helpers/deployment.js';
 import { tmp } from '../../helpers/tmp.js';
 
 interface Explained {
@@ -91,6 +94,47 @@ describe('clawdie-iso explain', () => {
     const closed = rowsOf(await ask({}, { rules, json: true })).find(({ id }) => id === 'closed');
     expect(closed?.rules).toContainEqual(
       expect.objectContaining({ state: 'holds', file: '/etc/pf.conf.d/operator.conf', line: 2 }) as unknown,
+    );
+  });
+
+  it('has a row for each port of OPEN_PORTS and FORWARD_PORTS, and for SSH_ALLOW', async () => {
+    const asked = await ask(
+      { SSH_ALLOW: '192.0.2.0/24', OPEN_PORTS: '8443/tcp', FORWARD_PORTS: '2222/tcp=worker:22' },
+      { json: true },
+    );
+    expect(asked.holds).toBe(true);
+    const rule = (id: string): string => rowsOf(asked).find((row) => row.id === id)?.rules[0]?.rule ?? '';
+    expect(rule('ssh-allowed')).toMatch(
+      /^pass in quick on egress proto tcp from <ssh_allow> to \(egress\) port = ssh/,
+    );
+    expect(rule('ssh-allowed')).not.toContain('max-src');
+    expect(rule('open-8443-tcp')).toMatch(
+      /^pass in on egress .* port = 8443 flags S\/SA keep state \(max 4000, /,
+    );
+    expect(rule('forward-2222-tcp')).toMatch(
+      /^pass in quick on egress inet proto tcp from any to 192\.168\.100\.10 port = ssh/,
+    );
+    // None of them is open where no key says so.
+    expect(
+      rowsOf(await ask({}, { json: true }))
+        .map(({ id }) => id)
+        .join(),
+    ).not.toMatch(/allowed|open-|forward-/);
+  });
+
+  it('refuses another destination of a redirect, and one on another port', () => {
+    const config = configOf({ FORWARD_PORTS: '2222/tcp=worker:22' });
+    const entries = overlayOf(config);
+    const files = ruleFiles(entries);
+    const changed = (from: RegExp, to: string): (() => unknown) => {
+      expect(files.pf).toMatch(from);
+      return () => proveImage({ ...files, pf: files.pf.replace(from, to) }, makeView(config), []);
+    };
+    expect(changed(/(rdr on .*) -> 192\.168\.100\.10/, '$1 -> 192.168.100.11')).toThrow(
+      /forward-2222-tcp .*: has to pass, but is blocked|not sent to where/,
+    );
+    expect(changed(/(rdr on .*) port 2222 ->/, '$1 port 2223 ->')).toThrow(
+      /closed .* has to be blocked, but passes/,
     );
   });
 

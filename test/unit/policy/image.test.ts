@@ -99,6 +99,9 @@ describe('every image is proved', () => {
           { maxLength: 4, selector: ([port, proto]) => `${port}/${proto}` },
         )
         .map((ports) => ports.map(([port, proto]) => `${port}/${proto}`).join(' ')),
+      SSH_ALLOW: fc.constantFrom('', '192.0.2.7', '198.51.100.0/24 2001:db8::/48 8.0.0.0/8'),
+      OPEN_PORTS: fc.constantFrom('', '8443/tcp', '51820/udp 5899/tcp 65535/tcp'),
+      FORWARD_PORTS: fc.constantFrom('', '2222/tcp=worker:22', '8022/udp=worker:8022 1/tcp=worker:65535'),
       TAILSCALE: fc.constantFrom(...MODES),
       BRUTEFORCE_EXPIRE: fc.integer({ min: 10, max: 99_999_999 }).map(String),
       CONSOLE: fc.constantFrom('serial', 'video', 'both'),
