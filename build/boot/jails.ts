@@ -23,6 +23,7 @@ export const JAIL_CHECKS = {
   'flood-memory': 'the operator logs in while a jail takes all memory that it gets',
   'flood-disk': 'the operator logs in while a jail fills its disk',
   'flood-connections': 'the operator logs in while a jail floods the network',
+  'flood-syn': 'the operator logs in under a flood of connections that nobody completes',
 } as const;
 export type JailCheck = keyof typeof JAIL_CHECKS;
 
@@ -31,6 +32,9 @@ export const RESTART_CHECK = 'restarted';
 
 export type Flood = Extract<JailCheck, `flood-${string}`>;
 export const FLOODS = Object.keys(JAIL_CHECKS).filter((id): id is Flood => id.startsWith('flood-'));
+
+/** Those that a jail makes. */
+const JAILED_FLOODS = FLOODS.filter((id) => id !== 'flood-syn');
 
 /** A login of the operator, measured from outside. */
 export interface Login {
@@ -228,9 +232,29 @@ function limitSteps(jails: readonly DeployedJail[], check: string): readonly Ste
   ];
 }
 
+/** The flood from outside: what pf says of it, until the operator has logged in. */
+const SYN_STEP: Step = {
+  name: 'flood-syn',
+  check: 'flood-syn',
+  typed: `left=120
+until [ -e ${seenFile('flood-syn')} ] || [ "$left" -eq 0 ]; do
+	sleep 5
+	left=$((left - 5))
+	pfctl -q -v -s info | grep -E 'current entries|half-open|active' | tr -s ' \t\n' ' '
+	echo
+done
+pfctl -q -v -s info
+[ "$(pfctl -q -s states | grep -c .)" -lt 20000 ] && echo 'there is room'`,
+  shows: [/^there is room$/m],
+  tells: /half-open/,
+  seconds: 300,
+};
+
 /** Floods: what a jail does, until the operator has logged in or a minute and a half have gone. */
 function floodSteps(jail: DeployedJail, internet: string): readonly Step[] {
-  const floods: Readonly<Record<Flood, { readonly does: string; readonly after?: string }>> = {
+  const floods: Readonly<
+    Record<Exclude<Flood, 'flood-syn'>, { readonly does: string; readonly after?: string }>
+  > = {
     'flood-fork': { does: 'bomb() { bomb | bomb & bomb | bomb; }; bomb' },
     'flood-memory': { does: 'for n in 1 2 3 4; do tail /dev/zero & done; wait' },
     'flood-disk': {
@@ -242,7 +266,7 @@ function floodSteps(jail: DeployedJail, internet: string): readonly Step[] {
       after: 'pfctl -q -s info | grep entries',
     },
   };
-  return FLOODS.map((flood): Step => {
+  const steps = JAILED_FLOODS.map((flood): Step => {
     const { does, after = 'true' } = floods[flood];
     return {
       name: flood,
@@ -274,6 +298,7 @@ jls -j ${jail.name} name`,
       seconds: 300,
     };
   });
+  return [...steps, SYN_STEP];
 }
 
 /**
@@ -447,9 +472,9 @@ done`,
       name: 'names',
       check: 'reach',
       typed: cast.jails
-        .map(({ name }) => `echo "${name} $(jexec ${name} getent hosts pkg.FreeBSD.org)"`)
+        .map(({ name }) => `echo "${name} $(jexec ${name} getaddrinfo -t stream pkg.FreeBSD.org)"`)
         .join('\n'),
-      shows: cast.jails.map(({ name }) => new RegExp(`^${name} +${escaped(internet)}\\b`, 'm')),
+      shows: cast.jails.map(({ name }) => new RegExp(`^${name} stream inet tcp ${escaped(internet)}\\b`, 'm')),
     },
     ...pairSteps(cast, 'pairs'),
     {
@@ -577,7 +602,7 @@ export function judgeJails({ console, steps, logins, left }: Lived): readonly Ch
       const flood = FLOODS.find((name) => name === id);
       const wrong = [
         ...own.flatMap((step) => stepFlaws(step, typed.get(step.name))),
-        ...(flood ? loginFlaws(logins.find((login) => login.flood === flood)) : []),
+        ...(flood ? loginFlaws(logins.filter((login) => login.flood === flood)) : []),
       ];
       const told = [
         ...new Set(own.flatMap((step) => stepTold(step, typed.get(step.name)))),
@@ -610,19 +635,20 @@ function absence(id: string): string {
     : 'this image has no second bridge to try it with';
 }
 
-function loginFlaws(login: Login | undefined): readonly string[] {
-  if (!login) return ['nobody tried to log in'];
-  if (login.failure !== undefined)
-    return [`login failed after ${login.seconds.toFixed(1)} s: ${login.failure}`];
-  return login.seconds <= LOGIN_SECONDS
-    ? []
-    : [`logged in after ${login.seconds.toFixed(1)} s, not within ${LOGIN_SECONDS}`];
+function loginFlaws(logins: readonly Login[]): readonly string[] {
+  if (logins.length === 0) return ['nobody tried to log in'];
+  return logins.flatMap(({ seconds, failure }) => {
+    if (failure !== undefined) return [`login failed after ${seconds.toFixed(1)} s: ${failure}`];
+    return seconds <= LOGIN_SECONDS
+      ? []
+      : [`logged in after ${seconds.toFixed(1)} s, not within ${LOGIN_SECONDS}`];
+  });
 }
 
 function loginTold(logins: readonly Login[], flood: Flood): string {
   const quiet = logins.find((login) => login.flood === undefined);
-  const during = logins.find((login) => login.flood === flood);
-  return `logged in after ${during?.seconds.toFixed(1) ?? '?'} s${quiet ? ` (${quiet.seconds.toFixed(1)} s without)` : ''}`;
+  const during = logins.filter((login) => login.flood === flood).map(({ seconds }) => seconds.toFixed(1));
+  return `logged in after ${during.join(', ')} s${quiet ? ` (${quiet.seconds.toFixed(1)} s without)` : ''}`;
 }
 
 /** Without Bastille nothing of it was looked at. */

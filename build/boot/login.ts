@@ -1,11 +1,12 @@
 import { readFile } from 'node:fs/promises';
+import { createSocket as createDatagramSocket } from 'node:dgram';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { UserError } from '../error.js';
 import { attempt, run } from '../host/process.js';
-import { LOGIN_HUB } from './machine.js';
+import { parseFrame } from './frames.js';
 import type { Machine } from './machine.js';
 import type { Network } from './peer.js';
 
@@ -28,13 +29,14 @@ export async function makeKey(folder: string, signal: AbortSignal): Promise<stri
 
 /**
  * Opens a way in to a machine that keeps running: its SSH on a port of the loopback, its serial line on a socket.
- * QEMU's user network takes the connections; it lets the guest out to nowhere (`restrict`).
+ * QEMU's user network takes the connections; it lets the guest out to nowhere (`restrict`), and sees what the guest sends
+ * to it alone: it would refuse what is the internet's.
  *
  * @param folder of this run
  * @returns the command that logs in as root; what a person has to type, a line each; and what closes it
  */
 export async function openLogin(
-  machine: Pick<Machine, 'serial'>,
+  machine: Pick<Machine, 'serial' | 'send' | 'tap'>,
   network: Network,
   folder: string,
 ): Promise<{
@@ -43,24 +45,13 @@ export async function openLogin(
   readonly close: () => void;
 }> {
   const port = await freePort();
-  const control = connect(join(folder, 'control'));
-  const ask = commands(control);
-  await ask('qmp_capabilities', {});
-  const four = network.guest4.replace(/\d+$/, '0/24');
-  await ask('netdev_add', {
-    type: 'user',
-    id: 'login',
-    net: four,
-    host: network.login4,
-    // Everything in slirp has to have an address of the net; nobody asks these.
-    dns: network.guest4.replace(/\d+$/, '6'),
-    dhcpstart: network.guest4.replace(/\d+$/, '7'),
-    restrict: true,
-    ipv6: false,
-    hostfwd: [{ str: `tcp:127.0.0.1:${port}-${network.guest4}:22` }],
-  });
-  await ask('netdev_add', { type: 'hubport', id: 'login-port', hubid: LOGIN_HUB, netdev: 'login' });
-  control.end();
+  const line = await lineTo(machine, network.login4);
+  try {
+    await addNetwork(join(folder, 'control'), network, port, line.port);
+  } catch (error) {
+    line.close();
+    throw error;
+  }
   const console = await serveConsole(machine, join(folder, 'console'));
   const ssh = [
     ...['ssh', '-i', join(folder, 'key'), '-p', String(port)],
@@ -73,7 +64,74 @@ export async function openLogin(
       ssh.join(' '),
       `socat -,rawer,escape=0x1d UNIX-CONNECT:${join(folder, 'console')}    (the serial console; Ctrl-] leaves it)`,
     ],
-    close: console.close,
+    close: () => {
+      console.close();
+      line.close();
+    },
+  };
+}
+
+/** Has QEMU add the user network, and the line to it, by its own commands. */
+async function addNetwork(path: string, network: Network, port: number, line: number): Promise<void> {
+  const control = connect(path);
+  const ask = commands(control);
+  await ask('qmp_capabilities', {});
+  await ask('netdev_add', {
+    type: 'user',
+    id: 'login',
+    net: network.guest4.replace(/\d+$/, '0/24'),
+    host: network.login4,
+    // Everything in slirp has to have an address of the net; nobody asks these.
+    dns: network.guest4.replace(/\d+$/, '6'),
+    dhcpstart: network.guest4.replace(/\d+$/, '7'),
+    restrict: true,
+    ipv6: false,
+    hostfwd: [{ str: `tcp:127.0.0.1:${port}-${network.guest4}:22` }],
+  });
+  const here = { type: 'inet', host: '127.0.0.1' };
+  await ask('netdev_add', {
+    ...{ type: 'dgram', id: 'line', local: { ...here, port: '0' } },
+    remote: { ...here, port: String(line) },
+  });
+  for (const netdev of ['login', 'line'])
+    await ask('netdev_add', { type: 'hubport', id: `${netdev}-port`, hubid: LOGIN_HUB, netdev });
+  control.end();
+}
+
+/** The hub where the user network and the line to it meet. */
+const LOGIN_HUB = 100;
+
+/** Carries frames between the guest and the user network, which plays the host of that address. */
+async function lineTo(
+  { send, tap }: Pick<Machine, 'send' | 'tap'>,
+  address: string,
+): Promise<{ readonly port: number; readonly close: () => void }> {
+  const socket = createDatagramSocket('udp4');
+  await new Promise<void>((resolve, reject) => {
+    socket.once('error', reject);
+    socket.bind(0, '127.0.0.1', resolve);
+  });
+  let remote: number | undefined;
+  let mac: string | undefined;
+  socket.on('message', (bytes, from) => {
+    // The user network speaks first: it asks for the guest.
+    remote ??= from.port;
+    if (from.port !== remote) return;
+    mac ??= parseFrame(bytes)?.from;
+    send(bytes);
+  });
+  const stop = tap((bytes) => {
+    if (remote === undefined) return;
+    const frame = parseFrame(bytes);
+    if (frame && (frame.to === mac || (frame.kind === 'arp' && frame.targetIp === address)))
+      socket.send(bytes, remote, '127.0.0.1');
+  });
+  return {
+    port: socket.address().port,
+    close: () => {
+      stop();
+      socket.close();
+    },
   };
 }
 

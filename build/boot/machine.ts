@@ -28,7 +28,7 @@ export interface Start {
   readonly cards: number;
   /** Whether the disk keeps what the guest writes to it. */
   readonly kept?: boolean;
-  /** Socket for QEMU's own commands (QMP), where somebody is to log in: the card is then on a hub. */
+  /** Socket for QEMU's own commands (QMP), where somebody is to log in. */
   readonly control?: string;
 }
 
@@ -62,23 +62,14 @@ function qemuCommand(start: Start, port: number, accel: Accelerator): readonly s
       `dgram,id=n0,local.type=inet,local.host=127.0.0.1,local.port=0,remote.type=inet,remote.host=127.0.0.1,remote.port=${port}`,
     ],
     // No boot ROM: the first frame is the system's own.
-    ...(start.control === undefined
-      ? ['-device', `${start.card},netdev=n0,mac=${GUEST_MAC},romfile=`]
-      : [
-          ...['-netdev', `hubport,id=h0,hubid=${LOGIN_HUB},netdev=n0`],
-          ...['-netdev', `hubport,id=h1,hubid=${LOGIN_HUB}`],
-          ...['-device', `${start.card},netdev=h1,mac=${GUEST_MAC},romfile=`],
-          ...['-qmp', `unix:${qemuPath(start.control)},server=on,wait=off`],
-        ]),
+    ...['-device', `${start.card},netdev=n0,mac=${GUEST_MAC},romfile=`],
+    ...(start.control === undefined ? [] : ['-qmp', `unix:${qemuPath(start.control)},server=on,wait=off`]),
     ...Array.from({ length: start.cards - 1 }, (_, index) => [
       ...['-netdev', `hubport,id=x${index},hubid=${index}`],
       ...['-device', `${start.card},netdev=x${index},mac=52:54:00:12:35:0${index},romfile=`],
     ]).flat(),
   ];
 }
-
-/** The hub where the guest's card is, if somebody is to log in. */
-export const LOGIN_HUB = 100;
 
 /** A machine that runs, with the internet on its other end. */
 export interface Machine {
@@ -91,6 +82,8 @@ export interface Machine {
   /** seconds since it was started */
   seconds(): number;
   send(frame: Buffer): void;
+  /** Tells of every frame that the guest sends, beside the peer. @returns what ends it */
+  tap(use: (frame: Buffer) => void): () => void;
   /** When the first frame came, in seconds; undefined before. */
   readonly firstFrame: number | undefined;
   /** Whether QEMU has ended. */
@@ -118,6 +111,7 @@ export async function startMachine(
   const seconds = (): number => (performance.now() - began) / 1000;
   const console = new ConsoleReader();
   const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+  const taps = new Set<(frame: Buffer) => void>();
   let remote: number | undefined;
   let firstFrame: number | undefined;
   let failure: string | undefined;
@@ -150,6 +144,7 @@ export async function startMachine(
     remote ??= from.port;
     if (from.port !== remote) return;
     firstFrame ??= seconds();
+    for (const use of taps) use(bytes);
     for (const frame of peer.receive(bytes)) send(frame);
   });
   const kill = (): void => {
@@ -166,6 +161,10 @@ export async function startMachine(
     ended,
     seconds,
     send,
+    tap: (use) => {
+      taps.add(use);
+      return () => taps.delete(use);
+    },
     get firstFrame() {
       return firstFrame;
     },

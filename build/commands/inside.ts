@@ -5,6 +5,7 @@ import type { Bastille } from '../boot/bastille.js';
 import { HOSTS } from '../boot/checks.js';
 import type { CheckName, CheckResult } from '../boot/checks.js';
 import { deployedOf } from '../boot/deployed.js';
+import { floodSyns, SYN_FLOOD } from '../boot/flood.js';
 import { blocksOf, blockSteps, DOCUMENTS } from '../boot/documents.js';
 import type { Block } from '../boot/documents.js';
 import { hostKeys, inspectionFiles, judgeInside, WATCHED } from '../boot/inside.js';
@@ -225,7 +226,7 @@ const RISE = 8;
 
 /** Logs in once while all is quiet, and once during each flood. */
 async function operate(
-  { session, work }: Run,
+  { session, work, tell }: Run,
   { machine, guest }: Running,
   logins: Login[],
   done: AbortSignal,
@@ -245,8 +246,17 @@ async function operate(
     for (const flood of FLOODS) {
       while (!over() && !guest.console.shows(stepBegun(flood))) await sleep(500, undefined, { signal });
       if (!guest.console.shows(stepBegun(flood))) continue;
+      const outside =
+        flood === 'flood-syn'
+          ? floodSyns(machine, session.network.guest4, 22, AbortSignal.any([signal, done]))
+          : undefined;
       await sleep(RISE * 1000, undefined, { signal });
+      // A flood from outside lasts: somebody logs in at its beginning and at its end.
+      if (outside) await enter(flood, 'true');
       await enter(flood, `touch ${seenFile(flood)}`);
+      const flooded = await outside;
+      if (flooded)
+        tell(`  ${flooded.sent} SYNs from ${SYN_FLOOD.sources} addresses in ${flooded.seconds.toFixed(0)} s`);
     }
   } finally {
     login.close();

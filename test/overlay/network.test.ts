@@ -372,7 +372,7 @@ esac`,
     beforeEach(() => {
       fake
         .configure({ SYSLOG_HOST: 'log.example.org', SYSLOG_PORT: '5514' })
-        .stub('getent', 'printf "2001:db8::5 log.example.org\\n192.0.2.5 log.example.org\\n"')
+        .stub('getaddrinfo', 'printf "dgram inet6 udp 2001:db8::5 0\\ndgram inet udp 192.0.2.5 0\\n"')
         .stub('route', 'case "$*" in *-inet6*) exit 1 ;; esac');
     });
 
@@ -392,7 +392,7 @@ esac`,
       fake.stub('route');
       expect(run()).toEqual(['service syslogd reload']);
       expect(fake.read(CONF).split('\n')[0]).toBe('*.*\t@[2001:db8::5]:5514');
-      fake.stub('getent', 'exit 2');
+      fake.stub('getaddrinfo', 'exit 2');
       expect(run()).toEqual(['service syslogd reload']);
       expect(fake.has(CONF)).toBe(false);
     });

@@ -658,7 +658,7 @@ describe('clawdie-netcheck', () => {
         'case "$*" in "-g egress") echo vtnet0 ;; warden0) printf "\\tinet 192.168.100.1 netmask\\n" ;; esac',
       )
       .stub('sysctl', 'echo 1')
-      .stub('getent')
+      .stub('getaddrinfo')
       .stub('nc')
       .stub(
         'jls',
@@ -754,7 +754,7 @@ describe('clawdie-netcheck', () => {
       'service clawdie_egress start',
     ],
     ['nothing is forwarded', () => fake.stub('sysctl', 'echo 0'), 'host.forwarding', 'routing'],
-    ['names are not resolved', () => fake.stub('getent', 'exit 2'), 'host.dns', '/etc/resolv.conf'],
+    ['names are not resolved', () => fake.stub('getaddrinfo', 'exit 2'), 'host.dns', '/etc/resolv.conf'],
     ['the internet does not answer', () => fake.stub('nc', 'exit 1'), 'host.outbound', 'does not answer'],
     [
       'there is no plain jail',
@@ -970,7 +970,7 @@ describe('clawdie-netcheck', () => {
   });
 
   it('is a table for people', () => {
-    fake.stub('getent', 'exit 2');
+    fake.stub('getaddrinfo', 'exit 2');
     const { stdout, code } = run('clawdie-netcheck');
     expect(code).toBe(1);
     expect(stdout).toContain('Getting in\n  ok    firewall    pf is on\n');

@@ -257,7 +257,7 @@ describe('the judgement', () => {
     expect(judge([login(6)])).toMatch(/^failed.*logged in after 6.0 s, not within 5/);
     expect(judge([login(4, 'Connection refused')])).toMatch(/^failed.*Connection refused/);
     expect(judge([])).toMatch(/^failed.*nobody tried to log in/);
-    expect(FLOODS).toHaveLength(4);
+    expect(FLOODS).toHaveLength(5);
   });
 
   it('says of what was not typed that it was not looked at', () => {

@@ -72,7 +72,7 @@ addresses_of()
 {
 	case "$1" in
 	*:*) echo "$1" ;;
-	*[!0-9.]*) getent hosts "$1" 2> /dev/null | awk '{ print $1 }' ;;
+	*[!0-9.]*) getaddrinfo -t dgram "$1" 2> /dev/null | awk '{ print $4 }' ;;
 	*) echo "$1" ;;
 	esac
 }
