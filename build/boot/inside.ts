@@ -341,11 +341,12 @@ function ruleFlaws(
 const SERVICES: readonly (readonly [name: RegExp, ports: readonly string[]])[] = [
   [/^sshd(?:-.*)?$/, ['22']],
   [/^ntpd$/, ['123']],
-  [/^(?:local-)?unbound$/, ['53']],
+  // Names are shown up to ten letters.
+  [/^(?:local-unbo|unbound)/, ['53']],
   [/^nginx$/, ['80', '443']],
 ];
 
-/** sockstat(1) -46lq: user, command, pid, fd, protocol, local, foreign. None of them on the wildcard, where plain jails are. */
+/** sockstat(1) -46lqw: user, command, pid, fd, protocol, local, foreign. None of them on the wildcard, where plain jails are. */
 function isKnownSocket(line: string): boolean {
   const [, command = '', , , proto = '', local = ''] = line.trim().split(/\s+/);
   const [, address = '', port = ''] = /^(.*):([^:]*)$/.exec(local) ?? [];

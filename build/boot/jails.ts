@@ -430,7 +430,7 @@ export function jailSteps(
     {
       name: 'host-wildcards',
       check: 'host-closed',
-      typed: 'sockstat -46lq -j 0',
+      typed: 'sockstat -46lqw -j 0',
       shows: [/^root +sshd\b.*:22 /m],
       hides: [/^(?!\S+ +dhclient ).* \*:\d+ /],
     },
@@ -438,7 +438,7 @@ export function jailSteps(
       name: `host-closed-${name}`,
       check: 'host-closed',
       typed: `for address in ${address} 127.0.0.1; do
-	for port in $(echo 22; sockstat -46lq | awk '{ n = split($6, part, ":"); if (part[n] != "*") print part[n] }' | sort -un); do
+	for port in $(echo 22; sockstat -46lqw | awk '{ n = split($6, part, ":"); if (part[n] != "*") print part[n] }' | sort -un); do
 		if jexec ${name} nc -n -z -w 2 "$address" "$port" > /dev/null 2>&1 < /dev/null; then
 			echo "reached $address $port"
 		else

@@ -36,6 +36,48 @@ esac`,
   fake.stub('sysctl', `case "$2" in ${devices.join('|') || 'none'}) echo x ;; *) exit 1 ;; esac`);
 }
 
+describe('plain-arp', () => {
+  const SCRIPT = join(LIBRARY, 'plain-arp');
+  let fake: FakeRoot;
+  const asked = (published: readonly string[], addresses: readonly string[]): readonly string[] => {
+    fake
+      .stub(
+        'arp',
+        `[ "$1" = "-an" ] && printf '%s\\n' '? (192.168.100.1) at 58:9c:fc:10:c8:2e on warden0 permanent [bridge]' ${published
+          .map((address) => `'? (${address}) at 58:9c:fc:10:c8:2e on warden0 permanent published [bridge]'`)
+          .join(' ')}`,
+      )
+      .stub('ifconfig', `printf '\\tinet %s netmask 0xffffffff\\n' ${addresses.join(' ')}`);
+    const result = fake.run(SCRIPT, []);
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    return result.calls.filter((call) => call.startsWith('arp -') && call !== 'arp -an');
+  };
+
+  beforeEach(async () => {
+    fake = (await FakeRoot.make()).configure().stub('lockf', 'shift 5; exec "$@"');
+  });
+
+  it('answers on the bridge for plain jails that are there, and for none that is gone', () => {
+    expect(asked([], ['192.168.100.10', '192.168.100.12'])).toEqual([
+      'arp -s 192.168.100.10 auto pub',
+      'arp -s 192.168.100.12 auto pub',
+    ]);
+    expect(asked(['192.168.100.10', '192.168.100.13'], ['192.168.100.10'])).toEqual([
+      'arp -d 192.168.100.13',
+    ]);
+  });
+
+  it('leaves alone what is of no bridge', () => {
+    expect(asked(['203.0.113.7'], ['127.0.0.1', '203.0.113.8'])).toEqual([]);
+  });
+
+  it('looks again where something changed while it looked', () => {
+    fake.stub('lockf', 'exit 75');
+    expect(fake.run(SCRIPT, []).code).toBe(75);
+    expect(fake.read('var/run/clawdie/plain-arp.again')).toBe('');
+  });
+});
+
 describe('the list of network cards', () => {
   const SCRIPT = join(LIBRARY, 'cards.sh');
   let fake: FakeRoot;

@@ -21,6 +21,8 @@ import {
 } from '../../build/image/slot.js';
 import { packOverlay } from '../../build/overlay/pack.js';
 import type { OverlayEntry } from '../../build/overlay/render.js';
+import { configOf } from '../helpers/config.js';
+import { bodyOf, overlayOf } from '../helpers/deployment.js';
 import { FakeRoot } from '../helpers/shell.js';
 import type { ScriptResult } from '../helpers/shell.js';
 
@@ -658,11 +660,13 @@ describe('an interface that appears, or whose link comes up', () => {
   });
 
   it('is what devd runs, which runs only what the overlay has, and nothing of its own beside it', () => {
-    const text = readFileSync('overlays/firstboot/usr/local/etc/devd/clawdie.conf', 'utf8');
+    const text = bodyOf(overlayOf(configOf()), 'usr/local/etc/devd/clawdie.conf');
     expect([...text.matchAll(/(\/usr\/local\S+) /g)].map(([, program]) => program)).toEqual([
       '/usr/local/libexec/clawdie/interface-back.sh',
       '/usr/local/libexec/clawdie/tailnet-back.sh',
+      '/usr/local/libexec/clawdie/plain-arp',
     ]);
+    expect(text).toContain('match "subsystem"\t"clawdie0";');
     for (const [, program = ''] of text.matchAll(/\/usr\/local\/libexec\/clawdie\/(\S+) /g))
       expect(readdirSync(MODULES)).toContain(program);
     // A rule that asks for an address is FreeBSD's at priority 0, for types that a rule of ours has as well.
