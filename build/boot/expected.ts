@@ -1,3 +1,4 @@
+import { isIPv4 } from 'node:net';
 import { parseInterface, parseNetwork4, toText } from '../config/net.js';
 import type { Expected } from './checks.js';
 import { NETWORK } from './peer.js';
@@ -37,13 +38,42 @@ function lastOf(text: string): string {
   return network ? toText(network.base + 2 ** (32 - network.prefix) - 2) : text;
 }
 
+/** Ways in by TCP beside those with keys of their own: ports of the host, ports that lead to jails, and who may come to SSH as often as he likes. */
+export interface WaysIn {
+  readonly open: readonly number[];
+  readonly forwards: readonly { readonly port: number; readonly jail: string; readonly to: number }[];
+  /** An IPv4 address of SSH_ALLOW, where it names one. */
+  readonly allowed: string | undefined;
+}
+
+/** The ways in that OPEN_PORTS, FORWARD_PORTS and SSH_ALLOW name. Pure. */
+export function waysInOf(value: RecordedValues): WaysIn {
+  const words = (key: string): readonly string[] =>
+    value(key, '')
+      .split(/[\s,]+/)
+      .filter(Boolean);
+  return {
+    open: words('OPEN_PORTS').flatMap((word) => (word.endsWith('/tcp') ? [parseInt(word, 10)] : [])),
+    forwards: words('FORWARD_PORTS').flatMap((word) => {
+      const [, port, jail = '', to] = /^(\d+)\/tcp=(\w+):(\d+)$/.exec(word) ?? [];
+      return port === undefined ? [] : [{ port: Number(port), jail, to: Number(to) }];
+    }),
+    allowed: words('SSH_ALLOW').flatMap(
+      (word) => parseInterface(word, 4)?.address ?? (isIPv4(word) ? [word] : []),
+    )[0],
+  };
+}
+
 /** What a deployment lets in. Pure. */
 export function expectedOf(value: RecordedValues): Expected {
+  const { open, forwards } = waysInOf(value);
   return {
     ports: [
       22,
       ...(value('HTTP', 'yes') === 'yes' ? [80] : []),
       ...(value('HTTPS', 'yes') === 'yes' ? [443] : []),
+      ...open,
+      ...forwards.map(({ port }) => port),
     ],
     icmpEcho: value('ICMP_ECHO', 'no') === 'yes',
     ipv6: value('WAN_IPV6', 'slaac') !== 'off',

@@ -1,5 +1,6 @@
 import type { CheckResult } from './checks.js';
 import type { Deployed, DeployedJail, DeployedTenant } from './deployed.js';
+import type { WaysIn } from './expected.js';
 import type { Block } from './documents.js';
 import { stepFlaws, stepTold, typedOn } from './steps.js';
 import type { Step } from './steps.js';
@@ -14,6 +15,7 @@ export const JAIL_CHECKS = {
   'host-closed': 'a plain jail finds no service of the host at its own address or at 127.0.0.1',
   reach: 'jails reach the internet, and neither the host nor what is forbidden',
   pairs: 'jails of one tenant reach each other, those of two do not',
+  'ways-in': 'what OPEN_PORTS, FORWARD_PORTS and SSH_ALLOW let in comes in, as often as it likes',
   'host-ports': 'jails reach the ports of the host that JAIL_HOST_PORTS names',
   turn: 'a turn runs as the worker, on no terminal of the host, within its time, and leaves nothing',
   limits: 'limits are in force',
@@ -57,10 +59,43 @@ export interface Surroundings {
   readonly deployed: Deployed;
   /** `port/proto` that JAIL_HOST_PORTS names. */
   readonly hostPorts: readonly string[];
+  readonly ways: WaysIn;
   /** The host's own address on the internet side. */
   readonly outer: string;
   /** A host of the internet that takes connections on port 80. */
   readonly internet: string;
+}
+
+/** A connection from outside that was tried while {@link WAYS_STEP} was typed. */
+export interface Passage {
+  readonly what: string;
+  readonly open: boolean;
+}
+
+export const WAYS_STEP = 'ways-in';
+
+/** Listens, inside, at what the ways in lead to, for as long as somebody outside tries them. */
+function waysSteps({ deployed, ways, outer }: Surroundings): readonly Step[] {
+  const { open, forwards, allowed } = ways;
+  if (open.length === 0 && forwards.length === 0 && allowed === undefined) return [];
+  const inside = forwards.flatMap(({ jail, to }) => {
+    const address = deployed.jails.find(({ name }) => name === jail)?.address;
+    return address === undefined ? [] : [listens(address, to, jail)];
+  });
+  return [
+    {
+      name: WAYS_STEP,
+      check: WAYS_STEP,
+      typed: [
+        ...open.map((port) => listens(outer, port)),
+        ...inside,
+        'sleep 45',
+        "echo \"banned: $(pfctl -q -t bruteforce -T show | tr -s ' \\n' ' ')\"",
+      ].join('\n'),
+      ...(allowed !== undefined && { hides: [new RegExp(`banned: .*${escaped(allowed)}`)] }),
+      tells: /^banned/,
+    },
+  ];
 }
 
 /** The jails that everything is tried with: one of each kind for two tenants. */
@@ -307,10 +342,11 @@ jls -j ${jail.name} name`,
  * @param documents the blocks of the documents
  */
 export function jailSteps(
-  { deployed, hostPorts, outer, internet }: Surroundings,
+  surroundings: Surroundings,
   cast: Cast,
   documents: readonly Step[],
 ): readonly Step[] {
+  const { deployed, hostPorts, outer, internet } = surroundings;
   const [first, second] = cast.tenants;
   const hand = byHand(first);
   const everybody = [...cast.jails, hand.plain, hand.vnet];
@@ -474,7 +510,9 @@ done`,
       typed: cast.jails
         .map(({ name }) => `echo "${name} $(jexec ${name} getaddrinfo -t stream pkg.FreeBSD.org)"`)
         .join('\n'),
-      shows: cast.jails.map(({ name }) => new RegExp(`^${name} stream inet tcp ${escaped(internet)}\\b`, 'm')),
+      shows: cast.jails.map(
+        ({ name }) => new RegExp(`^${name} stream inet tcp ${escaped(internet)}\\b`, 'm'),
+      ),
     },
     ...pairSteps(cast, 'pairs'),
     {
@@ -501,6 +539,7 @@ done`,
             shows: cast.jails.map(({ name }) => line(`${name} host yes`)),
           },
         ]),
+    ...waysSteps(surroundings),
     ...turnSteps(worker, 'turn'),
     ...limitSteps(deployed.jails.length > 0 ? deployed.jails : cast.made, 'limits'),
     {
@@ -584,12 +623,13 @@ export interface Lived {
   readonly console: string;
   readonly steps: readonly Step[];
   readonly logins: readonly Login[];
+  readonly passages: readonly Passage[];
   /** Blocks of the documents that could not be typed. */
   readonly left: readonly Block[];
 }
 
 /** Judges what an instance said to the steps. Pure. */
-export function judgeJails({ console, steps, logins, left }: Lived): readonly CheckResult[] {
+export function judgeJails({ console, steps, logins, passages, left }: Lived): readonly CheckResult[] {
   const typed = typedOn(console);
   const checks = [...new Set(steps.map(({ check }) => check))];
   const base = { seconds: 0, packets: [] } as const;
@@ -602,10 +642,12 @@ export function judgeJails({ console, steps, logins, left }: Lived): readonly Ch
       const flood = FLOODS.find((name) => name === id);
       const wrong = [
         ...own.flatMap((step) => stepFlaws(step, typed.get(step.name))),
+        ...(id === WAYS_STEP ? wayFlaws(passages) : []),
         ...(flood ? loginFlaws(logins.filter((login) => login.flood === flood)) : []),
       ];
       const told = [
         ...new Set(own.flatMap((step) => stepTold(step, typed.get(step.name)))),
+        ...(id === WAYS_STEP ? passages.map(({ what }) => what) : []),
         ...(flood ? [loginTold(logins, flood)] : []),
         ...(id === 'documents' && left.length > 0
           ? [
@@ -630,9 +672,15 @@ export function judgeJails({ console, steps, logins, left }: Lived): readonly Ch
 }
 
 function absence(id: string): string {
+  if (id === WAYS_STEP) return 'this image has neither OPEN_PORTS nor FORWARD_PORTS nor SSH_ALLOW';
   return id === 'host-ports'
     ? 'JAIL_HOST_PORTS of this image names no TCP port'
     : 'this image has no second bridge to try it with';
+}
+
+function wayFlaws(passages: readonly Passage[]): readonly string[] {
+  if (passages.length === 0) return ['nobody outside tried them'];
+  return passages.flatMap(({ what, open }) => (open ? [] : [`no connection: ${what}`]));
 }
 
 function loginFlaws(logins: readonly Login[]): readonly string[] {

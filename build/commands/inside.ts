@@ -5,32 +5,23 @@ import type { Bastille } from '../boot/bastille.js';
 import { HOSTS } from '../boot/checks.js';
 import type { CheckName, CheckResult } from '../boot/checks.js';
 import { deployedOf } from '../boot/deployed.js';
-import { floodSyns, SYN_FLOOD } from '../boot/flood.js';
+import { operate } from '../boot/operate.js';
 import { blocksOf, blockSteps, DOCUMENTS } from '../boot/documents.js';
 import type { Block } from '../boot/documents.js';
+import { waysInOf } from '../boot/expected.js';
 import { hostKeys, inspectionFiles, judgeInside, WATCHED } from '../boot/inside.js';
 import type { OnDisk } from '../boot/inside.js';
-import { castOf, FLOODS, jailSteps, judgeJails, notLookedAt, restartSteps, seenFile } from '../boot/jails.js';
-import type { Login } from '../boot/jails.js';
-import { logIn, makeKey, openLogin } from '../boot/login.js';
+import { castOf, jailSteps, judgeJails, notLookedAt, restartSteps } from '../boot/jails.js';
+import type { Login, Passage } from '../boot/jails.js';
+import { makeKey } from '../boot/login.js';
 import type { Start } from '../boot/machine.js';
 import { INTERNET } from '../boot/peer.js';
 import type { StartReport } from '../boot/report.js';
 import { bootOnce } from '../boot/session.js';
-import type { Running } from '../boot/session.js';
 import { copyWithSlot, withFiles } from '../boot/slot-copy.js';
 import { plain } from '../boot/stages.js';
-import {
-  progressOn,
-  secondsOf,
-  stepBegun,
-  stepFiles,
-  STEPS_AGAIN,
-  STEPS_ENDED,
-  STEPS_FIRST,
-} from '../boot/steps.js';
+import { progressOn, secondsOf, stepFiles, STEPS_AGAIN, STEPS_ENDED, STEPS_FIRST } from '../boot/steps.js';
 import type { Step } from '../boot/steps.js';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { headerOf } from '../image/slot.js';
 import type { OverlayEntry } from '../overlay/render.js';
 import { PROJECT } from './configuration.js';
@@ -132,6 +123,7 @@ function typedThere(
   );
   const surroundings = {
     deployed,
+    ways: waysInOf(recorded),
     hostPorts: recorded('JAIL_HOST_PORTS', '').split(/\s+/).filter(Boolean),
     outer: session.network.guest4,
     internet: INTERNET,
@@ -158,6 +150,7 @@ async function inspect(
   let sent: ReadonlySet<string> = new Set();
   let own: readonly string[] = [];
   const logins: Login[] = [];
+  const passages: Passage[] = [];
   const { report, text } = await bootOnce(
     { ...start, ...(first && steps.length > 0 && { control: join(run.work, 'control') }) },
     undefined,
@@ -169,7 +162,14 @@ async function inspect(
       if (first && told.offenders.length > 0) await waitFor(WATCHED, 30);
       if (steps.length > 0) {
         const done = new AbortController();
-        const watching = first ? operate(run, running, logins, done.signal) : Promise.resolve();
+        const watching = first
+          ? operate(
+              { session, work: run.work, ways: waysInOf(run.recorded), tell },
+              running,
+              { logins, passages },
+              done.signal,
+            )
+          : Promise.resolve();
         // It is waited for below; what interrupts it interrupts that, too.
         watching.catch(() => undefined);
         let shown = 0;
@@ -204,7 +204,7 @@ async function inspect(
       ? []
       : steps.length === 0
         ? notLookedAt('the firewall of this image has no bridge for a second tenant')
-        : judgeJails({ console: text, steps, logins, left: first ? told.typed.left : [] });
+        : judgeJails({ console: text, steps, logins, passages, left: first ? told.typed.left : [] });
   return { report: { ...report, fault: name, checks: [...report.checks, ...judged, ...jails] }, text };
 }
 
@@ -217,51 +217,6 @@ const SAMPLE: readonly CheckResult[] = [
 
 /** Seconds that an instance may take to restart. */
 const RESTART = 180;
-
-/** Seconds between two logins, so that the firewall does not take the operator for somebody else: three in 60 are let in. */
-const PAUSE = 25;
-
-/** Seconds that a flood has to rise before somebody logs in. */
-const RISE = 8;
-
-/** Logs in once while all is quiet, and once during each flood. */
-async function operate(
-  { session, work, tell }: Run,
-  { machine, guest }: Running,
-  logins: Login[],
-  done: AbortSignal,
-): Promise<void> {
-  const { signal } = session.stop;
-  const login = await openLogin(machine, session.network, work);
-  try {
-    let last = -Infinity;
-    const enter = async (flood: Login['flood'], command: string): Promise<void> => {
-      const wait = last + PAUSE - guest.seconds();
-      if (wait > 0) await sleep(wait * 1000, undefined, { signal });
-      last = guest.seconds();
-      logins.push({ flood, ...(await logIn(login.ssh, command, 60_000, signal)) });
-    };
-    await enter(undefined, 'true');
-    const over = (): boolean => done.aborted || guest.console.shows(STEPS_ENDED);
-    for (const flood of FLOODS) {
-      while (!over() && !guest.console.shows(stepBegun(flood))) await sleep(500, undefined, { signal });
-      if (!guest.console.shows(stepBegun(flood))) continue;
-      const outside =
-        flood === 'flood-syn'
-          ? floodSyns(machine, session.network.guest4, 22, AbortSignal.any([signal, done]))
-          : undefined;
-      await sleep(RISE * 1000, undefined, { signal });
-      // A flood from outside lasts: somebody logs in at its beginning and at its end.
-      if (outside) await enter(flood, 'true');
-      await enter(flood, `touch ${seenFile(flood)}`);
-      const flooded = await outside;
-      if (flooded)
-        tell(`  ${flooded.sent} SYNs from ${SYN_FLOOD.sources} addresses in ${flooded.seconds.toFixed(0)} s`);
-    }
-  } finally {
-    login.close();
-  }
-}
 
 /**
  * Starts a copy of the image that tells how it looks from inside, once its services run and again once somebody outside was

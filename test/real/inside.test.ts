@@ -18,8 +18,13 @@ JAILS="worker
 JAIL_DISK="64M"
 JAIL_MEMORY="15%"
 JAIL_PROCESSES="100"
-JAIL_CPU="50"
+JAIL_CPU="100"
 JAIL_HOST_PORTS="8053/tcp"
+SSH_ALLOW="198.51.100.7"
+OPEN_PORTS="8443/tcp"
+FORWARD_PORTS="2222/tcp=worker:22 2223/tcp=vworker:22"
+HTTP="no"
+HTTPS="no"
 `;
 
 describe('an instance of a real release, with Bastille itself', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { expectedOf, networkOf } from '../../../build/boot/expected.js';
+import { expectedOf, networkOf, waysInOf } from '../../../build/boot/expected.js';
 import { NETWORK } from '../../../build/boot/peer.js';
 
 const record =
@@ -50,5 +50,21 @@ describe('what an image is expected to do', () => {
       // Neither the guest's nor its gateway's.
       login4: '198.18.5.4',
     });
+  });
+
+  it('knows the ways in that keys name', () => {
+    const values: Readonly<Record<string, string>> = {
+      OPEN_PORTS: '8443/tcp 51820/udp',
+      FORWARD_PORTS: '2222/tcp=worker:22 53/udp=worker:53',
+      SSH_ALLOW: '2001:db8::/48 192.0.2.0/24',
+    };
+    const value = (key: string, fallback: string): string => values[key] ?? fallback;
+    expect(waysInOf(value)).toEqual({
+      open: [8443],
+      forwards: [{ port: 2222, jail: 'worker', to: 22 }],
+      allowed: '192.0.2.0',
+    });
+    expect(expectedOf(value).ports).toEqual([22, 80, 443, 8443, 2222]);
+    expect(waysInOf((_, fallback) => fallback)).toEqual({ open: [], forwards: [], allowed: undefined });
   });
 });

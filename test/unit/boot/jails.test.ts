@@ -10,7 +10,7 @@ import {
   judgeJails,
   restartSteps,
 } from '../../../build/boot/jails.js';
-import type { Login } from '../../../build/boot/jails.js';
+import type { Login, Passage } from '../../../build/boot/jails.js';
 import { stepFlaws } from '../../../build/boot/steps.js';
 import type { Step } from '../../../build/boot/steps.js';
 import { configOf } from '../../helpers/config.js';
@@ -37,7 +37,10 @@ const stepsOf = (
   const cast = castOf(given);
   if (!cast) throw new Error('no cast');
   return jailSteps(
-    { deployed: given, hostPorts, outer: '203.0.113.15', internet: '198.51.100.80' },
+    {
+      ...{ deployed: given, hostPorts, outer: '203.0.113.15', internet: '198.51.100.80' },
+      ways: { open: [8443], forwards: [{ port: 2222, jail: 'worker', to: 22 }], allowed: '192.0.2.7' },
+    },
     cast,
     [],
   );
@@ -244,7 +247,7 @@ describe('the judgement', () => {
   const flood: Step = { name: 'flood-fork', check: 'flood-fork', typed: 'x' };
   const console = '===step 001.flood-fork begun\n===step 001.flood-fork ended 0 9\n';
   const judge = (logins: readonly Login[]): string => {
-    const result = judgeJails({ console, steps: [flood], logins, left: [] }).find(
+    const result = judgeJails({ console, steps: [flood], logins, passages: [], left: [] }).find(
       ({ id }) => id === 'flood-fork',
     );
     return `${result?.state ?? ''}: ${result?.detail ?? ''} ${result?.packets.join() ?? ''}`;
@@ -260,14 +263,35 @@ describe('the judgement', () => {
     expect(FLOODS).toHaveLength(5);
   });
 
+  it('wants every way in tried, and open', () => {
+    const step = named(
+      stepsOf(deployed('worker clawdie plain 192.168.100.10 clawdie/worker 1 1 1 1\n')),
+      'ways-in',
+    );
+    const told = '===step 001.ways-in begun\n| banned: \n===step 001.ways-in ended 0 46\n';
+    const judge = (passages: readonly Passage[], text = told): string => {
+      const [result] = judgeJails({ console: text, steps: [step], logins: [], passages, left: [] });
+      return `${result?.state ?? ''} ${result?.packets.join('; ') ?? ''}`;
+    };
+    const way = (open: boolean): Passage => ({ what: 'port 8443 of the host', open });
+    expect(judge([way(true)])).toBe('held ');
+    expect(judge([way(true), way(false)])).toBe('failed no connection: port 8443 of the host');
+    expect(judge([])).toBe('failed nobody outside tried them');
+    expect(judge([way(true)], told.replace('banned: ', 'banned: 192.0.2.7 '))).toMatch(
+      /^failed .*192\.0\.2\.7/,
+    );
+    expect(step.typed).toContain('daemon -f nc -n -k -l 203.0.113.15 8443');
+    expect(step.typed).toMatch(/daemon -f jexec worker nc -n -k -l 192\.168\.100\.\d+ 22/);
+  });
+
   it('says of what was not typed that it was not looked at', () => {
-    const results = judgeJails({ console, steps: [flood], logins: [login(1)], left: [] });
+    const results = judgeJails({ console, steps: [flood], logins: [login(1)], passages: [], left: [] });
     expect(results.find(({ id }) => id === 'host-ports')).toMatchObject({ state: 'not looked at' });
     expect(results.map(({ id }) => id).sort()).toEqual(Object.keys(JAIL_CHECKS).sort());
   });
 
   it('fails what was to be typed and never came', () => {
-    const results = judgeJails({ console: '', steps: stepsOf(), logins: [], left: [] });
+    const results = judgeJails({ console: '', steps: stepsOf(), logins: [], passages: [], left: [] });
     expect(results.filter(({ state }) => state === 'held')).toEqual([]);
   });
 
@@ -275,7 +299,7 @@ describe('the judgement', () => {
     const doc: Step = { name: 'doc-network-3', check: 'documents', typed: 'x' };
     const [result] = judgeJails({
       console: '===step 001.doc-network-3 begun\n===step 001.doc-network-3 ended 0 1\n',
-      ...{ steps: [doc], logins: [] },
+      ...{ steps: [doc], logins: [], passages: [] },
       left: [{ document: 'network', line: 9, text: '', needs: ['tailscale'], ends: 0 }],
     });
     expect(result).toMatchObject({
