@@ -1,6 +1,7 @@
 import { bounds } from '../pf/address.js';
 import { allRules } from '../pf/expand.js';
-import { compare, hasHiddenCondition } from '../pf/evaluate.js';
+import { compare } from '../pf/compare.js';
+import { hasHiddenCondition } from '../pf/resolve.js';
 import { printAddress, printRule } from '../pf/print.js';
 import type { Address, Comparison, Host, PfFlaw, Rule, Ruleset } from '../pf/types.js';
 
