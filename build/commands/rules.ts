@@ -70,7 +70,12 @@ export function ruleFiles(entries: readonly OverlayEntry[]): RuleFiles {
     if (!entry) throw new Error(`the overlay has no ${path}`);
     return entry.body;
   };
-  return { pf: body('etc/pf.conf'), fallback: body('etc/pf-fallback.conf'), operator: body(OPERATOR_RULES) };
+  return {
+    pf: body('etc/pf.conf'),
+    fallback: body('etc/pf-fallback.conf'),
+    operator: body(OPERATOR_RULES),
+    hosts: body('etc/hosts'),
+  };
 }
 
 export interface RulesOptions extends ConfigOptions {

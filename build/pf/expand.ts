@@ -1,105 +1,155 @@
-import { printAddress } from './print.js';
-import { PROTOCOL_NAMES, PROTOCOLS } from './names.js';
-import type { Af, Comparison, Host, IcmpSpec, InterfaceSpec, PfFlaw, Rule, RuleSpec } from './types.js';
+import { inconsistency } from './consistent.js';
+import { familyOf, scopeOf, withFamilies } from './families.js';
+import { withTexts } from './labels.js';
+import { PROTO } from './names.js';
+import type { Host, PfFlaw, Rule, RuleSpec } from './types.js';
 
-const TCP = PROTOCOLS.get('tcp');
-const UDP = PROTOCOLS.get('udp');
-const SCTP = PROTOCOLS.get('sctp');
-const ICMP = PROTOCOLS.get('icmp');
-const ICMP6 = PROTOCOLS.get('icmp6');
+/** How many rules a rule set may have, those in anchors and those that lists make among them: more take too long to prove. */
+const MOST_RULES = 5000;
 
-function orNone<T>(list: readonly T[]): readonly (T | undefined)[] {
-  return list.length > 0 ? list : [undefined];
+/** How many rules there are so far, and how many of them pfctl numbers. */
+export interface Count {
+  rules: number;
+  numbered: number;
 }
 
-/** The family that an address has by itself. */
-function familyOf(host: Host | undefined): Af | undefined {
-  const address = host?.address;
-  return address?.kind === 'net' || address?.kind === 'range' ? address.af : undefined;
+/** The rules that the kernel gets for one with lists, and what is wrong with them. */
+export interface Expanded {
+  readonly rules: readonly Rule[];
+  readonly flaws: readonly PfFlaw[];
+}
+
+type Items<T extends readonly (readonly unknown[])[]> = {
+  -readonly [K in keyof T]: T[K][number] | undefined;
+};
+
+/** The fields of a rule that are lists, the one whose items change last first (expand_rule()). */
+const LISTS = [
+  'interfaces',
+  'protos',
+  'icmp',
+  'from',
+  'to',
+  'fromPorts',
+  'toPorts',
+  'os',
+  'users',
+  'groups',
+] as const;
+
+function without<T extends object, const K extends keyof T>(value: T, ...names: readonly K[]): Omit<T, K> {
+  const copy = { ...value };
+  for (const name of names) Reflect.deleteProperty(copy, name);
+  return copy;
+}
+
+/** One of each list, the last one's items changing first; none where a list is empty. */
+function* combinations<const T extends readonly (readonly unknown[])[]>(...lists: T): Generator<Items<T>> {
+  const sizes = lists.map((list) => Math.max(1, list.length));
+  const total = sizes.reduce((product, size) => product * size, 1);
+  for (let number = 0; number < total; number++) {
+    const items: unknown[] = [];
+    let rest = number;
+    for (let at = lists.length - 1; at >= 0; at--) {
+      const size = sizes[at] ?? 1;
+      items[at] = lists[at]?.[rest % size];
+      rest = Math.floor(rest / size);
+    }
+    yield items as Items<T>;
+  }
+}
+
+/** How many rules a rule makes at most, with those in its braces. */
+function size(spec: RuleSpec): number {
+  const own = LISTS.reduce((product, name) => product * Math.max(1, spec[name].length), 1);
+  return own * (1 + (spec.inner ?? []).reduce((sum, rule) => sum + size(rule), 0));
 }
 
 /**
  * The rules that the kernel gets for a rule with lists: one for each combination, in pfctl's order (expand_rule() of
- * parse.y), without those whose address families differ. Checks what pfctl checks of each (filter_consistent()).
+ * parse.y), without those whose address families or scopes differ. Checks what pfctl checks of each.
+ *
+ * @param count of what came before, in the whole rule set; is counted on
  */
-export function expandRule(spec: RuleSpec): {
-  readonly rules: readonly Rule[];
-  readonly flaws: readonly PfFlaw[];
-} {
-  const rules: Rule[] = [];
-  const flaws: PfFlaw[] = [];
-  const {
-    af: declaredAf,
-    interfaces,
-    protos,
-    from,
-    fromPorts,
-    os,
-    to,
-    toPorts,
-    users,
-    groups,
-    icmp,
-    inner,
-    ...rest
-  } = spec;
-  const any: Host = { address: { kind: 'any' }, not: false, place: spec.place };
-  const nested = inner?.map((rule) => expandRule(rule));
-  for (const result of nested ?? []) flaws.push(...result.flaws);
-  const innerRules = nested?.flatMap((result) => result.rules);
-  const declared = declaredAf ?? spec.options.afTo?.af;
+export function expandRule(spec: RuleSpec, count: Count): Expanded {
+  const before = count.rules;
+  count.rules += size(spec);
+  if (count.rules <= MOST_RULES) return expand(spec, count);
+  if (before > MOST_RULES) return { rules: [], flaws: [] };
+  const own = count.rules - before;
+  const these = own === 1 ? 'this is a rule' : `the lists of this rule make ${own} rules of it`;
+  return {
+    rules: [],
+    flaws: [
+      {
+        place: spec.place,
+        message: `${these}, with ${before} before it: a rule set has ${MOST_RULES} at most; put addresses into a table`,
+      },
+    ],
+  };
+}
 
-  for (const device of orNone<InterfaceSpec>(interfaces))
-    for (const proto of orNone<number>(protos))
-      for (const type of orNone<IcmpSpec>(icmp))
-        for (const source of orNone<Host>(from))
-          for (const sourcePort of orNone<Comparison>(fromPorts))
-            for (const system of orNone<string>(os))
-              for (const target of orNone<Host>(to))
-                for (const targetPort of orNone<Comparison>(toPorts))
-                  for (const user of orNone<Comparison>(users))
-                    for (const group of orNone<Comparison>(groups)) {
-                      const families = new Set(
-                        [
-                          declaredAf,
-                          familyOf(source),
-                          spec.options.afTo ? undefined : familyOf(target),
-                        ].filter((af) => af !== undefined),
-                      );
-                      if (families.size > 1) continue;
-                      const af = [...families][0] ?? poolFamily(spec);
-                      const tcpOnly = proto === undefined || proto === TCP;
-                      const { flags, ...options } = rest.options;
-                      const keep = options.keep;
-                      const rule: Rule = {
-                        ...rest,
-                        ...(af && { af }),
-                        options: {
-                          ...options,
-                          ...(tcpOnly && flags && { flags }),
-                          // Only TCP has sequence numbers to change, and a handshake to answer for.
-                          ...(proto !== undefined &&
-                            proto !== TCP &&
-                            (keep === 'modulate' || keep === 'synproxy') && { keep: 'keep' as const }),
-                        },
-                        from: source ?? any,
-                        to: target ?? any,
-                        ...(device && { interface: device }),
-                        ...(proto !== undefined && { proto }),
-                        ...(sourcePort && { fromPort: sourcePort }),
-                        ...(targetPort && { toPort: targetPort }),
-                        ...(system !== undefined && { os: system }),
-                        ...(user && { user }),
-                        ...(group && { group }),
-                        ...(type && { icmp: type }),
-                        ...(innerRules && { inner: innerRules }),
-                      };
-                      const problem = inconsistency(rule, declared ?? af);
-                      if (problem === undefined) rules.push(...binat(withTexts(rule)));
-                      else flaws.push({ place: spec.place, message: problem });
-                    }
+function expand(written: RuleSpec, count: Count): Expanded {
+  const { place } = written;
+  const flaws: PfFlaw[] = [];
+  const inner: Rule[] = [];
+  const within: Count = { rules: 0, numbered: 0 };
+  for (const rule of written.inner ?? []) {
+    const result = expand(rule, within);
+    inner.push(...result.rules);
+    flaws.push(...result.flaws);
+  }
+  const spec = withFamilies(written);
+  if (typeof spec === 'string') return { rules: [], flaws: [...flaws, { place, message: spec }] };
+  const { interfaces, protos, from, fromPorts, os, to, toPorts, users, groups, icmp } = spec;
+  const any: Host = { address: { kind: 'any' }, not: false, place };
+  const rules: Rule[] = [];
+  const rest = without(spec, ...LISTS, 'inner');
+  const lists = [interfaces, protos, icmp, from, to, fromPorts, toPorts, os, users, groups] as const;
+  for (const items of combinations(...lists)) {
+    const [device, proto, type, source = any, target = any, fromPort, toPort, system, user, group] = items;
+    const families = new Set([spec.af, familyOf(source), familyOf(target)].filter((it) => it !== undefined));
+    const scopes = new Set([device?.name, scopeOf(source), scopeOf(target)].filter((it) => it !== undefined));
+    const scoped = scopeOf(source) ?? scopeOf(target);
+    if (families.size > 1 || (scoped !== undefined && scopes.size > 1)) continue;
+    const [af] = families;
+    const on = device ?? (scoped === undefined ? undefined : { name: scoped, not: false });
+    const { flags, keep, ...options } = rest.options;
+    const tcp = proto === undefined || proto === PROTO.tcp;
+    const rule: Rule = {
+      ...rest,
+      ...(af && { af }),
+      options: {
+        ...options,
+        ...(tcp && flags && { flags }),
+        // Only TCP has sequence numbers to change, and a handshake to answer for.
+        ...(keep && { keep: !tcp && (keep === 'modulate' || keep === 'synproxy') ? 'keep' : keep }),
+      },
+      from: fitted(source, af),
+      to: fitted(target, af),
+      ...(on && { interface: on }),
+      ...(proto !== undefined && { proto }),
+      ...(fromPort && { fromPort }),
+      ...(toPort && { toPort }),
+      ...(system !== undefined && { os: system }),
+      ...(user && { user }),
+      ...(group && { group }),
+      ...(type && { icmp: type }),
+      ...(written.inner && { inner }),
+    };
+    const problem = inconsistency(rule);
+    if (problem !== undefined) {
+      if (!flaws.some(({ message }) => message === problem)) flaws.push({ place, message: problem });
+      continue;
+    }
+    for (const one of binat(rule)) {
+      const named = withTexts(one, count.numbered++);
+      if (typeof named !== 'string') rules.push(named);
+      else if (!flaws.some(({ message }) => message === named)) flaws.push({ place, message: named });
+    }
+  }
   if (rules.length === 0 && flaws.length === 0)
-    flaws.push({ place: spec.place, message: 'the rule expands to no valid combination' });
+    flaws.push({ place, message: 'the rule expands to no valid combination' });
   return { rules, flaws };
 }
 
@@ -108,49 +158,12 @@ export function allRules(rules: readonly Rule[]): Rule[] {
   return rules.flatMap((rule) => [rule, ...allRules(rule.inner ?? [])]);
 }
 
-/** A translation rule without a family of its own has that of the address it translates to. */
-function poolFamily(spec: RuleSpec): Af | undefined {
-  return familyOf(spec.pool?.hosts[0]);
-}
-
-/**
- * The text of a label or tag for one of the rules: pfctl puts the rule's own values where a name with $ stands
- * (expand_label() of parse.y). The names are those that reach pfctl: a macro of the file is replaced earlier.
- */
-function expandText(text: string, rule: Rule): string {
-  if (!text.includes('$')) return text;
-  const address = ({ address: it, not }: Host): string =>
-    (not ? '! ' : '') +
-    (rule.af || it.kind !== 'net' ? printAddress({ address: it, not: false, place: rule.place }) : 'any');
-  const port = (comparison: Comparison | undefined): string => {
-    if (!comparison) return '';
-    const { op, low, high } = comparison;
-    if (op === '=') return String(low);
-    return op === '<>' || op === '><' || op === ':' ? `${low}${op}${high}` : `${op}${low}`;
-  };
-  const values: readonly (readonly [string, string])[] = [
-    ['$if', rule.interface?.name ?? 'any'],
-    ['$srcaddr', address(rule.from)],
-    ['$dstaddr', address(rule.to)],
-    ['$srcport', port(rule.fromPort)],
-    ['$dstport', port(rule.toPort)],
-    ['$proto', rule.proto === undefined ? 'ip' : (PROTOCOL_NAMES.get(rule.proto) ?? String(rule.proto))],
-  ];
-  return values.reduce((result, [name, value]) => result.replaceAll(name, value), text);
-}
-
-function withTexts(rule: Rule): Rule {
-  const { labels, tag, tagged } = rule.options;
-  const expand = (text: string): string => expandText(text, rule);
-  return {
-    ...rule,
-    options: {
-      ...rule.options,
-      labels: labels.map(expand),
-      ...(tag !== undefined && { tag: expand(tag) }),
-      ...(tagged && { tagged: { ...tagged, name: expand(tagged.name) } }),
-    },
-  };
+/** IPv4 addresses of an interface have no prefix longer than they are (gen_dynnode()). */
+function fitted(host: Host, af: Rule['af']): Host {
+  const { address } = host;
+  if (address.kind !== 'dynamic' || address.prefix === undefined || af !== 'inet' || address.prefix < 32)
+    return host;
+  return { ...host, address: without(address, 'prefix') };
 }
 
 /** `binat-to` is two rules to the kernel: addresses change on the way out, and back on the way in. */
@@ -158,75 +171,17 @@ function binat(rule: Rule): readonly Rule[] {
   const { binatTo, ...options } = rule.options;
   const target = binatTo?.hosts[0];
   if (!binatTo || !target) return [rule];
-  const { from } = rule;
+  const { from, to } = rule;
   return [
     { ...rule, direction: 'out', options: { ...options, natTo: { ...binatTo, staticPort: true } } },
     {
-      ...rule,
+      ...without(rule, 'fromPort', 'toPort'),
       direction: 'in',
-      from: { address: { kind: 'any' }, not: false, place: rule.place },
+      from: to,
+      ...(rule.toPort && { fromPort: rule.toPort }),
       to: target,
+      ...(rule.fromPort && { toPort: rule.fromPort }),
       options: { ...options, rdrTo: { ...binatTo, hosts: [from] } },
     },
   ];
-}
-
-function inconsistency(rule: Rule, af: Af | undefined): string | undefined {
-  const { proto, options } = rule;
-  const ported = proto === TCP || proto === UDP || proto === SCTP;
-  if ((rule.fromPort || rule.toPort) && !ported && !rule.action.endsWith('-anchor'))
-    return 'a port only applies to tcp, udp and sctp: the rule needs "proto"';
-  if (rule.icmp) {
-    if (proto !== ICMP && proto !== ICMP6) return 'an ICMP type only applies to proto icmp and icmp6';
-    if ((rule.icmp.family === 'inet') !== (proto === ICMP)) return 'the ICMP type is not of this protocol';
-    if (af === undefined) return 'an ICMP type needs an address family: inet or inet6';
-  }
-  if ((proto === ICMP && af === 'inet6') || (proto === ICMP6 && af === 'inet'))
-    return `the protocol does not go with ${af}`;
-  if (options.allowOpts === true && rule.action !== 'pass') return '"allow-opts" is for pass rules alone';
-  if (options.fragment === true && (rule.fromPort || rule.toPort || rule.icmp))
-    return 'fragments have no ports and ICMP types';
-  if (rule.block?.kind === 'return-rst' && proto !== TCP) return '"return-rst" is for tcp alone';
-  if (
-    options.keep !== undefined &&
-    options.keep !== 'none' &&
-    rule.action !== 'pass' &&
-    rule.action !== 'match'
-  )
-    return 'state is kept by pass rules alone';
-  if (
-    options.state.overload &&
-    options.state.maxSrcConn === undefined &&
-    options.state.maxSrcConnRate === undefined
-  ) {
-    return '"overload" needs max-src-conn or max-src-conn-rate';
-  }
-  if (options.state.sloppy === true && (options.keep === 'modulate' || options.keep === 'synproxy'))
-    return '"sloppy" does not go with modulate or synproxy';
-  if (
-    options.state.sourceTrack === 'global' &&
-    (options.state.maxSrcNodes !== undefined ||
-      options.state.maxSrcConn !== undefined ||
-      options.state.maxSrcConnRate)
-  ) {
-    return 'limits of a rule do not go with "source-track global"';
-  }
-  if (rule.route && !rule.direction) return 'a rule that routes needs a direction';
-  if (rule.route && rule.action === 'match') return 'match rules do not route';
-  if (rule.route && rule.action === 'block') return 'block rules do not route';
-  if (rule.route && af !== undefined && !options.afTo && rule.route.pool.preferIpv6Nexthop !== true) {
-    const families = rule.route.pool.hosts.map(familyOf);
-    if (families.every((family) => family !== undefined && family !== af))
-      return `no address to route to is of the family ${af}`;
-  }
-  if (options.divertTo !== undefined && rule.action === 'match') return 'match rules do not divert';
-  if (
-    (rule.action === 'rdr' || rule.action === 'no rdr') &&
-    rule.toPort &&
-    rule.toPort.op !== '=' &&
-    rule.toPort.op !== ':'
-  )
-    return 'rdr takes a port or a range of ports';
-  if (rule.action === 'rdr' && rule.pool?.port && !ported) return 'a port to redirect to needs "proto"';
-  return undefined;
 }

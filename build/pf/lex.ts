@@ -22,11 +22,14 @@ export class PfError extends Error {
 }
 
 const isDigit = (c: string): boolean => c >= '0' && c <= '9';
-const isSpace = (c: string): boolean =>
-  c === ' ' || c === '\t' || c === '\n' || c === '\r' || c === '\f' || c === '\v';
+const isSpace = (c: string): boolean => c !== '' && ' \t\n\r\f\v'.includes(c);
 const isWordStart = (c: string): boolean => /[A-Za-z0-9:_]/.test(c);
 const inWord = (c: string): boolean => c > ' ' && c < '\u007f' && !'(){}<>!=/#,'.includes(c);
 const endsNumber = (c: string): boolean => c === '' || isSpace(c) || '),/}='.includes(c);
+/** Symbols of two characters, between which nothing stands. */
+const PAIRS: ReadonlySet<string> = new Set(['<>', '><', '->', '!=', '<=', '>=']);
+/** Longest word and quoted text (yylex()). */
+const LONGEST = 8095;
 
 /**
  * The words of a rule file, as yylex() of pfctl(8) reads them: comments, lines that go on behind a backslash, quoted
@@ -52,7 +55,7 @@ export class Lexer {
   next(): Token {
     let before = this.place();
     let c = this.get();
-    while (' \t\r\f'.includes(c) && c !== '') {
+    while (' \t\f'.includes(c) && c !== '') {
       before = this.place();
       c = this.get();
     }
@@ -74,10 +77,10 @@ export class Lexer {
       return { ...token, place };
     }
     if (c === '"' || c === "'") return { type: 'string', text: this.quoted(c, place), place };
-    if (c === '<' || c === '>' || c === '-') {
+    if ('<>!-'.includes(c) && c !== '') {
       const following = this.get();
       const pair = c + following;
-      if (pair === '<>' || pair === '><' || pair === '->') return { type: 'symbol', text: pair, place };
+      if (PAIRS.has(pair)) return { type: 'symbol', text: pair, place };
       this.unget(following);
     }
     if (c === '-' || isDigit(c)) {
@@ -103,6 +106,8 @@ export class Lexer {
         c = this.get();
       }
       this.unget(c);
+      if (word.length > LONGEST)
+        throw new PfError(place, `a word of ${word.length} characters is too long: ${LONGEST} at most`);
       return { type: KEYWORDS.has(word) ? 'keyword' : 'name', text: word, place };
     }
     if (c === '\n') return { type: 'newline', text: c, place };
@@ -119,11 +124,13 @@ export class Lexer {
       if (c === '\\') {
         const following = this.getRaw();
         if (following === '') throw new PfError(place, 'the quote is never closed');
-        if (following === quote) c = following;
+        if (following === quote || following === ' ' || following === '\t') c = following;
         else if (following === '\n') continue;
         else this.unget(following);
       } else if (c === quote) return text;
       text += c;
+      if (text.length > LONGEST)
+        throw new PfError(place, `quoted text is too long: ${LONGEST} characters at most`);
     }
   }
 

@@ -1,40 +1,17 @@
-import { allRules } from './expand.js';
-import { hasHiddenCondition } from './evaluate.js';
+import type { Conditions } from './cells.js';
+import { flagRanges, portRanges } from './compare.js';
+import { FIELD, NO, YES } from './fields.js';
+import type { Fields, Place } from './fields.js';
 import { PROTO } from './names.js';
 import { intersect, SPAN, subtract, union } from './ranges.js';
-import type { Ip, Range, Ranges } from './ranges.js';
-import { concerns, isCalled } from './resolve.js';
+import type { Ip, Ranges } from './ranges.js';
+import { concerns, hasHiddenCondition, isCalled } from './resolve.js';
 import type { Resolver, World } from './resolve.js';
-import type { Conditions } from './cells.js';
-import type { Af, Comparison, Host, Options, Rule, Ruleset } from './types.js';
+import type { Host, Options, Rule, Ruleset } from './types.js';
 
-/** Fields of a packet, by their numbers; behind them two for each table that is filled at run time. */
-export const FIELD = {
-  proto: 0,
-  receivedOn: 1,
-  fragment: 2,
-  flags: 3,
-  type: 4,
-  code: 5,
-  dstPort: 6,
-  srcPort: 7,
-  src: 8,
-  dst: 9,
-} as const;
-
-const TABLES = 10;
-
-/** A yes of a field that is yes or no. */
-export const YES: Ranges = [[1, 1]];
-/** Its no. */
-export const NO: Ranges = [[0, 0]];
-
-/** Where packets are looked at. */
-export interface Place {
-  readonly interface: string;
-  readonly direction: 'in' | 'out';
-  readonly af: Af;
-}
+export { flagRanges } from './compare.js';
+export { dynamicTables, FIELD, Fields, NO, YES } from './fields.js';
+export type { Place } from './fields.js';
 
 /** A rule as what it wants of packets at one place. A rule is several lines where one box does not say it. */
 export interface Line {
@@ -46,69 +23,6 @@ export interface Line {
   readonly tagged: readonly NonNullable<Options['tagged']>[];
   /** The anchors that it is in, and whether each is quick. */
   readonly anchors: readonly Rule[];
-}
-
-/** Tables that are filled at run time: nobody knows who is in them. */
-export function dynamicTables(ruleset: Ruleset): readonly string[] {
-  const overloaded = new Set(
-    allRules(ruleset.rules).flatMap(({ options }) => options.state.overload?.table ?? []),
-  );
-  return ruleset.tables
-    .filter(({ name, initialised, files }) => !initialised || files.length > 0 || overloaded.has(name))
-    .map(({ name }) => name);
-}
-
-/** What the fields of a rule set's packets are. */
-export class Fields {
-  /** Where packets that go out came in: a number for each interface, 0 for the host itself. */
-  readonly interfaces: readonly string[];
-  readonly spans: readonly Range[];
-  /** The addresses that hosts of rules stand for, once they were looked up. */
-  readonly hosts = new Map<Host, Ranges>();
-  private readonly names: ReadonlyMap<string, number>;
-
-  constructor(
-    readonly af: Af,
-    world: World,
-    readonly tables: readonly string[],
-  ) {
-    this.interfaces = world.interfaces.map(({ name }) => name);
-    this.names = new Map(this.interfaces.map((name, index) => [name, index + 1]));
-    const byte: Range = [0, 255];
-    const port: Range = [0, 65535];
-    this.spans = [
-      byte,
-      [0, this.interfaces.length],
-      [0, 1],
-      byte,
-      byte,
-      byte,
-      port,
-      port,
-      SPAN[af],
-      SPAN[af],
-      ...tables.flatMap((): Range[] => [
-        [0, 1],
-        [0, 1],
-      ]),
-    ];
-  }
-
-  /** The field that says whether the source or destination is in a table; undefined for one that is known. */
-  table(name: string, end: 'src' | 'dst'): number | undefined {
-    const index = this.tables.indexOf(name);
-    return index < 0 ? undefined : TABLES + 2 * index + (end === 'src' ? 0 : 1);
-  }
-
-  /** Interfaces as the values of the field. */
-  receivedOn(names: readonly (string | undefined)[]): Ranges {
-    return union(
-      names.flatMap((name): Range[] => {
-        const value = name === undefined ? 0 : this.names.get(name);
-        return value === undefined ? [] : [[value, value]];
-      }),
-    );
-  }
 }
 
 const FILTERS = new Set(['pass', 'block', 'match', 'anchor']);
@@ -153,62 +67,6 @@ export function seesFragments(ruleset: Ruleset, world: World, place: Place): boo
     return !(any && rule.action === 'scrub' && rule.options.scrub?.fragmentReassemble === true);
   }
   return true;
-}
-
-const PORTS = new WeakMap<Comparison, Ranges>();
-
-/** The values that a comparison allows (pf_match() of pf.c). */
-export function portRanges(comparison: Comparison): Ranges {
-  const known = PORTS.get(comparison);
-  if (known) return known;
-  const ranges = compared(comparison);
-  PORTS.set(comparison, ranges);
-  return ranges;
-}
-
-function compared({ op, low, high }: Comparison): Ranges {
-  const all: Ranges = [[0, 65535]];
-  const between = (from: number, to: number): Ranges => intersect(from <= to ? [[from, to]] : [], all);
-  switch (op) {
-    case '=':
-      return between(low, low);
-    case '!=':
-      return subtract(all, [[low, low]]);
-    case '<':
-      return between(0, low - 1);
-    case '<=':
-      return between(0, low);
-    case '>':
-      return between(low + 1, 65535);
-    case '>=':
-      return between(low, 65535);
-    case '><':
-      return between(low + 1, high - 1);
-    case '<>':
-      return union(between(0, low - 1), between(high + 1, 65535));
-    default:
-      return between(low, high);
-  }
-}
-
-const FLAGS = new Map<string, Ranges>();
-
-/** The flags that a rule matches, as the values of a byte. */
-export function flagRanges({ set, of }: NonNullable<Options['flags']>): Ranges {
-  const key = `${set}/${of}`;
-  const known = FLAGS.get(key);
-  if (known) return known;
-  const ranges = allFlags(set, of);
-  FLAGS.set(key, ranges);
-  return ranges;
-}
-
-function allFlags(set: number, of: number): Ranges {
-  return union(
-    Array.from({ length: 256 }, (_, value): readonly Range[] =>
-      (value & of) === set ? [[value, value]] : [],
-    ).flat(),
-  );
 }
 
 const ONES: readonly Ranges[] = Array.from({ length: 256 }, (_, value) => [[value, value]]);

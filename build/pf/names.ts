@@ -13,8 +13,14 @@ const table = (text: string): ReadonlyMap<string, number> =>
       }),
   );
 
+/** A number as strtoul(3) reads it where the base is left open: decimal, 0x for hexadecimal, 0 for octal. */
+export function parseNumeral(text: string): number | undefined {
+  if (/^0x[0-9a-f]+$/i.test(text) || /^(?:0|[1-9]\d*)$/.test(text)) return Number(text);
+  return /^0[0-7]+$/.test(text) ? parseInt(text, 8) : undefined;
+}
+
 /** Numbers of the protocols that are spoken of by name in code (/etc/protocols). */
-export const PROTO = { icmp: 1, tcp: 6, udp: 17, icmp6: 58 } as const;
+export const PROTO = { icmp: 1, tcp: 6, udp: 17, icmp6: 58, sctp: 132 } as const;
 
 export const ICMP_TYPES = table(
   'echoreq=8 echorep=0 unreach=3 squench=4 redir=5 althost=6 routeradv=9 routersol=10 timex=11 paramprob=12 timereq=13 timerep=14 ' +
@@ -55,18 +61,50 @@ export const PROTOCOLS = table(
     'ipip=94 etherip=97 encap=98 pim=103 ipcomp=108 vrrp=112 carp=112 pgm=113 l2tp=115 isis=124 sctp=132 fc=133 udplite=136 shim6=140 pfsync=240 divert=258',
 );
 
-export const SERVICES = table(
-  'echo=7 discard=9 daytime=13 chargen=19 ftp-data=20 ftp=21 ssh=22 telnet=23 smtp=25 time=37 whois=43 tacacs=49 domain=53 bootps=67 bootpc=68 tftp=69 gopher=70 finger=79 http=80 www=80 kerberos=88 pop3=110 sunrpc=111 auth=113 ident=113 ' +
-    'nntp=119 ntp=123 netbios-ns=137 netbios-dgm=138 netbios-ssn=139 imap=143 snmp=161 snmptrap=162 bgp=179 irc=194 ldap=389 https=443 microsoft-ds=445 isakmp=500 syslog=514 printer=515 ' +
-    'router=520 dhcpv6-client=546 dhcpv6-server=547 rtsp=554 submission=587 ipp=631 ldaps=636 domain-s=853 rsync=873 imaps=993 pop3s=995 socks=1080 openvpn=1194 ms-sql-s=1433 l2tp=1701 radius=1812 nfsd=2049 ' +
-    'nfs=2049 ctm=2068 mysql=3306 rdp=3389 sip=5060 xmpp-client=5222 postgresql=5432 vnc-server=5900 x11=6000 http-alt=8080',
-);
+/**
+ * Services of /etc/services that rule sets name, those first that getservbyport(3) gives; without a protocol they are of
+ * tcp and udp. Names that are not here are refused, and their ports printed as numbers.
+ */
+const KNOWN_SERVICES = (
+  'tcpmux=1 compressnet=2 compressnet=3 echo=7 discard=9 daytime=13 chargen=19 ftp-data=20 ftp=21 ssh=22 telnet=23 smtp=25 msg-icp=29 time=37 nicname=43 ' +
+  'whois=43 mpm-flags=44 tacacs=49 domain=53 bootps=67 bootpc=68 tftp=69 gopher=70 finger=79 http=80 www=80 kerberos-sec=88 kerberos=88 pop3=110 ' +
+  'sunrpc=111 auth=113 ident=113 nntp=119 ntp=123 netbios-ns=137 netbios-dgm=138 netbios-ssn=139 imap=143 snmp=161 snmptrap=162 bgp=179 irc=194 pip=321 ' +
+  'ldap=389 https=443 microsoft-ds=445 isakmp=500 shell=514/tcp syslog=514/udp printer=515 efs=520/tcp router=520/udp dhcpv6-client=546 dhcpv6-server=547 ' +
+  'rtsp=554 submission=587 ipp=631 ldaps=636 domain-s=853 rsync=873 imaps=993 pop3s=995 socks=1080 openvpn=1194 ms-sql-s=1433 l2f=1701 l2tp=1701 ' +
+  'radius=1812/udp nfsd=2049 nfs=2049 mysql=3306 ms-wbt-server=3389 rdp=3389 sip=5060 xmpp-client=5222 postgresql=5432 personal-agent=5555/tcp ' +
+  'rplay=5555/udp vnc-server=5900 x11=6000 ircd=6667/tcp http-alt=8080'
+).split(' ');
 
-/** Timeouts of `set timeout` and of state options. Only names with a dot may be state options. */
+/** Ports that have their name with sctp as well. */
+const SCTP_PORTS: ReadonlySet<number> = new Set([7, 9, 13, 19, 20, 21, 22, 80, 179, 2049]);
+
+const services = new Map<string, number>();
+const serviceNames = new Map<string, string>();
+for (const service of KNOWN_SERVICES) {
+  const [name = '', port = '', only] = service.split(/[=/]/);
+  if (!services.has(name)) services.set(name, Number(port));
+  for (const proto of only === undefined ? ['tcp', 'udp'] : [only])
+    if (!serviceNames.has(port + proto)) serviceNames.set(port + proto, name);
+}
+
+/** Ports by the names of their services. */
+export const SERVICES: ReadonlyMap<string, number> = services;
+
+/** The service of a port, as getservbyport(3) names it; of tcp or udp where the protocol is not known. */
+export function serviceName(port: number, proto: number | undefined): string | undefined {
+  const of = (name: string): string | undefined => serviceNames.get(`${port}${name}`);
+  if (proto === PROTO.tcp) return of('tcp');
+  if (proto === PROTO.udp) return of('udp');
+  if (proto === PROTO.sctp) return SCTP_PORTS.has(port) ? of('tcp') : undefined;
+  return of('tcp') ?? of('udp');
+}
+
+/** Timeouts of `set timeout` and of state options. Only names with a dot may be state options. In the kernel's order (PFTM_ of netpfil/pf/pf.h). */
 export const TIMEOUTS: ReadonlySet<string> = new Set(
   (
-    'tcp.first tcp.opening tcp.established tcp.closing tcp.finwait tcp.closed tcp.tsdiff sctp.first sctp.opening sctp.established sctp.closing sctp.closed ' +
-    'udp.first udp.single udp.multiple icmp.first icmp.error other.first other.single other.multiple frag interval adaptive.start adaptive.end src.track'
+    'tcp.first tcp.opening tcp.established tcp.closing tcp.finwait tcp.closed ' +
+    'udp.first udp.single udp.multiple icmp.first icmp.error other.first other.single other.multiple frag interval adaptive.start adaptive.end src.track ' +
+    'tcp.tsdiff sctp.first sctp.opening sctp.established sctp.closing sctp.closed'
   ).split(' '),
 );
 
@@ -84,7 +122,6 @@ const reverse = (map: ReadonlyMap<string, number>): ReadonlyMap<number, string> 
 };
 
 export const PROTOCOL_NAMES = reverse(PROTOCOLS);
-export const SERVICE_NAMES = reverse(SERVICES);
 const ICMP_NAMES = reverse(ICMP_TYPES);
 const ICMP6_NAMES = reverse(ICMP6_TYPES);
 
@@ -99,7 +136,7 @@ export function icmpCodeName(af: 'inet' | 'inet6', type: number, code: number): 
 /** Words of the grammar (the keyword table of pfctl's parse.y): unquoted, they are never names. */
 export const KEYWORDS: ReadonlySet<string> = new Set(
   (
-    'af-to all allow-opts altq anchor antispoof any bandwidth binat binat-anchor binat-to bitmask block block-policy bridge-to buckets cbq code codelq debug divert-reply divert-to dnpipe dnqueue drop dup-to ' +
+    'af-to all allow-opts allow-related altq anchor antispoof any bandwidth binat binat-anchor binat-to bitmask block block-policy bridge-to buckets cbq code codelq debug divert-reply divert-to dnpipe dnqueue drop dup-to ' +
     'endpoint-independent ether fail-policy fairq fastroute file fingerprints flags floating flush for fragment from global group hfsc hogs hostid icmp-type icmp6-type if-bound in include inet inet6 interval keep ' +
     'keepcounters l3 label limit linkshare load log loginterface map-e-portset match matches max max-mss max-pkt-rate max-pkt-size max-src-conn max-src-conn-rate max-src-nodes max-src-states min-ttl modulate nat ' +
     'nat-anchor nat-to no no-df no-route no-sync on optimization os out overload pass pflow port prefer-ipv6-nexthop prio priority priq probability proto qlimit queue quick random random-id rdr rdr-anchor rdr-to realtime reassemble received-on ' +

@@ -1,3 +1,5 @@
+import { RELEASE_HOSTS } from './hosts-file.js';
+import type { HostNames } from './hosts-file.js';
 import { Cursor } from './read/cursor.js';
 import type { ReadFile } from './read/cursor.js';
 import { readText } from './read/statements.js';
@@ -16,9 +18,15 @@ export interface ParseResult {
  * Never throws.
  *
  * @param file what places call the file
+ * @param hosts names of /etc/hosts; those of a release where none are given
  */
-export function parsePf(text: string, file: string, readFile: ReadFile = () => undefined): ParseResult {
-  const cursor = new Cursor(readFile);
+export function parsePf(
+  text: string,
+  file: string,
+  readFile: ReadFile = () => undefined,
+  hosts: HostNames = RELEASE_HOSTS,
+): ParseResult {
+  const cursor = new Cursor(readFile, hosts);
   readText(cursor, text, file);
   return { ruleset: cursor.out, flaws: cursor.flaws };
 }

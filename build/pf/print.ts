@@ -1,13 +1,15 @@
 import { formatIp, WIDTH } from './address.js';
+import { isMany } from './families.js';
 import {
   icmpCodeName,
   icmpTypeName,
   PROTOCOL_NAMES,
   PROXY_PORTS,
-  SERVICE_NAMES,
+  serviceName,
   TCP_FLAGS,
+  TIMEOUTS,
 } from './names.js';
-import type { Comparison, Host, Pool, Rule, Ruleset, Table } from './types.js';
+import type { Comparison, Host, Pool, Rule, Ruleset, ScrubOptions } from './types.js';
 
 /** An address in the form of pfctl (print_addr()). */
 export function printAddress(host: Host): string {
@@ -43,10 +45,10 @@ function printComparison(comparison: Comparison, name: (value: number) => string
   return ` ${op} ${op === '=' || op === '!=' ? name(low) : String(low)}`;
 }
 
-const portName = (port: number): string => SERVICE_NAMES.get(port) ?? String(port);
 const identityName = (id: number): string => (id === -1 ? 'unknown' : String(id));
 
-function printPeer(host: Host, port: Comparison | undefined): string {
+function printPeer(host: Host, port?: Comparison, proto?: number): string {
+  const portName = (number: number): string => serviceName(number, proto) ?? String(number);
   return `${host.not ? '! ' : ''}${printAddress(host)}${port ? ` port${printComparison(port, portName)}` : ''}`;
 }
 
@@ -60,13 +62,10 @@ function printPoolPort(port: NonNullable<Pool['port']>, matched: Comparison | un
 function printPool(pool: Pool, action: 'nat' | 'rdr' | 'binat' | 'route', matched?: Comparison): string {
   const items = pool.hosts.map((host, index) => {
     const device = pool.interfaces[index];
-    return device === undefined ? printAddress(host) : `(${device} ${printAddress(host)})`;
+    if (device === undefined) return printAddress(host);
+    return host.address.kind === 'any' ? device : `(${device} ${printAddress(host)})`;
   });
-  const dynamic = pool.hosts.some(
-    ({ address }) =>
-      address.kind === 'table' ||
-      (address.kind === 'dynamic' && (!address.modifiers.includes('0') || !/\d$/.test(address.name))),
-  );
+  const dynamic = pool.hosts.some(({ address }) => address.kind === 'table' || isMany(address));
   const roundRobin = action !== 'binat' && pool.type === undefined && (pool.hosts.length > 1 || dynamic);
   const words = [items.length > 1 ? `{ ${items.join(', ')} }` : items.join('')];
   const { port } = pool;
@@ -149,9 +148,23 @@ function printState(rule: Rule): string {
   }
   if (state.maxSrcConnRate && (timeouts['src.track'] ?? 0) < state.maxSrcConnRate.seconds)
     timeouts['src.track'] = state.maxSrcConnRate.seconds;
-  for (const [name, seconds] of Object.entries(timeouts)) list.push(`${name} ${seconds}`);
+  for (const name of TIMEOUTS) if (timeouts[name] !== undefined) list.push(`${name} ${timeouts[name]}`);
   if (list.length > 0) words.push(`(${list.join(', ')})`);
   return words.join(' ');
+}
+
+/** What normalisation does: of a `scrub` rule, or, in another order, of another one. */
+function printScrub(scrub: ScrubOptions, old: boolean): string[] {
+  const words: string[] = [];
+  if (scrub.noDf === true) words.push('no-df');
+  if (scrub.randomId === true) words.push('random-id');
+  if (scrub.minTtl !== undefined) words.push(`min-ttl ${scrub.minTtl}`);
+  const mss = scrub.maxMss === undefined ? [] : [`max-mss ${scrub.maxMss}`];
+  if (old) words.push(...mss);
+  if (scrub.setTos !== undefined) words.push(`set-tos ${hex(scrub.setTos)}`);
+  if (scrub.reassembleTcp === true) words.push('reassemble tcp');
+  if (!old) words.push(...mss);
+  return words;
 }
 
 /** A rule as `pfctl -nv` writes it (print_rule() of sbin/pfctl/pfctl_parser.c), without its inner rules. */
@@ -176,16 +189,16 @@ export function printRule(rule: Rule): string {
   if (rule.route) words.push(rule.route.kind, printPool(rule.route.pool, 'route'));
   if (rule.af) words.push(rule.af);
   if (rule.proto !== undefined) words.push('proto', PROTOCOL_NAMES.get(rule.proto) ?? String(rule.proto));
-  const any = (host: Host): boolean => printPeer(host, undefined) === 'any';
+  const any = (host: Host): boolean => printPeer(host) === 'any';
   if (any(rule.from) && any(rule.to) && !rule.fromPort && !rule.toPort && rule.os === undefined)
     words.push('all');
   else {
-    words.push('from', printPeer(rule.from, rule.fromPort));
+    words.push('from', printPeer(rule.from, rule.fromPort, rule.proto));
     if (rule.os !== undefined) words.push(`os "${rule.os}"`);
-    words.push('to', printPeer(rule.to, rule.toPort));
+    words.push('to', printPeer(rule.to, rule.toPort, rule.proto));
   }
   if (options.receivedOn)
-    words.push(`${options.receivedOn.not ? '! ' : ''}received-on ${options.receivedOn.name}`);
+    words.push(`${options.receivedOn.not ? '!' : ''}received-on ${options.receivedOn.name}`);
   if (rule.user) words.push(`user${printComparison(rule.user, identityName)}`);
   if (rule.group) words.push(`group${printComparison(rule.group, identityName)}`);
   const stateful = options.keep !== undefined && options.keep !== 'none';
@@ -223,19 +236,15 @@ export function printRule(rule: Rule): string {
     const state = printState(rule);
     if (state !== '') words.push(state);
   }
-  if (options.fragment === true) words.push('fragment');
-  const { scrub } = options;
-  if (scrub) {
-    if (scrub.noDf === true) words.push('no-df');
-    if (scrub.randomId === true) words.push('random-id');
-    if (scrub.minTtl !== undefined) words.push(`min-ttl ${scrub.minTtl}`);
-    if (scrub.maxMss !== undefined) words.push(`max-mss ${scrub.maxMss}`);
-    if (scrub.setTos !== undefined) words.push(`set-tos ${hex(scrub.setTos)}`);
-  }
   if (options.allowOpts === true) words.push('allow-opts');
-  if (scrub?.reassembleTcp === true) words.push('reassemble tcp');
+  if (options.fragment === true) words.push('fragment');
   if (action === 'scrub')
-    words.push(scrub?.fragmentReassemble === false ? 'fragment no reassemble' : 'fragment reassemble');
+    words.push(
+      ...printScrub(options.scrub ?? {}, true),
+      options.scrub?.fragmentReassemble === false ? 'fragment no reassemble' : 'fragment reassemble',
+    );
+  else if (action !== 'no scrub' && options.scrub && Object.keys(options.scrub).length > 0)
+    words.push(`scrub( ${printScrub(options.scrub, false).join(' ')})`);
   for (const label of options.labels) if (label !== '') words.push(`label "${label}"`);
   if (options.ridentifier !== undefined) words.push(`ridentifier ${options.ridentifier}`);
   if (options.dnpipe)
@@ -263,18 +272,6 @@ export function printRule(rule: Rule): string {
   return words.join(' ');
 }
 
-function printTable(table: Table): string {
-  const words = [`table <${table.name}>`];
-  if (table.const) words.push('const');
-  if (table.persist) words.push('persist');
-  if (table.counters) words.push('counters');
-  for (const file of table.files) words.push(`file "${file}"`);
-  if (table.hosts.length > 0)
-    words.push(`{ ${table.hosts.map((host) => `${host.not ? '!' : ''}${printAddress(host)}`).join(' ')} }`);
-  else if (table.initialised && table.files.length === 0) words.push('{ }');
-  return words.join(' ');
-}
-
 function printRules(rules: readonly Rule[], indent: string): string[] {
   return rules.flatMap((rule) => {
     const line = indent + printRule(rule);
@@ -282,11 +279,13 @@ function printRules(rules: readonly Rule[], indent: string): string[] {
   });
 }
 
-/** A rule set in pfctl's normal form, macros and lists resolved: what reads it again gets the same rules. */
+/**
+ * A rule set as `pfctl -o none -nv` prints it: macros, options and tables as they are read, then the rules with macros
+ * and lists resolved. What reads it again gets the same rules.
+ */
 export function printRuleset(ruleset: Ruleset): string {
   const lines = [
-    ...ruleset.options.filter(({ text }) => text !== 'set state-defaults').map(({ text }) => text),
-    ...ruleset.tables.map(printTable),
+    ...ruleset.said,
     ...ruleset.ether.map(({ text }) => text),
     ...ruleset.rules
       .filter(({ action }) => action === 'scrub' || action === 'no scrub')

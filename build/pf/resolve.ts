@@ -18,9 +18,13 @@ export interface World {
   readonly defaultDrop: boolean;
 }
 
-/** Whether an interface has a name, or is in the group of that name: each is in "all" (IFG_ALL of net/if.h). */
+/**
+ * Whether an interface has a name, or is in the group of that name (pfi_kkif_match() of pf_if.c): each is in "all" (IFG_ALL
+ * of net/if.h), and "any" are those that are no loopback.
+ */
 export function isCalled(device: WorldInterface, name: string): boolean {
-  return device.name === name || name === 'all' || device.groups.includes(name);
+  if (device.name === name || name === 'all' || device.groups.includes(name)) return true;
+  return name === 'any' && !device.groups.includes('lo');
 }
 
 /** Whether a rule is about packets of an interface, direction and family at all. */
@@ -28,6 +32,20 @@ export function concerns(rule: Rule, device: WorldInterface, direction: 'in' | '
   if (rule.direction !== undefined && rule.direction !== direction) return false;
   if (rule.af !== undefined && rule.af !== af) return false;
   return !rule.interface || isCalled(device, rule.interface.name) !== rule.interface.not;
+}
+
+/** Whether a rule has a condition on what an address, a port and an interface do not tell. */
+export function hasHiddenCondition({ os, user, group, options }: Rule): boolean {
+  return (
+    os !== undefined ||
+    user !== undefined ||
+    group !== undefined ||
+    options.probability !== undefined ||
+    options.tos !== undefined ||
+    options.prio !== undefined ||
+    options.maxPktRate !== undefined ||
+    options.maxPktSize !== undefined
+  );
 }
 
 /** The addresses that those of rules stand for in a world. */

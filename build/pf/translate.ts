@@ -1,5 +1,6 @@
-import { FIELD } from './lines.js';
-import type { Line, Place } from './lines.js';
+import { FIELD } from './fields.js';
+import type { Place } from './fields.js';
+import type { Line } from './lines.js';
 import type { Conditions } from './cells.js';
 import { inside } from './ranges.js';
 import type { Ip, Ranges } from './ranges.js';

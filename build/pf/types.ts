@@ -10,7 +10,14 @@ export type Af = 'inet' | 'inet6';
 /** What an address of a rule is, before or after an interface has to be looked up. */
 export type Address =
   | { readonly kind: 'any' }
-  | { readonly kind: 'net'; readonly af: Af; readonly base: bigint; readonly prefix: number }
+  /** With `scope`, a link-local address of that interface alone. */
+  | {
+      readonly kind: 'net';
+      readonly af: Af;
+      readonly base: bigint;
+      readonly prefix: number;
+      readonly scope?: string;
+    }
   | { readonly kind: 'range'; readonly af: Af; readonly low: bigint; readonly high: bigint }
   /** `(name:modifier)`: the addresses that the interface or group has when a packet comes. */
   | {
@@ -238,6 +245,8 @@ export interface Ruleset {
   readonly skip: readonly string[];
   /** Expanded rules in order: normalisation, translation, filter. */
   readonly rules: readonly Rule[];
+  /** Macros, options and tables as pfctl prints them while it reads, in its order. */
+  readonly said: readonly string[];
 }
 
 /** What is wrong with a rule set, and where. */

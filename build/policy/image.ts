@@ -1,5 +1,6 @@
 import { UserError } from '../error.js';
 import type { View } from '../overlay/view.js';
+import { readHostsFile, RELEASE_HOSTS } from '../pf/hosts-file.js';
 import { parsePf } from '../pf/parse.js';
 import type { PfFlaw, Rule, Ruleset } from '../pf/types.js';
 import { lint } from './lint.js';
@@ -14,6 +15,8 @@ export interface RuleFiles {
   readonly pf: string;
   readonly fallback: string;
   readonly operator: string;
+  /** /etc/hosts, whose names rules may use; that of a release where it is left out. */
+  readonly hosts?: string;
 }
 
 /** The proof of one image, for its build record. */
@@ -55,8 +58,11 @@ export function readRules(
   { fallback, tailscaleActive }: Pick<Situation, 'fallback' | 'tailscaleActive'>,
 ): { readonly ruleset: Ruleset; readonly flaws: readonly PfFlaw[] } {
   const text = fallback ? files.fallback : tailscaleActive ? withTailscale(files.pf) : files.pf;
-  return parsePf(text, fallback ? '/etc/pf-fallback.conf' : '/etc/pf.conf', (path) =>
-    path === '/etc/pf.conf.d/operator.conf' ? files.operator : undefined,
+  return parsePf(
+    text,
+    fallback ? '/etc/pf-fallback.conf' : '/etc/pf.conf',
+    (path) => (path === '/etc/pf.conf.d/operator.conf' ? files.operator : undefined),
+    files.hosts === undefined ? RELEASE_HOSTS : readHostsFile(files.hosts),
   );
 }
 

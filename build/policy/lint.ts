@@ -1,8 +1,9 @@
 import { bounds } from '../pf/address.js';
 import { allRules } from '../pf/expand.js';
-import { compare, hasHiddenCondition } from '../pf/evaluate.js';
+import { compare } from '../pf/compare.js';
+import { hasHiddenCondition } from '../pf/resolve.js';
 import { printAddress, printRule } from '../pf/print.js';
-import type { Comparison, Host, PfFlaw, Rule, Ruleset } from '../pf/types.js';
+import type { Address, Comparison, Host, PfFlaw, Rule, Ruleset } from '../pf/types.js';
 
 /**
  * What is wrong with a rule set whatever packets come: addresses that are looked up when the rules are loaded, which
@@ -31,7 +32,8 @@ export function lint(ruleset: Ruleset): readonly PfFlaw[] {
       });
   };
   const visit = (rules: readonly Rule[]): void => {
-    for (const [index, rule] of rules.entries()) {
+    const before: Rule[] = [];
+    for (const rule of rules) {
       for (const host of [
         rule.from,
         rule.to,
@@ -40,12 +42,13 @@ export function lint(ruleset: Ruleset): readonly PfFlaw[] {
         ...(rule.options.rdrTo?.hosts ?? []),
       ])
         checkHost(host);
-      const cover = rules.slice(0, index).find((earlier) => hides(earlier, rule));
+      const cover = before.find((earlier) => hides(earlier, rule));
       if (cover)
         add({
           place: rule.place,
           message: `this rule can never match: line ${cover.place.line} decides first: ${printRule(cover)}`,
         });
+      if (mayHide(rule)) before.push(rule);
       visit(rule.inner ?? []);
     }
   };
@@ -61,13 +64,28 @@ export function lint(ruleset: Ruleset): readonly PfFlaw[] {
   return flaws;
 }
 
+type Net = Extract<Address, { kind: 'net' }>;
+
 const FILTER = new Set(['pass', 'block']);
 const TRANSLATION = new Set(['nat', 'no nat', 'rdr', 'no rdr', 'binat', 'no binat']);
 
-/** Whether every packet that a rule is about is decided by an earlier one. */
+/** Whether a rule decides for good, by nothing but what rules show. */
+function mayHide(rule: Rule): boolean {
+  if (!(FILTER.has(rule.action) && rule.quick) && !TRANSLATION.has(rule.action)) return false;
+  const { options } = rule;
+  return !(
+    hasHiddenCondition(rule) ||
+    options.tagged !== undefined ||
+    options.receivedOn !== undefined ||
+    options.fragment === true ||
+    rule.icmp !== undefined
+  );
+}
+
+/** Whether every packet that a rule is about is decided by an earlier one that may hide others. */
 function hides(earlier: Rule, rule: Rule): boolean {
-  const filter =
-    FILTER.has(earlier.action) && earlier.quick && (FILTER.has(rule.action) || rule.action === 'match');
+  if (!coversPort(earlier.fromPort, rule.fromPort) || !coversPort(earlier.toPort, rule.toPort)) return false;
+  const filter = FILTER.has(earlier.action) && (FILTER.has(rule.action) || rule.action === 'match');
   const family = (action: string): string => action.replace('no ', '');
   const translation =
     TRANSLATION.has(earlier.action) &&
@@ -75,13 +93,6 @@ function hides(earlier: Rule, rule: Rule): boolean {
     family(earlier.action) === family(rule.action);
   if (!filter && !translation) return false;
   const { options } = earlier;
-  const conditional =
-    hasHiddenCondition(earlier) ||
-    options.tagged !== undefined ||
-    options.receivedOn !== undefined ||
-    options.fragment === true ||
-    earlier.icmp !== undefined;
-  if (conditional) return false;
   // A rule that matches the first packet of a connection alone leaves the others to those behind it.
   if (
     options.flags &&
@@ -98,12 +109,18 @@ function hides(earlier: Rule, rule: Rule): boolean {
     (earlier.interface.not || rule.interface?.name !== earlier.interface.name || rule.interface.not)
   )
     return false;
-  return (
-    covers(earlier.from, rule.from) &&
-    covers(earlier.to, rule.to) &&
-    coversPort(earlier.fromPort, rule.fromPort) &&
-    coversPort(earlier.toPort, rule.toPort)
-  );
+  return covers(earlier.from, rule.from) && covers(earlier.to, rule.to);
+}
+
+const ENDS = new WeakMap<Net, readonly [bigint, bigint]>();
+
+/** The ends of a network: many rules that a list made have the same. */
+function ends(net: Net): readonly [bigint, bigint] {
+  const known = ENDS.get(net);
+  if (known) return known;
+  const found = bounds(net.af, net.base, net.prefix);
+  ENDS.set(net, found);
+  return found;
 }
 
 function covers(wide: Host, narrow: Host): boolean {
@@ -111,8 +128,8 @@ function covers(wide: Host, narrow: Host): boolean {
   if (wide.not !== narrow.not || wide.not)
     return wide.not === narrow.not && printAddress(wide) === printAddress(narrow);
   if (wide.address.kind === 'net' && narrow.address.kind === 'net' && wide.address.af === narrow.address.af) {
-    const [low, high] = bounds(wide.address.af, wide.address.base, wide.address.prefix);
-    const [from, to] = bounds(narrow.address.af, narrow.address.base, narrow.address.prefix);
+    const [low, high] = ends(wide.address);
+    const [from, to] = ends(narrow.address);
     return from >= low && to <= high;
   }
   return wide.address.kind === narrow.address.kind && printAddress(wide) === printAddress(narrow);

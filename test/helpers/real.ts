@@ -38,6 +38,12 @@ export const SETS = find('CLAWDIE_TEST_SETS', 'test-sets', 'release sets of Free
   'kernel.txz',
 ]);
 
+/** FreeBSD's own cases for the parser of pfctl(8): CLAWDIE_TEST_PFCTL, or `test-pfctl` in the cache. */
+export const PFCTL = find('CLAWDIE_TEST_PFCTL', 'test-pfctl', 'parser cases of pfctl', [
+  'pf0001.in',
+  'pf0001.ok',
+]);
+
 /** The folder, in a test that has been skipped where there is none. */
 export function folderOf({ folder, skipped }: Real): string {
   if (folder === undefined) throw new Error(skipped);

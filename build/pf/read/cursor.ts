@@ -1,5 +1,8 @@
 import { Lexer, PfError } from '../lex.js';
 import type { Token } from '../lex.js';
+import { parseNumeral } from '../names.js';
+import type { Count } from '../expand.js';
+import type { HostNames } from '../hosts-file.js';
 import type { BlockPolicy, EtherRule, PfFlaw, Place, Ruleset, StateOptions, Table } from '../types.js';
 
 /** Gives the text of a file that a rule file names (include, table … file, load anchor), or undefined. */
@@ -10,8 +13,11 @@ const ORDER = ['options', 'ethernet', 'normalization', 'queueing', 'translation'
 /** A section of a rule file. */
 export type Section = (typeof ORDER)[number];
 
-/** Longest names: IFNAMSIZ, PF_TABLE_NAME_SIZE, PF_TAG_NAME_SIZE, PF_QNAME_SIZE (net/if.h, net/pfvar.h), without the final zero. */
-export const MAX = { interface: 15, table: 31, tag: 63, queue: 63 } as const;
+/**
+ * Longest names: IFNAMSIZ, PF_TABLE_NAME_SIZE, PF_TAG_NAME_SIZE, PF_QNAME_SIZE, PATH_MAX (net/if.h, net/pfvar.h,
+ * sys/syslimits.h), without the final zero.
+ */
+export const MAX = { interface: 15, table: 31, tag: 63, queue: 63, anchor: 1022 } as const;
 
 /** A type whose fields can be set, while it is read. */
 export type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -29,6 +35,7 @@ export class Cursor {
     loads: [] as Ruleset['loads'][number][],
     skip: [] as string[],
     rules: [] as Ruleset['rules'][number][],
+    said: [] as string[],
   };
   lexer: Lexer;
   token: Token;
@@ -38,8 +45,15 @@ export class Cursor {
   statePolicy: 'if-bound' | 'floating' = 'floating';
   stateDefaults: StateOptions | undefined;
   depth = 0;
+  /** Files that are being read, the innermost last. */
+  readonly files: string[] = [];
+  /** Rules that were made of the lines so far. */
+  readonly count: Count = { rules: 0, numbered: 0 };
 
-  constructor(readonly readFile: ReadFile) {
+  constructor(
+    readonly readFile: ReadFile,
+    readonly hosts: HostNames,
+  ) {
     this.lexer = new Lexer('', '', this.macros);
     this.token = this.lexer.next();
   }
@@ -143,11 +157,28 @@ export class Cursor {
     return word;
   }
 
+  /** Words of text one behind the other, which are one with spaces between (`string` of parse.y). */
+  names(what: string, longest = Infinity): string {
+    const { place } = this.token;
+    const words = [this.name(what)];
+    while (this.isName()) words.push(this.advance().text);
+    const text = words.join(' ');
+    if (text.length > longest)
+      this.fail(`${what} "${text}" is too long: ${longest} characters at most`, place);
+    return text;
+  }
+
+  /** A decimal number. */
   number(what: string, low: number, high: number): number {
-    const { place, text } = this.token;
-    const isNumber = this.token.type === 'number' || (this.isName() && /^(?:0x[0-9a-f]+|\d+)$/i.test(text));
-    if (!isNumber) this.fail(`${this.describe()} stands where ${what}, a number, has to`);
-    const value = Number(text);
+    if (this.token.type !== 'number') this.fail(`${this.describe()} stands where ${what}, a number, has to`);
+    return this.numeral(what, low, high);
+  }
+
+  /** A number in one of the forms of strtoul(3), too (`number` of parse.y). */
+  numeral(what: string, low: number, high: number): number {
+    const { place, text, type } = this.token;
+    const value = type === 'number' ? Number(text) : this.isName() ? parseNumeral(text) : undefined;
+    if (value === undefined) return this.fail(`${this.describe()} stands where ${what}, a number, has to`);
     if (value < low || value > high) this.fail(`${what} must be from ${low} to ${high}, not ${text}`, place);
     this.advance();
     return value;
@@ -157,31 +188,55 @@ export class Cursor {
     while (this.token.type === 'newline') this.advance();
   }
 
-  /** One item, or a list of them in braces; commas are optional, and lines may end anywhere. */
+  /** One item, or a list of them in braces; commas are optional, and a line may end behind an item, not behind a comma. */
   listOf<T>(item: () => T): T[] {
-    if (!this.takeSymbol('{')) return [item()];
-    const items: T[] = [];
-    this.newlines();
-    while (!this.isSymbol('}')) {
-      if (this.atEnd()) this.fail('the { is never closed');
-      items.push(item());
-      this.newlines();
-      this.takeSymbol(',');
-      this.newlines();
-    }
-    this.advance();
+    if (!this.isSymbol('{')) return [item()];
+    const items = this.braces(item);
     if (items.length === 0) this.fail('a list cannot be empty');
     return items;
   }
 
-  parenthesised<T>(item: () => T): T[] {
+  /** What stands in braces, if only nothing. */
+  braces<T>(item: () => T): T[] {
+    const { place } = this.token;
+    this.needSymbol('{');
+    const items: T[] = [];
+    this.newlines();
+    while (!this.takeSymbol('}')) {
+      if (this.atEnd()) this.fail('the { is never closed', place);
+      items.push(item());
+      this.newlines();
+      if (!this.takeSymbol(',')) continue;
+      if (this.atLineEnd())
+        this.fail(
+          'a line cannot end behind a comma: pfctl wants an item there. End it before the comma, or with a \\',
+        );
+      if (this.isSymbol('}')) this.fail('an item has to follow a comma');
+    }
+    return items;
+  }
+
+  /** Reads what may stand within itself. */
+  nested<T>(what: string, read: () => T): T {
+    if (this.depth === 16) this.fail(`${what} are nested too deeply`);
+    this.depth++;
+    try {
+      return read();
+    } finally {
+      this.depth--;
+    }
+  }
+
+  /** Items in parentheses, one to `most` of them; commas are optional. */
+  parenthesised<T>(item: () => T, most = Infinity): T[] {
     this.needSymbol('(');
     const items = [item()];
-    for (;;) {
+    while (!this.takeSymbol(')')) {
+      if (items.length === most) this.fail(`${this.describe()} stands where ")" has to`);
       this.takeSymbol(',');
-      if (this.takeSymbol(')')) return items;
       items.push(item());
     }
+    return items;
   }
 
   inSection(section: Section, place: Place): void {

@@ -1,4 +1,5 @@
-import type { EtherRule } from '../types.js';
+import { printAddress } from '../print.js';
+import type { EtherRule, Host } from '../types.js';
 import { MAX } from './cursor.js';
 import type { Cursor } from './cursor.js';
 import { readQueueNames } from './filter-options.js';
@@ -25,7 +26,7 @@ export function readEther(c: Cursor): EtherRule {
   for (const { name, not } of readInterfaces(c)) words.push('on', `${not ? '! ' : ''}${name}`);
   if (c.take('bridge-to')) words.push('bridge-to', c.name('an interface', MAX.interface));
   if (c.take('proto')) {
-    const protos = c.listOf(() => c.number('an Ethernet protocol', 1, 65535));
+    const protos = c.listOf(() => c.numeral('an Ethernet protocol', 1, 65535));
     words.push('proto', protos.map((proto) => `0x${proto.toString(16).padStart(4, '0')}`).join(' '));
   }
   if (!c.take('all')) {
@@ -34,13 +35,14 @@ export function readEther(c: Cursor): EtherRule {
       words.push(side, c.listOf(() => readMac(c)).join(' '));
     }
   }
-  if (!c.is('l3')) words.push(...(anchor ? [] : ['l3', 'all']));
+  const l3 = c.take('l3') ? readFromTo(c) : { from: [], to: [] };
+  for (const { address, place: at } of [...l3.from, ...l3.to])
+    if (address.kind !== 'net' && address.kind !== 'table') c.fail('"l3" takes addresses and tables', at);
+  if (l3.from.length + l3.to.length === 0) words.push(...(anchor ? [] : ['l3', 'all']));
   else {
-    c.advance();
-    words.push('l3');
-    const { from, to } = readFromTo(c);
-    for (const { address, place: at } of [...from, ...to])
-      if (address.kind !== 'net' && address.kind !== 'table') c.fail('"l3" takes addresses and tables', at);
+    const side = (hosts: readonly Host[]): string =>
+      hosts.map((host) => (host.not ? '! ' : '') + printAddress(host)).join(' ') || 'any';
+    words.push('l3', 'from', side(l3.from), 'to', side(l3.to));
   }
   for (;;) {
     if (c.take('tag')) words.push('tag', c.name('a tag', MAX.tag));
@@ -49,8 +51,9 @@ export function readEther(c: Cursor): EtherRule {
       words.push(`${not ? '! ' : ''}tagged`, name);
     } else if (c.take('queue')) words.push('queue', readQueueNames(c).join(' '));
     else if (c.take('label')) words.push('label', `"${c.name('a label', MAX.tag)}"`);
-    else if (c.take('ridentifier')) words.push('ridentifier', String(c.number('ridentifier', 0, 0xffffffff)));
-    else if (c.is('dnpipe', 'dnqueue')) words.push(c.advance().text, String(c.number('a number', 0, 65535)));
+    else if (c.take('ridentifier'))
+      words.push('ridentifier', String(c.numeral('ridentifier', 0, 0xffffffff)));
+    else if (c.is('dnpipe', 'dnqueue')) words.push(c.advance().text, String(c.numeral('a number', 0, 65535)));
     else break;
   }
   if (anchor && c.isSymbol('{')) {

@@ -1,12 +1,11 @@
-import { parseIp } from '../address.js';
 import { ICMP6_TYPES, ICMP_TYPES, TCP_FLAGS, icmpCodes } from '../names.js';
 import type { Af, Comparison, IcmpSpec, Options, RuleSpec } from '../types.js';
 import { MAX } from './cursor.js';
 import type { Cursor, Mutable } from './cursor.js';
-import { readPortRange } from './hosts.js';
-import { readAf, readIdentity } from './match.js';
+import { readPortNumber } from './hosts.js';
+import { readAf, readIdentity, readInterfaceName } from './match.js';
 import { readPool } from './pools.js';
-import { readScrubOption, readScrubOptions } from './scrub.js';
+import { readScrubOptions } from './scrub.js';
 import { readStateOptions } from './state.js';
 
 /** `filteropt-list`: what stands behind the hosts of a filter rule. */
@@ -37,37 +36,47 @@ export function readFilterOptions(c: Cursor): {
       c.need('state');
       options.keep = word === 'no' ? 'none' : (word as 'keep' | 'modulate' | 'synproxy');
       if (word !== 'no' && c.takeSymbol('(')) {
+        if (c.isSymbol(')')) c.fail('state options have to stand between ( and )');
         options.state = readStateOptions(c, () => c.isSymbol(')'));
         c.needSymbol(')');
       }
-    } else if (c.take('tos')) options.tos = readTos(c);
-    else if (c.take('prio')) options.prio = c.number('prio', 0, 7);
-    else if (c.take('ridentifier')) options.ridentifier = c.number('ridentifier', 0, 0xffffffff);
+    } else if (c.take('tos')) {
+      once('tos');
+      options.tos = readTos(c);
+    } else if (c.take('prio')) {
+      once('prio');
+      options.prio = c.number('prio', 0, 7);
+    } else if (c.take('ridentifier')) options.ridentifier = c.numeral('ridentifier', 0, 0xffffffff);
     else if (c.take('fragment')) options.fragment = true;
     else if (c.take('allow-opts')) options.allowOpts = true;
     else if (c.take('label')) {
       if (options.labels.length >= 5) c.fail('a rule has five labels at most');
       options.labels.push(c.name('a label', MAX.tag));
-    } else if (c.take('queue')) options.queue = readQueueNames(c);
-    else if (c.is('dnpipe', 'dnqueue')) {
+    } else if (c.take('queue')) {
+      once('queue');
+      options.queue = readQueueNames(c);
+    } else if (c.is('dnpipe', 'dnqueue')) {
       const kind = c.advance().text as 'dnpipe' | 'dnqueue';
-      const one = (): number => c.number(kind, 0, 65535);
-      options.dnpipe = { kind, numbers: c.isSymbol('(') ? c.parenthesised(one) : [one()] };
-    } else if (c.take('tag')) options.tag = c.name('a tag', MAX.tag);
-    else if (c.is('tagged') || c.isSymbol('!')) {
+      const one = (): number => c.numeral(kind, 0, 65535);
+      options.dnpipe = { kind, numbers: c.isSymbol('(') ? c.parenthesised(one, 2) : [one()] };
+    } else if (c.take('tag')) options.tag = c.names('a tag', MAX.tag);
+    else if (c.is('tagged', 'received-on') || c.isSymbol('!')) {
       const not = c.takeSymbol('!');
-      if (c.take('received-on')) options.receivedOn = { name: c.name('an interface', MAX.interface), not };
-      else {
+      if (c.take('received-on')) {
+        once('receivedOn');
+        options.receivedOn = { name: readInterfaceName(c), not };
+      } else {
         c.need('tagged');
-        options.tagged = { name: c.name('a tag', MAX.tag), not };
+        options.tagged = { name: c.names('a tag', MAX.tag), not };
       }
-    } else if (c.take('received-on'))
-      options.receivedOn = { name: c.name('an interface', MAX.interface), not: false };
-    else if (c.take('probability')) options.probability = readProbability(c);
+    } else if (c.take('probability')) options.probability = readProbability(c);
     else if (c.take('rtable')) options.rtable = c.number('rtable', 0, 65535);
     else if (c.take('divert-to')) options.divertTo = readDivert(c);
+    else if (c.isName() && c.token.text === 'once')
+      c.fail('"once" is of OpenBSD: pfctl of FreeBSD does not know it');
     else if (c.is('divert-reply')) c.fail('"divert-reply" has no meaning in FreeBSD');
     else if (c.take('max-pkt-rate')) {
+      once('maxPktRate');
       const limit = c.number('max-pkt-rate', 1, 0xffffffff);
       c.needSymbol('/');
       options.maxPktRate = { limit, seconds: c.number('seconds', 1, 0xffffffff) };
@@ -76,16 +85,18 @@ export function readFilterOptions(c: Cursor): {
       c.needSymbol('(');
       options.scrub = readScrubOptions(c, () => c.isSymbol(')')).scrub;
       c.needSymbol(')');
-    } else if (c.is('no-df', 'min-ttl', 'max-mss', 'set-tos', 'random-id', 'reassemble')) {
-      options.scrub = { ...options.scrub, ...readScrubOption(c) };
     } else if (c.take('set')) readSets(c, options);
+    else if (c.is('nat-to', 'binat-to', 'af-to') && (options.natTo ?? options.binatTo ?? options.afTo))
+      c.fail('"nat-to", "binat-to" and "af-to" are given once');
     else if (c.take('nat-to')) options.natTo = readPool(c, true);
-    else if (c.take('rdr-to')) options.rdrTo = readPool(c, false);
-    else if (c.take('binat-to')) options.binatTo = readPool(c, false);
+    else if (c.take('rdr-to')) {
+      once('rdrTo');
+      options.rdrTo = readPool(c, false);
+    } else if (c.take('binat-to')) options.binatTo = readPool(c, true);
     else if (c.take('af-to')) {
       const af = readAf(c) ?? c.fail('"af-to" needs an address family');
       c.need('from');
-      const from = readPool(c, false);
+      const from = readPool(c, true);
       options.afTo = { af, from, ...(c.take('to') && { to: readPool(c, false) }) };
     } else return { lists, options };
   }
@@ -95,10 +106,9 @@ function readSets(c: Cursor, options: Mutable<Options>): void {
   const one = (): undefined => {
     if (c.take('prio')) {
       const number = (): number => c.number('prio', 0, 7);
-      const [first = 0, second = first] = c.isSymbol('(') ? c.parenthesised(number) : [number()];
+      const [first = 0, second = first] = c.isSymbol('(') ? c.parenthesised(number, 2) : [number()];
       options.setPrio = [first, second];
     } else if (c.take('tos')) options.setTos = readTos(c);
-    else if (c.take('queue')) options.queue = readQueueNames(c);
     else c.fail(`${c.describe()} cannot follow "set" in a rule`);
     return undefined;
   };
@@ -109,16 +119,20 @@ function readSets(c: Cursor, options: Mutable<Options>): void {
 /** One or two names of queues. */
 export function readQueueNames(c: Cursor): string[] {
   const one = (): string => c.name('a queue', MAX.queue);
-  return c.isSymbol('(') ? c.parenthesised(one) : [one()];
+  return c.isSymbol('(') ? c.parenthesised(one, 2) : [one()];
 }
 
 function readDivert(c: Cursor): number {
-  if (c.isName() && (parseIp(c.token.text) || c.token.text === 'localhost')) {
-    c.advance();
-    c.need('port');
+  // FreeBSD passes over the address.
+  let { place } = c.token;
+  let text = c.advance();
+  if (c.take('port')) {
+    ({ place } = c.token);
+    text = c.advance();
   }
-  const { place } = c.token;
-  const { low } = readPortRange(c);
+  if (text.type !== 'number' && text.type !== 'name' && text.type !== 'string')
+    c.fail(`${c.describe(text)} stands where a port has to`, place);
+  const low = readPortNumber(c, text.text, place);
   if (low === 0) c.fail('the divert port cannot be 0', place);
   return low;
 }
@@ -146,12 +160,12 @@ export function readTos(c: Cursor): number {
     ef: 0xb8,
     va: 0xb0,
   };
-  const known = c.isName() ? (names[c.token.text] ?? dscp(c.token.text)) : undefined;
-  if (known !== undefined) {
-    c.advance();
-    return known;
-  }
-  return c.number('tos', 0, 255);
+  const word = c.token.text.toLowerCase();
+  const hex = /^0x[0-9a-f]{1,2}$/.test(word) ? Number(word) : undefined;
+  const known = c.isName() ? (names[word] ?? dscp(word) ?? hex) : undefined;
+  if (known === undefined) return c.number('tos', 0, 255);
+  c.advance();
+  return known;
 }
 
 function readTcpFlags(c: Cursor): { set: number; of: number } {

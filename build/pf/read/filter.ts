@@ -1,5 +1,5 @@
-import { icmpCodes } from '../names.js';
-import type { Af, BlockPolicy, Host, Options, RuleSpec } from '../types.js';
+import { icmpCodes, PROTO } from '../names.js';
+import type { Af, BlockPolicy, Host, Options, Place, RuleSpec } from '../types.js';
 import { MAX } from './cursor.js';
 import type { Cursor, Mutable } from './cursor.js';
 import { readFilterOptions } from './filter-options.js';
@@ -8,6 +8,7 @@ import {
   readAf,
   readDirection,
   readFromTo,
+  readInterfaceName,
   readInterfaces,
   readLogQuick,
   readProtos,
@@ -31,6 +32,7 @@ export function readFilterRule(c: Cursor): RuleSpec {
   const protos = readProtos(c);
   const fromTo = readFromTo(c);
   const { lists, options } = readFilterOptions(c);
+  checkTcp(c, { protos, ...fromTo, options }, place);
   const flags = defaultFlags(c, action === 'pass', options);
   return {
     place,
@@ -47,6 +49,17 @@ export function readFilterRule(c: Cursor): RuleSpec {
     ...(route && { route }),
     ...(af && { af }),
   };
+}
+
+/** Flags and operating systems are seen in TCP alone. */
+export function checkTcp(
+  c: Cursor,
+  { protos, os, options: { flags } }: Pick<RuleSpec, 'protos' | 'os' | 'options'>,
+  place: Place,
+): void {
+  if (protos.length === 0 || protos.includes(PROTO.tcp)) return;
+  if (flags && (flags.set | flags.of) !== 0) c.fail('flags are of tcp alone', place);
+  if (os.length > 0) c.fail('operating systems are told by tcp alone', place);
 }
 
 /** Pass rules keep state, and stateful rules match the first packet of a connection, unless they say otherwise. */
@@ -76,8 +89,8 @@ function readBlockSpec(c: Cursor): BlockPolicy {
   if (c.take('return-icmp')) {
     if (!c.takeSymbol('(')) return { kind: 'return-icmp', icmp: UNREACH_PORT, icmp6: UNREACH_PORT6 };
     const icmp = readReturnCode(c, 'inet', 3);
-    c.takeSymbol(',');
-    const icmp6 = c.isSymbol(')') ? UNREACH_PORT6 : readReturnCode(c, 'inet6', 1);
+    // pfctl puts the number that IPv4 has where the second one is left out.
+    const icmp6 = c.isSymbol(')') ? UNREACH_PORT : (c.takeSymbol(','), readReturnCode(c, 'inet6', 1));
     c.needSymbol(')');
     return { kind: 'return-icmp', icmp, icmp6 };
   }
@@ -107,7 +120,7 @@ export function readAntispoof(c: Cursor): void {
   c.need('for');
   const interfaces = c.listOf(() => {
     const dynamic = c.takeSymbol('(');
-    const name = c.name('an interface', MAX.interface);
+    const name = readInterfaceName(c);
     if (dynamic) c.needSymbol(')');
     return { name, dynamic };
   });
@@ -115,7 +128,7 @@ export function readAntispoof(c: Cursor): void {
   const options: Mutable<Options> & { labels: string[] } = { state: {}, labels: [] };
   for (;;) {
     if (c.take('label')) options.labels.push(c.name('a label', MAX.tag));
-    else if (c.take('ridentifier')) options.ridentifier = c.number('ridentifier', 0, 0xffffffff);
+    else if (c.take('ridentifier')) options.ridentifier = c.numeral('ridentifier', 0, 0xffffffff);
     else if (c.take('rtable')) options.rtable = c.number('rtable', 0, 65535);
     else break;
   }

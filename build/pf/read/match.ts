@@ -30,15 +30,15 @@ export function readDirection(c: Cursor): 'in' | 'out' | undefined {
   return c.take('out') ? 'out' : undefined;
 }
 
-/** `log` and `quick`. */
-/** `log` with its options. */
+/** `log` and `quick`, in either order. */
 export function readLogQuick(c: Cursor): { log?: LogSpec; quick: boolean } {
   let quick = c.take('quick');
   const log = readLog(c);
-  quick = c.take('quick') || quick;
+  if (log && !quick) quick = c.take('quick');
   return { quick, ...(log && { log }) };
 }
 
+/** `log` with its options. */
 export function readLog(c: Cursor): LogSpec | undefined {
   if (!c.take('log')) return undefined;
   const log: Mutable<LogSpec> = { all: false, matches: false, user: false, to: 0 };
@@ -46,11 +46,11 @@ export function readLog(c: Cursor): LogSpec | undefined {
   c.parenthesised(() => {
     if (c.take('all')) log.all = true;
     else if (c.take('matches')) log.matches = true;
-    else if (c.take('user') || c.take('group')) log.user = true;
+    else if (c.take('user')) log.user = true;
     else {
       c.need('to');
       const { place } = c.token;
-      const name = c.name('a pflog interface');
+      const name = c.names('a pflog interface');
       const unit = /^pflog(\d{1,3})$/.exec(name)?.[1];
       if (unit === undefined || Number(unit) > 255) c.fail(`"${name}" is not a pflog interface`, place);
       log.to = Number(unit);
@@ -68,7 +68,12 @@ export function readInterfaces(c: Cursor): InterfaceSpec[] {
 
 function readInterfaceItem(c: Cursor): InterfaceSpec {
   const not = c.takeSymbol('!');
-  return { not, name: c.name('an interface', MAX.interface) };
+  return { not, name: readInterfaceName(c) };
+}
+
+/** The name of an interface, or `any`, which stands for all that are no loopback. */
+export function readInterfaceName(c: Cursor): string {
+  return c.take('any') ? 'any' : c.name('an interface', MAX.interface);
 }
 
 /** `af`: the address family. */
@@ -82,7 +87,9 @@ export function readProtos(c: Cursor): number[] {
   if (!c.take('proto')) return [];
   return c.listOf(() => {
     const { place, text } = c.token;
-    const known = c.isName() ? PROTOCOLS.get(text.toLowerCase()) : undefined;
+    // Aliases of /etc/protocols are the names in capitals.
+    const lower = text.toUpperCase() === text ? text.toLowerCase() : text;
+    const known = c.isName() ? PROTOCOLS.get(lower) : undefined;
     if (known !== undefined) c.advance();
     else if (c.isName()) c.fail(`the protocol "${text}" is not known`);
     const proto = known ?? c.number('a protocol', 0, 255);
@@ -120,7 +127,7 @@ export function isTagged(c: Cursor): boolean {
 export function readTagged(c: Cursor): NonNullable<Options['tagged']> {
   const not = c.takeSymbol('!');
   c.need('tagged');
-  return { name: c.name('a tag', MAX.tag), not };
+  return { name: c.names('a tag', MAX.tag), not };
 }
 
 /** A user or group, or a comparison of them. */
@@ -134,7 +141,9 @@ export function readIdentity(c: Cursor, what: 'user' | 'group'): Comparison {
   }
   if (c.isSymbol('<>') || c.isSymbol('><')) {
     const binary = c.advance().text as '<>' | '><';
-    return { op: binary, low, high: readIdentityNumber(c, what) };
+    const high = readIdentityNumber(c, what);
+    if (low === -1 || high === -1) c.fail(`${what} unknown takes = or != alone`, place);
+    return { op: binary, low, high };
   }
   return { op: '=', low, high: 0 };
 }

@@ -6,7 +6,10 @@ import { readStateOptions } from './state.js';
 /** `option`: one line of `set`. */
 export function readOption(c: Cursor): void {
   const { place } = c.advance();
-  const put = (text: string): void => void c.out.options.push({ text: `set ${text}`, place });
+  const put = (text: string): void => {
+    c.out.options.push({ text: `set ${text}`, place });
+    if (text !== 'state-defaults') c.out.said.push(`set ${text}`);
+  };
   const inOrder = (): void => {
     c.inSection('options', place);
   };
@@ -45,7 +48,7 @@ export function readOption(c: Cursor): void {
       put(`loginterface ${c.take('all') ? 'all' : c.name('an interface', MAX.interface)}`);
       return;
     case 'hostid':
-      put(`hostid 0x${c.number('hostid', 1, 0xffffffff).toString(16).padStart(8, '0')}`);
+      put(`hostid 0x${c.numeral('hostid', 1, 0xffffffff).toString(16).padStart(8, '0')}`);
       return;
     case 'block-policy':
       inOrder();

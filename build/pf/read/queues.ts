@@ -58,7 +58,7 @@ function readSchedulerOption(c: Cursor, scheduler: string): string {
     return `${curve} (${c.parenthesised(() => readBandwidth(c)).join(' ')})`;
   }
   if (c.is('interval', 'target', 'buckets'))
-    return `${c.advance().text} ${c.number('a number', 0, 0xffffffff)}`;
+    return `${c.advance().text} ${c.numeral('a number', 0, 0xffffffff)}`;
   if (c.take('hogs')) return `hogs ${readBandwidth(c)}`;
   const flags: Readonly<Record<string, readonly string[]>> = {
     cbq: ['default', 'borrow', 'red', 'ecn', 'rio', 'codel'],

@@ -32,7 +32,6 @@ export function readScrubRule(c: Cursor, action: 'scrub' | 'no scrub', start?: P
 }
 
 /** What a scrub rule does, up to where it ends. */
-/** One of the things that normalisation does. */
 export function readScrubOptions(
   c: Cursor,
   atEnd: () => boolean,
@@ -46,20 +45,26 @@ export function readScrubOptions(
   while (!atEnd()) {
     if (isTagged(c)) more.tagged = readTagged(c);
     else if (c.take('rtable')) more.rtable = c.number('rtable', 0, 65535);
-    else scrub = { ...scrub, ...readScrubOption(c) };
-    c.takeSymbol(',');
+    else {
+      const { place } = c.token;
+      const option = readScrubOption(c);
+      if (Object.keys(option).some((name) => name in scrub)) c.fail('a scrub option is given twice', place);
+      scrub = { ...scrub, ...option };
+    }
+    if (c.takeSymbol(',') && atEnd()) c.fail('a scrub option has to follow a comma');
   }
   return { scrub, ...more };
 }
 
-export function readScrubOption(c: Cursor): ScrubOptions {
+/** One of the things that normalisation does. */
+function readScrubOption(c: Cursor): ScrubOptions {
   if (c.take('no-df')) return { noDf: true };
   if (c.take('random-id')) return { randomId: true };
   if (c.take('min-ttl')) return { minTtl: c.number('min-ttl', 0, 255) };
   if (c.take('max-mss')) return { maxMss: c.number('max-mss', 0, 65535) };
   if (c.take('set-tos')) return { setTos: readTos(c) };
   if (c.take('reassemble')) {
-    c.word('what to reassemble', ['tcp']);
+    c.word('what to reassemble', ['tcp', 'TCP']);
     return { reassembleTcp: true };
   }
   if (c.take('fragment')) {

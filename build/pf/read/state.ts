@@ -32,6 +32,8 @@ export function readStateOptions(c: Cursor, atEnd: () => boolean): StateOptions 
     else if (c.take('floating')) set('lock', 'floating');
     else if (c.take('sloppy')) set('sloppy', true);
     else if (c.take('pflow')) set('pflow', true);
+    else if (c.is('allow-related'))
+      c.fail('"allow-related" lets in connections that no rule speaks of: it is not proved');
     else {
       const { place, text } = c.token;
       if (!c.isName() || !TIMEOUTS.has(text) || !text.includes('.'))
@@ -40,7 +42,7 @@ export function readStateOptions(c: Cursor, atEnd: () => boolean): StateOptions 
       if (timeouts[text] !== undefined) c.fail(`the timeout ${text} is given twice`, place);
       timeouts[text] = c.number('the timeout', 0, 0xffffffff);
     }
-    c.takeSymbol(',');
+    if (c.takeSymbol(',') && atEnd()) c.fail('a state option has to follow a comma');
   }
   return Object.keys(timeouts).length > 0 ? { ...state, timeouts } : state;
 }

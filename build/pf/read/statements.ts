@@ -6,15 +6,25 @@ import { readEther } from './ethernet.js';
 import { readAntispoof } from './filter.js';
 import { readOption } from './options.js';
 import { readQueue } from './queues.js';
-import { readRules } from './rules.js';
+import { included, readAnchorName, readRules } from './rules.js';
 import { readTable } from './tables.js';
+
+/** After so many flaws nobody reads on. */
+const MOST_FLAWS = 1000;
+/** Longest text of a macro. */
+const LONGEST_MACRO = 65_536;
 
 /** Reads a file line by line; what is wrong with a line is a flaw, and reading goes on at the next one. */
 export function readText(c: Cursor, text: string, file: string): void {
   const [lexer, token] = [c.lexer, c.token];
+  c.files.push(file);
   c.lexer = new Lexer(text, file, c.macros);
   c.advanceSafely();
   while (!c.atEnd()) {
+    if (c.flaws.length >= MOST_FLAWS) {
+      c.flaws.push({ place: c.token.place, message: 'so much is wrong above that reading ends here' });
+      break;
+    }
     if (c.token.type === 'newline') {
       c.advanceSafely();
       continue;
@@ -27,6 +37,7 @@ export function readText(c: Cursor, text: string, file: string): void {
     }
   }
   [c.lexer, c.token] = [lexer, token];
+  c.files.pop();
 }
 
 function readStatement(c: Cursor): void {
@@ -71,7 +82,7 @@ function readStatement(c: Cursor): void {
 
 /** Adds a rule with its lists expanded. */
 export function addRule(c: Cursor, spec: RuleSpec): void {
-  const { rules, flaws } = expandRule(spec);
+  const { rules, flaws } = expandRule(spec, c.count);
   c.flaws.push(...flaws);
   c.out.rules.push(...rules);
 }
@@ -80,30 +91,31 @@ function readMacro(c: Cursor): void {
   const { text: name, place } = c.advance();
   if (!c.isSymbol('=')) c.fail(`"${name}" begins no statement`, place);
   c.advance();
-  if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) c.fail(`"${name}" cannot be the name of a macro`, place);
+  if (!/^[A-Za-z0-9_]+$/.test(name)) c.fail(`"${name}" cannot be the name of a macro`, place);
   const words: string[] = [];
-  while (c.isName() || c.token.type === 'number') words.push(c.advance().text);
+  for (let length = 0; c.isName() || c.token.type === 'number';) {
+    const { type, text } = c.advance();
+    words.push(type === 'number' ? String(Number(text)) : text);
+    length += text.length + 1;
+    if (length > LONGEST_MACRO)
+      c.fail(`the macro ${name} is too long: ${LONGEST_MACRO} characters at most`, place);
+  }
   if (words.length === 0) c.fail(`the value of the macro ${name} must be a word or quoted text`);
   const value = words.join(' ');
   c.macros.set(name, value);
   c.out.macros.push({ name, value, place });
+  c.out.said.push(`${name} = "${value}"`);
 }
 
 function readInclude(c: Cursor): void {
-  const { place } = c.advance();
-  const path = c.name('the name of a file');
-  if (!c.atLineEnd()) c.fail(`${c.describe()} has no place here`);
-  const text = c.readFile(path);
-  if (text === undefined) c.fail(`the file "${path}" to include is not known`, place);
-  if (++c.depth > 16) c.fail('files include each other without end', place);
+  const { path, text } = included(c);
   readText(c, text, path);
-  c.depth--;
 }
 
 function readLoad(c: Cursor): void {
   const { place } = c.advance();
   c.need('anchor');
-  const anchor = c.name('the name of an anchor');
+  const anchor = readAnchorName(c);
   c.need('from');
-  c.out.loads.push({ anchor, file: c.name('the name of a file'), place });
+  c.out.loads.push({ anchor, file: c.names('the name of a file'), place });
 }

@@ -1,10 +1,11 @@
+import { printAddress } from '../print.js';
 import type { Host, Table } from '../types.js';
 import { MAX } from './cursor.js';
 import type { Cursor, Mutable } from './cursor.js';
 import { readHost } from './hosts.js';
 
 /** What a table cannot hold, for people. */
-export const KINDS: Readonly<Record<string, string>> = {
+const KINDS: Readonly<Record<string, string>> = {
   dynamic: 'an interface in parentheses',
   table: 'a table',
   range: 'a range',
@@ -26,35 +27,26 @@ export function readTable(c: Cursor): void {
     hosts: [],
     files: [],
   };
+  const printed: string[] = [];
+  let listed = false;
   while (!c.atLineEnd()) {
     if (c.isSymbol('{')) {
-      c.advance();
-      c.newlines();
-      while (!c.takeSymbol('}')) {
-        if (c.atEnd()) c.fail('the { is never closed', place);
-        for (const host of readHost(c)) {
-          if (
-            host.address.kind !== 'net' &&
-            host.address.kind !== 'interface' &&
-            host.address.kind !== 'hostname'
-          ) {
-            c.fail(
-              host.address.kind === 'any'
-                ? '"any" is not permitted inside tables'
-                : `a table holds addresses, not ${KINDS[host.address.kind]}`,
-              host.place,
-            );
-          }
-          table.hosts.push(host);
-        }
-        c.newlines();
-        c.takeSymbol(',');
-        c.newlines();
+      const hosts = readTableHosts(c);
+      table.hosts.push(...hosts);
+      const texts = hosts.map((host) => `${host.not ? '!' : ''}${printAddress(host)} `).join('');
+      // pfctl prints lists that follow one another as one.
+      if (hosts.length > 0) {
+        if (listed) printed.push((printed.pop() ?? '').replace(/\}$/, `${texts}}`));
+        else printed.push(`{ ${texts}}`);
+        listed = true;
       }
       table.initialised = true;
     } else if (c.take('file')) {
-      table.files.push(c.name('the name of a file'));
+      const file = c.name('the name of a file');
+      table.files.push(file);
       table.initialised = true;
+      printed.push(`file "${file}"`);
+      listed = false;
     } else {
       const option = c.word('a table option', ['persist', 'const', 'counters']) as
         'persist' | 'const' | 'counters';
@@ -64,6 +56,28 @@ export function readTable(c: Cursor): void {
   if (c.out.tables.some((other) => other.name === name))
     c.fail(`the table <${name}> is defined twice`, place);
   c.out.tables.push(table);
+  c.out.said.push(
+    [
+      `table <${name}>`,
+      ...(['const', 'persist', 'counters'] as const).filter((option) => table[option]),
+      ...(table.initialised && printed.length === 0 ? ['{ }'] : printed),
+    ].join(' '),
+  );
+}
+
+/** The addresses between the braces of a table. */
+function readTableHosts(c: Cursor): Host[] {
+  const hosts = c
+    .braces(() => {
+      if (c.isSymbol('{')) return c.nested('lists', () => readTableHosts(c));
+      if (c.is('any')) c.fail('"any" is not permitted inside tables');
+      return readHost(c);
+    })
+    .flat();
+  for (const { address, place } of hosts)
+    if (address.kind !== 'net' && address.kind !== 'interface' && address.kind !== 'hostname')
+      c.fail(`a table holds addresses, not ${KINDS[address.kind]}`, place);
+  return hosts;
 }
 
 /** The name of a table, in its angle brackets. */

@@ -47,9 +47,15 @@ export function readTranslationAnchor(
   action: 'nat-anchor' | 'rdr-anchor' | 'binat-anchor',
 ): RuleSpec {
   const { place } = c.advance();
-  const name = c.name('the name of an anchor');
+  const name = c.names('the name of an anchor', MAX.anchor);
   const match = readMatch(c);
   const rtable = c.take('rtable') ? c.number('rtable', 0, 65535) : undefined;
+  if (action === 'rdr-anchor' && match.toPorts.length > 1) c.fail('rdr-anchor takes one port', place);
+  if (action === 'binat-anchor') {
+    if (match.protos.length > 1) c.fail('binat-anchor takes one protocol', place);
+    if ([match.from, match.fromPorts, match.to, match.toPorts].some(({ length }) => length > 0))
+      c.fail('binat-anchor takes no addresses', place);
+  }
   if (action === 'rdr-anchor' && match.fromPorts.length > 0) c.fail('rdr-anchor takes no source port', place);
   return {
     place,

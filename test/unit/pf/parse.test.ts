@@ -94,11 +94,14 @@ describe('a rule set', () => {
       'pass in proto tcp modulate state\npass in proto udp modulate state',
       ['pass in proto tcp all flags S/SA modulate state', 'pass in proto udp all keep state'],
     ],
-    ['match in all scrub (no-df random-id max-mss 1440)', ['match in all no-df random-id max-mss 1440']],
+    [
+      'match in all scrub (no-df random-id max-mss 1440)',
+      ['match in all scrub( no-df random-id max-mss 1440)'],
+    ],
     ['match out on em0 inet nat-to (em0:0)', ['match out on em0 inet all nat-to (em0:0)']],
     [
       'pass in proto tcp to port 80 rdr-to 10.0.0.2 port 8080',
-      ['pass in proto tcp from any to any port = http flags S/SA keep state rdr-to 10.0.0.2 port 8080'],
+      ['pass in inet proto tcp from any to any port = http flags S/SA keep state rdr-to 10.0.0.2 port 8080'],
     ],
     [
       'pass in inet af-to inet6 from (em1) to 64:ff9b::/96',
@@ -106,7 +109,7 @@ describe('a rule set', () => {
     ],
     [
       'pass in route-to (em1 10.0.0.1) proto tcp',
-      ['pass in route-to (em1 10.0.0.1) proto tcp all flags S/SA keep state'],
+      ['pass in route-to (em1 10.0.0.1) inet proto tcp all flags S/SA keep state'],
     ],
     [
       'pass tag GOOD\nblock ! tagged GOOD',
@@ -176,8 +179,8 @@ describe('a rule set', () => {
       ['nat pass on em0 inet from 10.0.0.0/8 to any -> 192.0.2.1 port 1024:2048 sticky-address'],
     ],
     [
-      'nat on em0 from 10/8 -> { 192.0.2.1, 192.0.2.2 } source-hash static-port',
-      ['nat on em0 inet from 10.0.0.0/8 to any -> { 192.0.2.1, 192.0.2.2 } source-hash static-port'],
+      'nat on em0 from 10/8 -> 192.0.2.0/30 source-hash static-port',
+      ['nat on em0 inet from 10.0.0.0/8 to any -> 192.0.2.0/30 source-hash static-port'],
     ],
     ['no nat on em0 from 10.0.0.0/8 to 10.0.0.0/8', ['no nat on em0 inet from 10.0.0.0/8 to 10.0.0.0/8']],
     [
@@ -267,6 +270,9 @@ describe('a rule set', () => {
         'ext = "em0"\nnets = "{ 10/8, 172.16/12 }"\nadmin = ssh\npass in on $ext proto tcp from $nets to ($ext:0) port $admin',
       ),
     ).toEqual([
+      'ext = "em0"',
+      'nets = "{ 10/8, 172.16/12 }"',
+      'admin = "ssh"',
       'pass in on em0 inet proto tcp from 10.0.0.0/8 to (em0:0) port = ssh flags S/SA keep state',
       'pass in on em0 inet proto tcp from 172.16.0.0/12 to (em0:0) port = ssh flags S/SA keep state',
     ]);
@@ -274,15 +280,17 @@ describe('a rule set', () => {
 
   it('joins lines behind a backslash, and in lists', () => {
     expect(
-      normal('pass in \\\n  on em0\nblock from { 10/8,\n  # no comment ends a list\n  11/8 }'),
-    ).toHaveLength(3);
+      normal('pass in \\\n  on em0\nblock from { 10/8\n  # no comment ends a list\n  11/8, \\\n 12/8 }'),
+    ).toHaveLength(4);
   });
 
   it('includes files, and says of what it does not know where it is', () => {
     const { ruleset, flaws: found } = parsePf('a = "em0"\ninclude "/etc/more"\nblock\n', 'pf.conf', (path) =>
       path === '/etc/more' ? 'pass in on $a\nnonsense here\n' : undefined,
     );
-    expect(printRuleset(ruleset)).toBe('pass in on em0 all flags S/SA keep state\nblock drop all\n');
+    expect(printRuleset(ruleset)).toBe(
+      'a = "em0"\npass in on em0 all flags S/SA keep state\nblock drop all\n',
+    );
     expect(found).toEqual([
       { place: { file: '/etc/more', line: 2, column: 1 }, message: '"nonsense" begins no statement' },
     ]);
@@ -305,7 +313,7 @@ describe('a rule set', () => {
     ['pass label "open', '1:12 the quote is never closed'],
     ['pass quick quickly', '1:12 "quickly" has no place here'],
     ['block keep state', '1:1 state is kept by pass rules alone'],
-    ['block allow-opts', '1:1 "allow-opts" is for pass rules alone'],
+    ['block allow-opts', '1:1 "allow-opts" is for pass and match rules alone'],
     ['pass overload', '1:6 "overload" has no place here'],
     ['pass proto tcp keep state (overload <t>)', '1:1 "overload" needs max-src-conn or max-src-conn-rate'],
     ['nat on em0 from any to any', '1:1 a translation rule needs "-> address"'],
@@ -324,7 +332,7 @@ describe('a rule set', () => {
     ['anchor "a" {\n pass', '1:1 the { of the anchor is never closed'],
     [
       'pass from { 10/8, any }',
-      '1:19 "any" in a list of addresses is passed over by pfctl: the list would mean only the others',
+      '1:19 "any" in a list stands for all addresses, whatever else is in it: write it without a list',
     ],
     ['pass divert-reply', '1:6 "divert-reply" has no meaning in FreeBSD'],
     ['pass from 10.0.0.1 to 2001:db8::1', '1:1 the rule expands to no valid combination'],
