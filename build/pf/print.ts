@@ -259,7 +259,8 @@ export function printRule(rule: Rule): string {
   return words.join(' ');
 }
 
-function printTable(table: Table): string {
+/** A table in the form of pfctl. */
+export function printTable(table: Table): string {
   const words = [`table <${table.name}>`];
   if (table.const) words.push('const');
   if (table.persist) words.push('persist');

@@ -59,12 +59,25 @@ export function proveIsolation(
             for (const { diagram } of decideWay(country, way, false, among)) {
               cells += diagram.cells;
               const open = boxesOf(diagram, (journey) => (journey?.open === true ? 'open' : undefined));
-              if (open.length > 0) leaks.push(...leaksOf(country, way, among, { from, to, excepted }));
+              if (open.length === 0) continue;
+              for (const leak of leaksOf(country, way, among, { from, to, excepted })) {
+                const known = leaks.some(
+                  (other) => other.from === from && other.to === to && sameRules(other, leak),
+                );
+                if (!known) leaks.push(leak);
+              }
             }
         }
       }
   }
   return { cells, ways, leaks };
+}
+
+/** Whether two leaks are through the same rules. */
+function sameRules({ steps }: Leak, other: Leak): boolean {
+  return (
+    steps.length === other.steps.length && steps.every(({ rule }, index) => rule === other.steps[index]?.rule)
+  );
 }
 
 /** The leaks of a way, with what lets them through. */
