@@ -1,4 +1,4 @@
-import { allRules } from './expand.js';
+import { allRules, inboundRule } from './expand.js';
 import { hasHiddenCondition } from './evaluate.js';
 import { PROTO } from './names.js';
 import { intersect, SPAN, subtract, union } from './ranges.js';
@@ -127,7 +127,10 @@ export function linesAt(
   const of = (actions: ReadonlySet<string>): readonly Line[] =>
     compiler.lines(ruleset.rules.filter(({ action }) => actions.has(action)));
   return {
-    translations: of(place.direction === 'in' ? INBOUND : OUTBOUND),
+    translations:
+      place.direction === 'in'
+        ? compiler.lines(ruleset.rules.filter(({ action }) => INBOUND.has(action)).map(inboundRule))
+        : of(OUTBOUND),
     filters: of(FILTERS),
   };
 }
