@@ -1,7 +1,7 @@
 import type { Conditions } from '../pf/cells.js';
-import { both, FIELD, linesAt, seesFragments } from '../pf/lines.js';
+import { FIELD, linesAt, seesFragments } from '../pf/lines.js';
 import type { Fields, Line, Place } from '../pf/lines.js';
-import { inside } from '../pf/ranges.js';
+import { inside, intersect } from '../pf/ranges.js';
 import type { Ranges } from '../pf/ranges.js';
 import { isCalled } from '../pf/resolve.js';
 import type { Resolver, World } from '../pf/resolve.js';
@@ -21,13 +21,15 @@ export interface Country {
   readonly rows: readonly Row[];
   /** What was found at places before. */
   readonly places: Map<string, Station>;
+  /** What conditions and the packets of ways have in common, as far as it was asked. */
+  readonly met: Map<Ranges, Map<Ranges, Ranges>>;
 }
 
 /** A place with what decides there. */
 export interface Station {
   readonly translations: readonly Line[];
   readonly filters: readonly Line[];
-  readonly rows: readonly RowLine[];
+  readonly rows: () => readonly RowLine[];
   readonly variants: readonly Variant[];
   readonly skipped: boolean;
   readonly fragments: boolean;
@@ -44,9 +46,10 @@ function stationOf(country: Country, { interface: name, direction }: Crossing): 
   const lines = skipped
     ? { translations: [], filters: [] }
     : linesAt(ruleset, world, resolver, fields, place);
+  let rows: readonly RowLine[] | undefined;
   const station = {
     ...lines,
-    rows: rowLines(country.rows, fields, place),
+    rows: (): readonly RowLine[] => (rows ??= rowLines(country.rows, fields, place)),
     variants: variantsOf(lines.translations, resolver, place),
     skipped,
     fragments: seesFragments(ruleset, world, place),
@@ -113,8 +116,8 @@ export function combinations(
 /** What a line of a crossing wants of the packet as it was sent; undefined where no packet of the way has it. */
 type Wanted = (conditions: Conditions, traveller: Traveller) => Conditions | undefined;
 
-function translator({ fields }: Country, crossing: Crossing, domain: Conditions): Wanted {
-  const came = fields.receivedOn([crossing.receivedOn])[0]?.[0] ?? 0;
+function translator(country: Country, crossing: Crossing, domain: Conditions): Wanted {
+  const came = country.fields.receivedOn([crossing.receivedOn])[0]?.[0] ?? 0;
   return (conditions, { moved, whole }) => {
     const received = conditions[FIELD.receivedOn];
     if (received && crossing.direction === 'out' && !inside(received, came)) return undefined;
@@ -125,7 +128,7 @@ function translator({ fields }: Country, crossing: Crossing, domain: Conditions)
     const bare = [...earlier];
     bare[FIELD.receivedOn] = undefined;
     if (whole) bare[FIELD.fragment] = undefined;
-    return within(bare, domain);
+    return within(country, bare, domain);
   };
 }
 
@@ -149,7 +152,7 @@ function legOf(
     variant,
     translations: station.translations.map(({ conditions }) => wanted(conditions, before)),
     filters: station.skipped || variant.natPass ? [] : met(station.filters, after),
-    rows: named ? met(station.rows, before) : [],
+    rows: named ? met(station.rows(), before) : [],
   };
 }
 
@@ -165,17 +168,24 @@ function mayPass(
 }
 
 /** Conditions for packets of a domain: those that all of them meet are none; undefined where no packet meets one. */
-function within(conditions: Conditions, domain: Conditions): Conditions | undefined {
-  const met = both(conditions, domain);
-  if (!met) return undefined;
-  const result = [...met];
-  for (const [field, all] of domain.entries()) if (all && same(result[field], all)) result[field] = undefined;
+function within({ met }: Country, conditions: Conditions, domain: Conditions): Conditions | undefined {
+  const result = [...conditions];
+  for (const [field, wanted] of conditions.entries()) {
+    const all = domain[field];
+    if (!wanted || !all) continue;
+    let known = met.get(all);
+    if (!known) met.set(all, (known = new Map<Ranges, Ranges>()));
+    let ranges = known.get(wanted);
+    if (!ranges) known.set(wanted, (ranges = intersect(wanted, all)));
+    if (ranges.length === 0) return undefined;
+    result[field] = same(ranges, all) ? undefined : ranges;
+  }
   return result;
 }
 
-function same(left: Ranges | undefined, right: Ranges): boolean {
+function same(left: Ranges, right: Ranges): boolean {
   return (
-    left?.length === right.length &&
+    left.length === right.length &&
     left.every(([low, high], index) => low === right[index]?.[0] && high === right[index][1])
   );
 }

@@ -31,13 +31,13 @@ export interface MapStep {
   readonly assumed: boolean;
 }
 
-/** Packets of a pair that get through, all by the same rules. */
+/** Packets of a pair that get through, all by the same rules: as they were sent, before any translation. */
 export interface Opening {
   readonly family: Family;
   readonly services: readonly Service[];
   /** Networks and ranges that they may come from; null where the zone's sources are all among them. */
   readonly sources: readonly string[] | null;
-  /** Where they may go; null where the zone's addresses are all among them. */
+  /** Where they may be sent to; null where the zone's addresses are all among them. */
   readonly destinations: readonly string[] | null;
   /** The address that they arrive with: their own, the host's on what faces the internet, or another. */
   readonly arrivesWith: 'own' | 'host' | 'other';

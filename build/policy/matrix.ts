@@ -28,7 +28,7 @@ const EXTERNAL = addresses(...[PARTIES.host4, PARTIES.host6].map((text) => text.
 /** What decides about journeys in a family. */
 export function countryOf(subject: Subject, af: Family, resolver: Resolver): Country {
   const { ruleset, world, rows } = subject;
-  return { ruleset, world, resolver, rows, fields: fieldsOf(subject, af), places: new Map() };
+  return { ruleset, world, resolver, rows, fields: fieldsOf(subject, af), places: new Map(), met: new Map() };
 }
 
 /** The nets of tenants by their bridge. */

@@ -280,6 +280,27 @@ describe('translation', () => {
     );
     expect(pairOf(map, 'internet', 'vnet:igor').verdict).toBe('signals');
   });
+
+  it('of binat works both ways: what comes to the new address goes to the old one', () => {
+    const map = mapOf(
+      {},
+      {
+        mend: redirect(
+          'binat on egress inet from 192.168.100.20 to any -> 203.0.113.10',
+          'pass in quick on egress inet proto tcp from any to 192.168.100.20 port 80',
+        ),
+      },
+    );
+    const opening = pairOf(map, 'internet', 'vnet:clawdie').openings.find(
+      ({ steps: [step], services }) => step?.translation && services.some(({ text }) => text === 'tcp 80'),
+    );
+    expect(opening).toMatchObject({ destinations: ['203.0.113.10'], arrivesWith: 'own' });
+    // Nothing of IPv4 is left for the host at that address.
+    expect(short(pairOf(map, 'internet', 'host'))).toBe('tcp 22, 80, 443 (IPv6)');
+    expect(pairOf(map, 'vnet:clawdie', 'internet').openings.map(({ arrivesWith }) => arrivesWith)).toContain(
+      'host',
+    );
+  });
 });
 
 describe('the fallback', () => {
