@@ -12,7 +12,8 @@ import { iso } from './commands/iso.js';
 import type { IsoContext } from './commands/iso.js';
 import { plan, PLAN_FORMATS } from './commands/plan.js';
 import { publish } from './commands/store.js';
-import { askPacket, explain } from './commands/rules.js';
+import { explain } from './commands/explain.js';
+import { askPacket } from './commands/rules.js';
 import { CHECK_NAMES, CHECKS } from './boot/checks.js';
 import type { CheckName } from './boot/checks.js';
 import { FAULT_NAMES, FAULTS } from './boot/faults.js';
@@ -168,8 +169,12 @@ program
   .addOption(tailscaleOption)
   .addOption(fallbackOption)
   .option('--json', 'as JSON', false)
+  .option(
+    '--live <file>',
+    'the rules of a running instance, as `pfctl -sn; pfctl -sr; pfctl -sA` print them, instead of those of the image',
+  )
   .addHelpText('after', '\nExit codes: 0 every row holds or is excepted, 1 one is broken, 2 wrong input.')
-  .action(async (options: RuleOptions & { json: boolean }) => {
+  .action(async (options: RuleOptions & { json: boolean; live?: string }) => {
     if (!(await explain(options, env, print, columns()))) process.exitCode = EXIT.failed;
   });
 

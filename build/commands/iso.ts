@@ -149,7 +149,7 @@ async function dryRun(
     releaseOf(request),
     time,
   );
-  const { cells, situations } = proveImage(
+  const { cells, ways, situations } = proveImage(
     ruleFiles(overlay.entries),
     makeView(loaded.config),
     loaded.config.POLICY_EXCEPTIONS,
@@ -160,7 +160,9 @@ async function dryRun(
     const image = imageName(stem, format);
     context.print(`image    ${image}${(await exists(image)) ? ' (is replaced)' : ''}`);
   }
-  context.print(`policy   proved for every packet: ${cells} cells in ${situations.length} situations`);
+  context.print(
+    `policy   proved for every packet: ${cells} cells, ${ways} ways in ${situations.length} situations`,
+  );
   if (lacking.length > 0) context.print(`tools    missing: ${lacking.join(', ')}`);
   for (const { stage: name, action } of plan) {
     context.print(`${action === 'run' ? 'run   ' : 'reuse '}   ${STAGES[name]}`);

@@ -10,10 +10,8 @@ import { parseIp } from '../pf/address.js';
 import { Evaluator } from '../pf/evaluate.js';
 import type { Packet } from '../pf/evaluate.js';
 import { ICMP6_TYPES, ICMP_TYPES, PROTOCOLS, SERVICES } from '../pf/names.js';
-import { printRule } from '../pf/print.js';
 import type { Ruleset } from '../pf/types.js';
-import { explainPolicy } from '../policy/explain.js';
-import { isExcepted, readRules } from '../policy/image.js';
+import { readRules } from '../policy/image.js';
 import type { RuleFiles } from '../policy/image.js';
 import { decidedBy, describePacket } from '../policy/describe.js';
 import { externalName, ip, jailAddress, makeWorld, PARTIES, TAILSCALE } from '../policy/world.js';
@@ -83,14 +81,20 @@ export interface RulesOptions extends ConfigOptions {
   readonly fallback: boolean;
 }
 
-interface Deployment {
+/** A deployment in a situation, with the rules of its image. */
+export interface Deployment {
   readonly situation: Situation;
   readonly ruleset: Ruleset;
   /** Rows that POLICY_EXCEPTIONS lets the operator's rules break. */
   readonly exceptions: readonly string[];
 }
 
-async function deployment(options: RulesOptions, environment: NodeJS.ProcessEnv): Promise<Deployment> {
+/**
+ * Renders the rules of a deployment, and reads them.
+ *
+ * @throws InputError where they cannot be read
+ */
+export async function deployment(options: RulesOptions, environment: NodeJS.ProcessEnv): Promise<Deployment> {
   const loaded = await loadConfig(options, environment);
   const files = ruleFiles(renderOverlay(await renderInput(loaded, undefined)));
   const situation: Situation = {
@@ -108,76 +112,6 @@ async function deployment(options: RulesOptions, environment: NodeJS.ProcessEnv)
       `The rules cannot be read:\n${flaws.map(({ place, message }) => `  ${place.file}:${place.line}:${place.column}: ${message}.`).join('\n')}`,
     );
   return { situation, ruleset, exceptions: loaded.config.POLICY_EXCEPTIONS };
-}
-
-/** How many of the rules behind a row a person sees; the others are counted. */
-const SHOWN = 3;
-
-/**
- * `clawdie-iso explain`: prints the policy of a deployment: who reaches what, and why, with the rules that decide, those
- * of PF_RULES_FILE among them.
- *
- * @returns whether every row holds, or is broken by the operator's rules alone where POLICY_EXCEPTIONS names it
- */
-export async function explain(
-  options: RulesOptions & { readonly json: boolean },
-  environment: NodeJS.ProcessEnv,
-  print: (line: string) => void,
-  columns: number,
-): Promise<boolean> {
-  const { situation, ruleset, exceptions } = await deployment(options, environment);
-  const explained = explainPolicy(ruleset, situation).map(({ row, deciders }) => ({
-    ...row,
-    rules: deciders.map(({ rule, example, broken }) => ({
-      state: broken === undefined ? 'holds' : isExcepted(exceptions, row, rule) ? 'excepted' : 'broken',
-      file: rule?.place.file ?? null,
-      line: rule?.place.line ?? null,
-      rule: rule ? printRule(rule) : 'the default: no rule matches',
-      example: describePacket(example),
-      ...(broken !== undefined && { broken }),
-    })),
-  }));
-  const holds = explained.every(({ rules }) => rules.every(({ state }) => state !== 'broken'));
-  if (options.json) {
-    print(
-      JSON.stringify(
-        explained.map(({ id, from, to, verdict, why, rules }) => ({ id, from, to, verdict, why, rules })),
-        null,
-        2,
-      ),
-    );
-    return holds;
-  }
-  const title = options.fallback
-    ? 'the fallback in force'
-    : options.tailscale
-      ? 'Tailscale active'
-      : 'Tailscale off';
-  print(`The firewall of ${situation.view.assistant}, with ${title}. The first row that applies decides.`);
-  print('');
-  const id = Math.max(...explained.map((row) => row.id.length));
-  const indent = ' '.repeat(9 + id);
-  for (const row of explained) {
-    const line = `${row.verdict.padEnd(5)}  ${row.id.padEnd(id)}  ${row.from} → ${row.to}`;
-    const whole = `${line} (${row.why})`;
-    if (whole.length <= columns) print(whole);
-    else {
-      print(line);
-      print(`${indent}${row.why}`);
-    }
-    // What does not hold is always shown.
-    const shown = row.rules.filter(({ state }, index) => index < SHOWN || state !== 'holds');
-    for (const { state, file, line: number, rule, broken } of shown) {
-      print(`${indent}${file === null ? '' : `${file}:${number}: `}${rule}`);
-      if (state !== 'holds')
-        print(
-          `${indent}  ${state === 'excepted' ? 'breaks the row, as POLICY_EXCEPTIONS allows' : 'BREAKS THE ROW'}: ${broken ?? ''}`,
-        );
-    }
-    const more = row.rules.length - shown.length;
-    if (more > 0) print(`${indent}and ${more} more ${more === 1 ? 'line' : 'lines'} (--json lists them)`);
-  }
-  return holds;
 }
 
 export interface PacketOptions extends RulesOptions {

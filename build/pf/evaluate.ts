@@ -1,3 +1,4 @@
+import { inboundRule } from './expand.js';
 import { matches, walk } from './match.js';
 import type { Compiled, Leaning, Packet, State } from './match.js';
 import { PROXY_PORTS } from './names.js';
@@ -110,7 +111,11 @@ export class Evaluator {
           this.ruleset.rules.filter(({ action }) => actions.has(action)),
           packet,
         );
-      lists = { filters: of(FILTERS), translations: of(packet.direction === 'in' ? INBOUND : OUTBOUND) };
+      const inbound = this.ruleset.rules.filter(({ action }) => INBOUND.has(action)).map(inboundRule);
+      lists = {
+        filters: of(FILTERS),
+        translations: packet.direction === 'in' ? this.compile(inbound, packet) : of(OUTBOUND),
+      };
       this.lists.set(key, lists);
     }
     this.last = { interface: packet.interface, direction: packet.direction, af: packet.af, lists };

@@ -185,3 +185,19 @@ function binat(rule: Rule): readonly Rule[] {
     },
   ];
 }
+
+/**
+ * What a binat rule is for packets that come in: those to its new address get its old one (pf_match_translation() of
+ * sys/netpfil/pf/pf.c). Other rules are the same both ways.
+ */
+export function inboundRule(rule: Rule): Rule {
+  const [outside] = rule.pool?.hosts ?? [];
+  if (rule.action !== 'binat' || !rule.pool || !outside) return rule;
+  return {
+    ...rule,
+    direction: 'in',
+    from: rule.to,
+    to: outside,
+    pool: { ...rule.pool, hosts: [rule.from] },
+  };
+}

@@ -1,5 +1,6 @@
 import type { Conditions } from './cells.js';
 import { flagRanges, portRanges } from './compare.js';
+import { inboundRule } from './expand.js';
 import { FIELD, NO, YES } from './fields.js';
 import type { Fields, Place } from './fields.js';
 import { PROTO } from './names.js';
@@ -41,7 +42,10 @@ export function linesAt(
   const of = (actions: ReadonlySet<string>): readonly Line[] =>
     compiler.lines(ruleset.rules.filter(({ action }) => actions.has(action)));
   return {
-    translations: of(place.direction === 'in' ? INBOUND : OUTBOUND),
+    translations:
+      place.direction === 'in'
+        ? compiler.lines(ruleset.rules.filter(({ action }) => INBOUND.has(action)).map(inboundRule))
+        : of(OUTBOUND),
     filters: of(FILTERS),
   };
 }

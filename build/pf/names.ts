@@ -147,3 +147,8 @@ export const KEYWORDS: ReadonlySet<string> = new Set(
 
 /** Ports that nat rules take where they name none (PF_NAT_PROXY_PORT_LOW, _HIGH of sbin/pfctl/pfctl_parser.h). */
 export const PROXY_PORTS = { low: 50001, high: 65535 } as const;
+
+/** Timeouts of a rule with `max` that names none: pfctl gives it these (parse.y), and prints them. */
+export function adaptiveOf(max: number): Readonly<Record<'adaptive.start' | 'adaptive.end', number>> {
+  return { 'adaptive.start': Math.floor(max / 10) * 6, 'adaptive.end': Math.floor(max / 10) * 12 };
+}

@@ -1,6 +1,7 @@
 import { formatIp, WIDTH } from './address.js';
 import { isMany } from './families.js';
 import {
+  adaptiveOf,
   icmpCodeName,
   icmpTypeName,
   PROTOCOL_NAMES,
@@ -143,8 +144,7 @@ function printState(rule: Rule): string {
     timeouts['adaptive.start'] === undefined &&
     timeouts['adaptive.end'] === undefined
   ) {
-    timeouts['adaptive.start'] = Math.floor(state.max / 10) * 6;
-    timeouts['adaptive.end'] = Math.floor(state.max / 10) * 12;
+    Object.assign(timeouts, adaptiveOf(state.max));
   }
   if (state.maxSrcConnRate && (timeouts['src.track'] ?? 0) < state.maxSrcConnRate.seconds)
     timeouts['src.track'] = state.maxSrcConnRate.seconds;

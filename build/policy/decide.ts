@@ -129,24 +129,7 @@ function decideVariant(
         moved = certain(index);
       }
       if (!possible(variant, moving, moved)) return nothing;
-      // Rules: none behind a quick one that is certain, none before another one that is.
-      const deciding: number[] = [];
-      let from = 0;
-      for (; at < rowAt; at++) {
-        const index = alive[at] ?? 0;
-        const line = seen[index - first];
-        if (!line) continue;
-        deciding.push(index);
-        if (!certain(index) || line.unknown || line.tagged.length > 0) continue;
-        if (line.rule.action === 'match') continue;
-        if (line.quick) break;
-        if (line.anchors.every(({ quick }) => !quick)) from = deciding.length - 1;
-      }
-      const kept = deciding.filter((index, order) => {
-        const line = seen[index - first];
-        if (order >= from || !line) return true;
-        return line.quick || line.rule.options.tag !== undefined || line.anchors.some(({ quick }) => quick);
-      });
+      const kept = narrowRules(alive.slice(at, rowAt), (index) => seen[index - first], certain);
       if (!options.named && sure && moving.length === 0 && !passes) {
         const last = seen[(kept.at(-1) ?? -1) - first];
         const may = (action: 'pass' | 'block'): boolean =>
@@ -179,6 +162,30 @@ function decideVariant(
   });
 }
 
+/** Rules that still matter, by their numbers: none behind a quick one that is certain, none before another one that is. */
+export function narrowRules(
+  alive: readonly number[],
+  lineOf: (index: number) => Line | undefined,
+  certain: (index: number) => boolean,
+): readonly number[] {
+  const deciding: number[] = [];
+  let from = 0;
+  for (const index of alive) {
+    const line = lineOf(index);
+    if (!line) continue;
+    deciding.push(index);
+    if (!certain(index) || line.unknown || line.tagged.length > 0) continue;
+    if (line.rule.action === 'match') continue;
+    if (line.quick) break;
+    if (line.anchors.every(({ quick }) => !quick)) from = deciding.length - 1;
+  }
+  return deciding.filter((index, order) => {
+    const line = lineOf(index);
+    if (order >= from || !line) return true;
+    return line.quick || line.rule.options.tag !== undefined || line.anchors.some(({ quick }) => quick);
+  });
+}
+
 /** What a rule that passes packets of a row lacks. */
 function lacks({ row }: RowLine, rule: Rule | undefined): string | undefined {
   return rule?.action === 'pass' || !rule ? row.rule?.(rule) : undefined;
@@ -206,7 +213,7 @@ function problemOf(
 }
 
 /** What lines that all match do, as pf does: the last decides, or the first quick one. */
-function decideLines(
+export function decideLines(
   lines: readonly Line[],
   leaning: 'open' | 'closed',
   defaultDrop: boolean,

@@ -136,7 +136,7 @@ export function describeBox(
 }
 
 /** A range of addresses: as a network where it is one. */
-function printRange(af: Af, [low, high]: Range): string {
+export function printRange(af: Af, [low, high]: Range): string {
   const [from, to] = [BigInt(low), BigInt(high)];
   const size = to - from + 1n;
   const bits = size.toString(2).length - 1;

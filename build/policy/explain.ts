@@ -1,11 +1,11 @@
 import { boxesOf } from '../pf/cells.js';
 import type { Packet } from '../pf/evaluate.js';
-import type { Rule, Ruleset } from '../pf/types.js';
+import type { Rule } from '../pf/types.js';
 import type { Outcome } from './decide.js';
 import { describeBox, exampleOf, usualValues } from './describe.js';
-import { decidePolicy, subjectOf } from './prove.js';
+import { decidePolicy } from './prove.js';
+import type { Subject } from './prove.js';
 import type { Row } from './row.js';
-import type { Situation } from './world.js';
 
 /** A rule that decides about packets of a row; none stands for the default. */
 export interface Decider {
@@ -23,8 +23,7 @@ export interface ExplainedRow {
 }
 
 /** The policy with every rule that decides about a packet of each row. Pure. */
-export function explainPolicy(ruleset: Ruleset, situation: Situation): readonly ExplainedRow[] {
-  const subject = subjectOf(ruleset, situation);
+export function explainPolicy(subject: Subject): readonly ExplainedRow[] {
   const found = new Map<string, Map<string, Decider>>(subject.rows.map(({ id }) => [id, new Map()]));
   const nameOf = ({ row, rule, problem }: Outcome): string | undefined =>
     row &&

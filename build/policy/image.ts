@@ -3,11 +3,15 @@ import type { View } from '../overlay/view.js';
 import { readHostsFile, RELEASE_HOSTS } from '../pf/hosts-file.js';
 import { parsePf } from '../pf/parse.js';
 import type { PfFlaw, Rule, Ruleset } from '../pf/types.js';
+import { dynamicTables } from '../pf/lines.js';
+import { assumptions } from './anchors.js';
+import { proveIsolation } from './isolation.js';
 import { lint } from './lint.js';
 import { isOperators, pinned } from './pinned.js';
-import { prove } from './prove.js';
+import { prove, subjectOf } from './prove.js';
 import { policyRows } from './rows.js';
 import type { Row } from './row.js';
+import { describeJourney, describeStep, traceViolation } from './trace.js';
 import type { Situation } from './world.js';
 
 /** The rule files of an image, as they are on the instance. */
@@ -25,6 +29,8 @@ export interface ImageProof {
   readonly cells: number;
   /** Interfaces by direction and family, over all situations. */
   readonly places: number;
+  /** Ways through the host, between zones of which the design wants nothing to get from one to the other. */
+  readonly ways: number;
   readonly situations: readonly string[];
   /** The rows that are about packets in some situation. */
   readonly rows: readonly string[];
@@ -33,14 +39,6 @@ export interface ImageProof {
   /** Rows that POLICY_EXCEPTIONS lets the operator's rules break, and how. */
   readonly exceptions: readonly { readonly row: string; readonly example: string }[];
 }
-
-/** What the proof takes for granted. */
-const ASSUMED = [
-  'an example address stands for any address that an interface has',
-  'who is in a table that is filled at run time is not known: both ways are tried',
-  'what a rule asks of a user, an operating system or chance is taken for what would be worse',
-  'rules that programs put into anchors (rdr/*, bastille/*, tailscale/*) are not among those that are proved',
-];
 
 const TAILSCALE_BLOCK = /(^# >>> tailscale[^\n]*\n)([\s\S]*?)(^# <<< tailscale)/m;
 
@@ -88,6 +86,12 @@ function situations(view: View): readonly { readonly name: string; readonly situ
   ];
 }
 
+/** What is wrong, and the way of a packet that shows it, crossing by crossing. */
+interface Problem {
+  readonly text: string;
+  readonly way: () => readonly string[];
+}
+
 /** Whether a rule may break a row: only the operator's own are excepted, those of the image hold whatever is excepted. */
 export function isExcepted(exceptions: readonly string[], row: Row, rule: Rule | undefined): boolean {
   return exceptions.includes(row.id) && rule !== undefined && isOperators(rule.place);
@@ -101,12 +105,14 @@ export function isExcepted(exceptions: readonly string[], row: Row, rule: Rule |
  * @throws UserError that names each row, the packet, the rule that let it through and its line.
  */
 export function proveImage(files: RuleFiles, view: View, exceptions: readonly string[]): ImageProof {
-  const problems: string[] = [];
+  const problems: (string | Problem)[] = [];
+  const assumed = new Set<string>();
   const excepted = new Map<string, string>();
   const rows = new Set<string>();
   const known = new Set<string>();
   let cells = 0;
   let places = 0;
+  let ways = 0;
   // Situations that differ in the world alone have the same rules.
   const read = new Map<string, ReturnType<typeof readRules>>();
   const rulesOf = (situation: Situation): ReturnType<typeof readRules> => {
@@ -129,16 +135,42 @@ export function proveImage(files: RuleFiles, view: View, exceptions: readonly st
     cells += proof.cells;
     places += proof.places;
     for (const row of proof.rows) rows.add(row);
-    for (const { row, rule, message } of proof.violations) {
-      if (isExcepted(exceptions, row, rule)) excepted.set(row.id, message);
-      else problems.push(`${row.id} (${name}): ${message}`);
+    const subject = subjectOf(ruleset, situation);
+    for (const assumption of assumptions(ruleset, dynamicTables(ruleset))) assumed.add(assumption);
+    let broken = false;
+    for (const violation of proof.violations) {
+      const { row, rule, message } = violation;
+      if (isExcepted(exceptions, row, rule)) {
+        excepted.set(row.id, message);
+        continue;
+      }
+      broken = true;
+      problems.push({
+        text: `${row.id} (${name}): ${message}`,
+        way: () => traceViolation(subject, violation).map(describeStep),
+      });
     }
+    // Where single crossings are not as they have to be, the ways over them say nothing new.
+    if (broken) continue;
+    const isolation = proveIsolation(subject, (row, rule) => isExcepted(exceptions, row, rule));
+    cells += isolation.cells;
+    ways += isolation.ways;
+    for (const { message, steps } of isolation.leaks)
+      problems.push({ text: `zones (${name}): ${message}`, way: () => steps.map(describeJourney) });
   }
   const unknown = exceptions.filter((name) => !known.has(name));
   if (unknown.length > 0)
     problems.push(`POLICY_EXCEPTIONS names ${unknown.join(', ')}, which is no row of the policy.`);
   if (problems.length > 0) {
-    const shown = problems.slice(0, 12).map((problem) => `  ${problem}`);
+    const shown = problems
+      .slice(0, 12)
+      .map((problem) =>
+        typeof problem === 'string'
+          ? `  ${problem}`
+          : [`  ${problem.text}`, ...problem.way().map((step, index) => `    ${index + 1}. ${step}`)].join(
+              '\n',
+            ),
+      );
     const more = problems.length > shown.length ? [`  … and ${problems.length - shown.length} more`] : [];
     throw new UserError(
       `The firewall of this image does not do what the policy says:\n${[...shown, ...more].join('\n')}`,
@@ -148,9 +180,10 @@ export function proveImage(files: RuleFiles, view: View, exceptions: readonly st
   return {
     cells,
     places,
+    ways,
     situations: situations(view).map(({ name }) => name),
     rows: [...rows],
-    assumed: ASSUMED,
+    assumed: [...assumed],
     exceptions: [...excepted].map(([row, example]) => ({ row, example })),
   };
 }

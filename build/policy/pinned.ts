@@ -134,8 +134,10 @@ function* notFilters(ruleset: Ruleset): Generator<readonly [Place, string]> {
 /**
  * What no packet shows, and what the policy wants of it: options, limits, states, where packets are sent, what is loaded
  * besides. And what does not belong into the operator's file, which is for filter rules.
+ *
+ * @param options whether options stand there, too: pfctl(8) does not print them with the rules of an instance
  */
-export function pinned(ruleset: Ruleset): readonly PfFlaw[] {
+export function pinned(ruleset: Ruleset, { options = true } = {}): readonly PfFlaw[] {
   const flaws = new Map<string, PfFlaw>();
   const add = (place: Place, message: string): void =>
     void flaws.set(`${place.file}:${place.line} ${message}`, { place, message });
@@ -145,7 +147,7 @@ export function pinned(ruleset: Ruleset): readonly PfFlaw[] {
     const flaw = optionFlaw(text);
     if (flaw !== undefined) add(place, flaw);
   }
-  for (const needed of NEEDED)
+  for (const needed of options ? NEEDED : [])
     if (!ruleset.options.some(({ text }) => needed.test(text)))
       add(
         { file: ruleset.rules[0]?.place.file ?? 'etc/pf.conf', line: 1, column: 1 },

@@ -599,7 +599,7 @@ describe('the command line', () => {
     const result = await cli(sampleArgs(folder, '--dry-run'));
     expect(result).toMatchObject({ code: 0, stderr: '' });
     expect(result.stdout).toMatch(
-      /^release {2}the sample release.*\ncache .*\nimage .*\npolicy {3}proved for every packet: \d+ cells in 6 situations\nrun {6}Overlay\nrun {6}Release sets\n/,
+      /^release {2}the sample release.*\ncache .*\nimage .*\npolicy {3}proved for every packet: \d+ cells, \d+ ways in 6 situations\nrun {6}Overlay\nrun {6}Release sets\n/,
     );
     expect(readdirSync(folder)).toEqual([]);
   });

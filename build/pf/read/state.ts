@@ -1,4 +1,4 @@
-import { TIMEOUTS } from '../names.js';
+import { adaptiveOf, TIMEOUTS } from '../names.js';
 import type { StateOptions } from '../types.js';
 import type { Cursor, Mutable } from './cursor.js';
 import { readTableName } from './tables.js';
@@ -44,5 +44,9 @@ export function readStateOptions(c: Cursor, atEnd: () => boolean): StateOptions 
     }
     if (c.takeSymbol(',') && atEnd()) c.fail('a state option has to follow a comma');
   }
-  return Object.keys(timeouts).length > 0 ? { ...state, timeouts } : state;
+  // Said or not, they are the same.
+  const implied: Readonly<Record<string, number>> = state.max === undefined ? {} : adaptiveOf(state.max);
+  const same = Object.entries(implied).every(([name, value]) => timeouts[name] === value);
+  const said = Object.entries(timeouts).filter(([name]) => !same || implied[name] === undefined);
+  return said.length > 0 ? { ...state, timeouts: Object.fromEntries(said) } : state;
 }

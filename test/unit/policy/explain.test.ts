@@ -1,24 +1,17 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { explain, ruleFiles } from '../../../build/commands/rules.js';
+import { explain } from '../../../build/commands/explain.js';
+import type { Explanation } from '../../../build/commands/explain.js';
+import { ruleFiles } from '../../../build/commands/rules.js';
 import { makeView } from '../../../build/overlay/view.js';
-import { proveImage } from '../../../build/policy/image.js';
+import { printRule } from '../../../build/pf/print.js';
+import { proveImage, readRules } from '../../../build/policy/image.js';
+import type { RuleFiles } from '../../../build/policy/image.js';
+import type { Situation } from '../../../build/policy/world.js';
 import { configOf, PUBLIC_KEY } from '../../helpers/config.js';
 import { overlayOf } from '../../helpers/deployment.js';
 import { tmp } from '../../helpers/tmp.js';
-
-interface Explained {
-  readonly id: string;
-  readonly verdict: string;
-  readonly rules: readonly {
-    readonly state: string;
-    readonly file: string | null;
-    readonly line: number | null;
-    readonly rule: string;
-    readonly example: string;
-  }[];
-}
 
 interface Asked {
   readonly lines: readonly string[];
@@ -27,7 +20,13 @@ interface Asked {
 
 async function ask(
   values: Readonly<Record<string, string>>,
-  { rules, json = false, tailscale = false }: { rules?: string; json?: boolean; tailscale?: boolean } = {},
+  {
+    rules,
+    json = false,
+    tailscale = false,
+    live,
+    columns = 200,
+  }: { rules?: string; json?: boolean; tailscale?: boolean; live?: string; columns?: number } = {},
 ): Promise<Asked> {
   const folder = await tmp();
   if (rules !== undefined) writeFileSync(join(folder, 'own.conf'), rules);
@@ -44,22 +43,33 @@ async function ask(
       .join(''),
   );
   const lines: string[] = [];
+  const file = join(folder, 'pfctl.txt');
+  if (live !== undefined) writeFileSync(file, live);
   const holds = await explain(
-    { config, set: [], tailscale, fallback: false, json },
+    { config, set: [], tailscale, fallback: false, json, ...(live !== undefined && { live: file }) },
     {},
     (line) => lines.push(line),
-    200,
+    columns,
   );
   return { lines, holds };
 }
 
-const rowsOf = ({ lines }: Asked): readonly Explained[] => JSON.parse(lines.join('\n')) as Explained[];
+function situationOf(values: Readonly<Record<string, string>>): Situation {
+  return { view: makeView(configOf(values)), tailscaleActive: false, fallback: false, egressKnown: true };
+}
+
+function filesOf(values: Readonly<Record<string, string>>): RuleFiles {
+  return ruleFiles(overlayOf(configOf(values)));
+}
+
+const readAll = ({ lines }: Asked): Explanation => JSON.parse(lines.join('\n')) as Explanation;
+const rowsOf = (asked: Asked): Explanation['rows'] => readAll(asked).rows;
 
 describe('clawdie-iso explain', () => {
   it('names for every row rules, each with its line', async () => {
     const { lines, holds } = await ask({ TENANTS: 'igor', JAIL_HOST_PORTS: '53/udp' }, { json: true });
     expect(holds).toBe(true);
-    const explained = JSON.parse(lines.join('\n')) as Explained[];
+    const explained = rowsOf({ lines, holds });
     expect(explained.map(({ id }) => id)).toEqual(
       expect.arrayContaining(['ssh', 'tenant-other', 'jail-host']),
     );
@@ -164,5 +174,105 @@ describe('clawdie-iso explain', () => {
     for (const id of ['http', 'https', 'tailnet-vnc']) {
       expect([id, off.includes(id), on.includes(id)]).toEqual([id, false, true]);
     }
+  });
+
+  it('prints the zones as a matrix that fits 60 columns, with what its letters stand for', async () => {
+    const { lines } = await ask({ TENANTS: 'igor' }, { columns: 60, tailscale: true });
+    const end = lines.findIndex((line) => line.startsWith('The rows behind it'));
+    const page = lines.slice(0, end);
+    for (const line of page) expect(line.length).toBeLessThanOrEqual(60);
+    const row = (name: string): readonly string[] =>
+      page
+        .find((line) => line.includes(` ${name} `))
+        ?.replace(/^ *\d+ /, '')
+        .replace(name, '')
+        .trim()
+        .split(/ +/) ?? [];
+    expect(row('igor, VNET')).toEqual(['all', '.', 'b', '.', '.', '.', 'c', 'all', '.', '.']);
+    expect(row('internet').slice(0, 5)).toEqual(['~', '~', 'a', '~', '~+']);
+    expect(page.join('\n')).toMatch(
+      /^a {4}tcp 80, 443; udp 41641; icmp unreach code needfrag;\n {5}ipv6-icmp/m,
+    );
+    expect(page.join('\n')).toMatch(/^\+ {4}and what somebody redirects on the instance/m);
+  });
+
+  it('splits the matrix where there are more zones than fit', async () => {
+    const { lines } = await ask({ TENANTS: 'igor olga vera nina' }, { columns: 60 });
+    const end = lines.findIndex((line) => line.startsWith('The rows behind it'));
+    for (const line of lines.slice(0, end)) expect(line.length).toBeLessThanOrEqual(60);
+    expect(lines.filter((line) => / internet {2}/.test(line))).toHaveLength(2);
+  });
+
+  it('has for machines zones, pairs, rows, and what was taken for granted', async () => {
+    const { zones, pairs, rows, assumed, cells, ways, holds, live } = readAll(
+      await ask({ TENANTS: 'igor' }, { json: true }),
+    );
+    expect([holds, live]).toEqual([true, null]);
+    expect(pairs).toHaveLength(zones.length ** 2);
+    const ids = new Set(rows.map(({ id }) => id));
+    for (const { rows: named, openings } of pairs) {
+      for (const id of named) expect(ids).toContain(id);
+      for (const { steps } of openings)
+        for (const { rule, verdict } of steps) {
+          expect(verdict).toBe('pass');
+          expect(rule?.line).toBeGreaterThan(0);
+        }
+    }
+    expect(assumed.join('\n')).toContain('rdr/*');
+    expect([cells > 1000, ways > 100]).toEqual([true, true]);
+  });
+
+  it('shows the way of a packet that breaks a row, crossing by crossing', async () => {
+    const rules = 'pass in quick on egress inet proto tcp to 192.168.100.20 port 80\n';
+    const { lines, holds } = await ask({}, { rules });
+    expect(holds).toBe(false);
+    expect(lines.join('\n')).toMatch(
+      /BREAKS THE ROW: .*\n +1\. in on vtnet0: passes by \S+operator\.conf:1: pass in quick .*\n +2\. out on warden0: passes by \/etc\/pf\.conf:\d+: pass out on warden0/,
+    );
+  });
+
+  it('marks what gets where nothing may, with its way', async () => {
+    const rules = 'pass out quick on warden0 inet from 192.168.101.0/24 to 192.168.100.0/24\n';
+    const { lines, holds } = await ask({ TENANTS: 'igor' }, { rules });
+    expect(holds).toBe(false);
+    const page = lines.join('\n');
+    expect(page).toMatch(/^ *7 igor, plain .* !!! /m);
+    expect(page).toMatch(
+      /igor, plain → clawdie, VNET: has to be closed, but passes: [^]*1\. out on warden0: passes by/,
+    );
+  });
+
+  it('holds the rules of a running instance against the policy', async () => {
+    const own = readAll(await ask({}, { json: true }));
+    expect(own.holds).toBe(true);
+    const live = 'block drop log all\npass quick on lo all\n';
+    const { holds, lines } = await ask({}, { live, json: true });
+    expect(holds).toBe(false);
+    const { rows, live: file } = readAll({ lines, holds });
+    expect(file).toMatch(/pfctl\.txt$/);
+    expect(rows.find(({ id }) => id === 'ssh')?.rules).toMatchObject([
+      { state: 'broken', file: expect.stringMatching(/pfctl\.txt$/) as string, line: 1 },
+    ]);
+    await expect(ask({}, { live: 'hello there\n' })).rejects.toThrow(
+      /pfctl\.txt:1: "hello there" is no rule/,
+    );
+  });
+
+  it('takes redirects of a running instance for what rdr/* may hold: in the matrix, and against no row', async () => {
+    const { ruleset } = readRules(filesOf({}), situationOf({}));
+    const printed = ruleset.rules.map(printRule);
+    const redirect =
+      'rdr pass on egress inet proto tcp from any to any port = 8080 -> 192.168.100.200 port 80';
+    const { holds, pairs, assumed } = readAll(
+      await ask({}, { json: true, live: [redirect, ...printed, ''].join('\n') }),
+    );
+    expect(holds).toBe(true);
+    expect(pairs.find(({ from, to }) => from === 'internet' && to === 'plain:clawdie')?.services).toContain(
+      'tcp 8080 (IPv4)',
+    );
+    expect(assumed.join('\n')).toContain(`pfctl.txt:1 is a redirect of rdr/*`);
+    // To another place it is not what Bastille makes.
+    const elsewhere = redirect.replace('192.168.100.200', '198.51.100.7');
+    expect((await ask({}, { live: [elsewhere, ...printed, ''].join('\n') })).holds).toBe(false);
   });
 });
