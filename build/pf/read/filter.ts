@@ -14,7 +14,6 @@ import {
   readProtos,
 } from './match.js';
 import { readRoute } from './pools.js';
-import { addRule } from './statements.js';
 
 const UNREACH_PORT6 = (1 << 8) | 4;
 
@@ -114,7 +113,7 @@ function readReturnCode(c: Cursor, af: Af, type: number): number {
 }
 
 /** `antispoof-rule`: the two block rules for each interface that pfctl makes of it. */
-export function readAntispoof(c: Cursor): void {
+export function readAntispoof(c: Cursor): RuleSpec[] {
   const { place } = c.advance();
   const { log, quick } = readLogQuick(c);
   c.need('for');
@@ -148,13 +147,15 @@ export function readAntispoof(c: Cursor): void {
     ...(log && { log }),
     ...(af && { af }),
   };
-  for (const { name, dynamic } of interfaces) {
+  return interfaces.flatMap(({ name, dynamic }) => {
     const host = (modifiers: readonly string[]): Host => ({
       address: { kind: dynamic ? 'dynamic' : 'interface', name, modifiers },
       not: false,
       place,
     });
-    addRule(c, { ...common, interfaces: [{ name, not: true }], from: [host(['network'])] });
-    if (!/^lo\d*$/.test(name)) addRule(c, { ...common, interfaces: [], from: [host([])] });
-  }
+    return [
+      { ...common, interfaces: [{ name, not: true }], from: [host(['network'])] },
+      ...(/^lo\d*$/.test(name) ? [] : [{ ...common, interfaces: [], from: [host([])] }]),
+    ];
+  });
 }

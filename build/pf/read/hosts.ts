@@ -3,7 +3,6 @@ import { SERVICES, parseNumeral } from '../names.js';
 import type { Address, Comparison, Host, Operator, Place } from '../types.js';
 import { MAX } from './cursor.js';
 import type { Cursor } from './cursor.js';
-import { readTableName } from './tables.js';
 
 /** The first ten bits of fe80::/10. */
 const LINK_LOCAL = 0xfe80n >> 6n;
@@ -187,4 +186,12 @@ export function readPortNumber(c: Cursor, text: string, place: Place): number {
   return (
     number ?? SERVICES.get(text) ?? c.fail(`the service "${text}" is not known: write its number`, place)
   );
+}
+
+/** The name of a table, in its angle brackets. */
+export function readTableName(c: Cursor): string {
+  c.needSymbol('<');
+  const name = c.name('the name of a table', MAX.table);
+  c.needSymbol('>');
+  return name;
 }

@@ -1,7 +1,7 @@
 import type { Place, RuleSpec, ScrubOptions } from '../types.js';
 import type { Cursor } from './cursor.js';
-import { readTos } from './filter-options.js';
 import { NO_LISTS, isTagged, readDirection, readLogQuick, readMatch, readTagged } from './match.js';
+import { readTos } from './tos.js';
 
 /** `scrub` and `no scrub`. */
 export function readScrubRule(c: Cursor, action: 'scrub' | 'no scrub', start?: Place): RuleSpec {

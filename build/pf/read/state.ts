@@ -1,7 +1,7 @@
 import { adaptiveOf, TIMEOUTS } from '../names.js';
 import type { StateOptions } from '../types.js';
 import type { Cursor, Mutable } from './cursor.js';
-import { readTableName } from './tables.js';
+import { readTableName } from './hosts.js';
 
 /** `state-opts`, of a rule or of `set state-defaults`. */
 export function readStateOptions(c: Cursor, atEnd: () => boolean): StateOptions {

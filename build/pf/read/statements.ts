@@ -64,7 +64,7 @@ function readStatement(c: Cursor): void {
       return;
     case 'antispoof':
       c.inSection('filtering', place);
-      readAntispoof(c);
+      for (const rule of readAntispoof(c)) addRule(c, rule);
       return;
     case 'altq':
     case 'queue':
@@ -81,7 +81,7 @@ function readStatement(c: Cursor): void {
 }
 
 /** Adds a rule with its lists expanded. */
-export function addRule(c: Cursor, spec: RuleSpec): void {
+function addRule(c: Cursor, spec: RuleSpec): void {
   const { rules, flaws } = expandRule(spec, c.count);
   c.flaws.push(...flaws);
   c.out.rules.push(...rules);

@@ -1,8 +1,7 @@
 import { printAddress } from '../print.js';
 import type { Host, Table } from '../types.js';
-import { MAX } from './cursor.js';
 import type { Cursor, Mutable } from './cursor.js';
-import { readHost } from './hosts.js';
+import { readHost, readTableName } from './hosts.js';
 
 /** What a table cannot hold, for people. */
 const KINDS: Readonly<Record<string, string>> = {
@@ -78,12 +77,4 @@ function readTableHosts(c: Cursor): Host[] {
     if (address.kind !== 'net' && address.kind !== 'interface' && address.kind !== 'hostname')
       c.fail(`a table holds addresses, not ${KINDS[address.kind]}`, place);
   return hosts;
-}
-
-/** The name of a table, in its angle brackets. */
-export function readTableName(c: Cursor): string {
-  c.needSymbol('<');
-  const name = c.name('the name of a table', MAX.table);
-  c.needSymbol('>');
-  return name;
 }
