@@ -19,6 +19,7 @@ import { resolveRelease } from '../release/source.js';
 import type { Release } from '../release/source.js';
 import { expandKeyFiles, overrides, readAuthKey, readOperatorRules, shownPath } from './configuration.js';
 import type { LoadedConfig } from './configuration.js';
+import { checkAddresses } from './environment.js';
 import { baseRequest, imageStem, imageTime } from './request.js';
 import { programDigest, readOverlaySources, ruleFiles } from './rules.js';
 import type { OverlaySources } from './rules.js';
@@ -77,7 +78,11 @@ export async function loadFleet(
       'Put a file <name>.cfg into it for each; build.cfg.example shows the keys.',
     );
   const common = await readCommon(join(path, COMMON));
-  const layers = overrides(set, environment);
+  checkAddresses(
+    environment,
+    files.map((file) => basename(file, '.cfg')),
+    folder,
+  );
   const problems = new Problems(common);
   const resolved: LoadedConfig[] = [];
   for (const file of files) {
@@ -91,7 +96,7 @@ export async function loadFleet(
       const result = resolve({
         ...(common && { common }),
         file: { name, text },
-        ...layers,
+        ...overrides(set, environment, basename(file, '.cfg')),
         expand: (key, value) => expandKeyFiles(key, value, path),
       });
       if (result.resolved)
