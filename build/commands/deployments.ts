@@ -9,6 +9,7 @@ import { codeOf, InputError, messageOf, UserError } from '../error.js';
 import { readText } from '../host/files.js';
 import { findConflicts } from '../fleet/conflicts.js';
 import { sha256 } from '../host/hash.js';
+import type { ExtraFiles } from '../overlay/extra.js';
 import { renderOverlay } from '../overlay/render.js';
 import type { OverlayEntry } from '../overlay/render.js';
 import { makeView } from '../overlay/view.js';
@@ -20,6 +21,7 @@ import type { Release } from '../release/source.js';
 import { expandKeyFiles, overrides, readAuthKey, readOperatorRules, shownPath } from './configuration.js';
 import type { LoadedConfig } from './configuration.js';
 import { checkAddresses } from './environment.js';
+import { readExtraFiles } from './extra.js';
 import { baseRequest, imageStem, imageTime } from './request.js';
 import { programDigest, readOverlaySources, ruleFiles } from './rules.js';
 import type { OverlaySources } from './rules.js';
@@ -34,6 +36,7 @@ export interface Deployment {
   readonly loaded: LoadedConfig;
   readonly authKey: string | undefined;
   readonly operatorRules: string | undefined;
+  readonly extra: ExtraFiles | undefined;
   readonly request: BaseRequest;
   /** Names of its images, without what tells the format. */
   readonly stem: string;
@@ -153,16 +156,26 @@ async function complete(
     const { config, folder } = loaded;
     const name = basename(loaded.path, '.cfg');
     try {
-      const [authKey, operatorRules] = [
+      const [authKey, operatorRules, extra] = [
         await readAuthKey(config, folder),
         await readOperatorRules(config, folder),
+        await readExtraFiles(config, folder),
       ];
       const { release, request } = await requestOf(config, folder);
       deployments.push({
-        ...{ name, loaded, authKey, operatorRules, request },
+        ...{ name, loaded, authKey, operatorRules, extra, request },
         stem: imageStem(name, release, config),
         inputs: sha256(
-          JSON.stringify([program, request.keys.base, time, name, config, authKey, operatorRules]),
+          JSON.stringify([
+            program,
+            request.keys.base,
+            time,
+            name,
+            config,
+            authKey,
+            operatorRules,
+            ...digestible(extra),
+          ]),
         ),
       });
     } catch (error) {
@@ -170,6 +183,11 @@ async function complete(
     }
   }
   return { deployments, sources, tools };
+}
+
+/** Files of one's own as JSON has them; nothing where there are none. */
+function digestible(extra: ExtraFiles | undefined): readonly unknown[] {
+  return extra ? [[...extra.bodies], [...extra.spec]] : [];
 }
 
 function placed({ loaded }: Deployment): Parameters<typeof findConflicts>[0][number] {
@@ -185,10 +203,10 @@ function placed({ loaded }: Deployment): Parameters<typeof findConflicts>[0][num
 
 /** Renders the overlay of a deployment. @throws UserError if a template asks for what is not there. */
 export function render(
-  { loaded, authKey, operatorRules }: Deployment,
+  { loaded, authKey, operatorRules, extra }: Deployment,
   sources: OverlaySources,
 ): readonly OverlayEntry[] {
-  return renderOverlay({ config: loaded.config, authKey, operatorRules, ...sources });
+  return renderOverlay({ config: loaded.config, authKey, operatorRules, extra, ...sources });
 }
 
 /**
