@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { loadFleet } from '../../../build/commands/deployments.js';
 import { readExtraFiles } from '../../../build/commands/extra.js';
 import { compareOverlays } from '../../../build/overlay/compare.js';
 import { holdsSecret, isSecret } from '../../../build/overlay/render.js';
@@ -11,7 +12,7 @@ import { parseHeader } from '../../../build/rc/headers.js';
 import type { RcScript } from '../../../build/rc/headers.js';
 import { checkOwn } from '../../../build/rc/own.js';
 import { rcScripts } from '../../../build/release/sample/rcd.js';
-import { configOf } from '../../helpers/config.js';
+import { configOf, PUBLIC_KEY } from '../../helpers/config.js';
 import { bodyOf, extraFiles, overlayOf, spec } from '../../helpers/deployment.js';
 import { tmp } from '../../helpers/tmp.js';
 
@@ -193,6 +194,23 @@ describe('what EXTRA_FILES names', () => {
     const extra = await read(folder);
     expect(extra?.bodies.get('opt/passwd')).toEqual({ type: 'link', body: '/etc/passwd' });
     expect(readFileSync('/etc/passwd', 'utf8')).not.toBe('');
+  });
+});
+
+describe('a fleet with files of one’s own', () => {
+  it('makes the image anew whose files, owners or modes change, and no other', async () => {
+    const folder = await folderWith({ 'opt/x': 'x\n' }, './opt/x type=file uid=0 gid=0 mode=0644\n');
+    const common = `FREEBSD_DIST="sample"\nSSH_AUTHORIZED_KEYS="${PUBLIC_KEY}"\n`;
+    writeFileSync(join(folder, 'one.cfg'), `${common}ASSISTANT_NAME="one"\nEXTRA_FILES="files"\n`);
+    writeFileSync(join(folder, 'two.cfg'), `${common}ASSISTANT_NAME="two"\n`);
+    const inputs = async () => (await loadFleet(folder, [], {})).deployments.map((each) => each.inputs);
+    const first = await inputs();
+    writeFileSync(join(folder, 'files/opt/x'), 'y\n');
+    const second = await inputs();
+    writeFileSync(join(folder, 'files.mtree'), './opt/x type=file uid=0 gid=0 mode=0444\n');
+    const third = await inputs();
+    expect(new Set([first[0], second[0], third[0]]).size).toBe(3);
+    expect(new Set([first[1], second[1], third[1]]).size).toBe(1);
   });
 });
 
