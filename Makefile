@@ -5,6 +5,7 @@ OUT = dist
 IMAGE =
 FORMATS =
 DEPLOYMENTS =
+TESTS ?= test/unit
 CLI = node lib/build/main.js
 
 # To recipes as they are, whatever is in them: make would put them into the shell's text. Both makes know this line.
@@ -13,6 +14,7 @@ export ISO_OUT=$(OUT)
 export ISO_IMAGE=$(IMAGE)
 export ISO_FORMATS=$(FORMATS)
 export ISO_DEPLOYMENTS=$(DEPLOYMENTS)
+export TESTS
 
 SOURCES != find build scripts -name '*.ts'
 
@@ -66,6 +68,9 @@ test: lib/.built ## run all tests; installs what they need
 	@$(CLI) doctor --install test
 	@npx --no-install vitest run
 
+unit: lib/.built ## run the tests that need no host tools; TESTS=files
+	@exec npx --no-install vitest run --project project $$TESTS
+
 lint: node_modules/.package-lock.json ## check style, types and shell scripts
 	@npx --no-install tsc -p tsconfig.check.json
 	@npx --no-install eslint .
@@ -95,4 +100,4 @@ lib/.built: node_modules/.package-lock.json tsconfig.json $(SOURCES)
 	@npx --no-install tsc -p tsconfig.json
 	@touch lib/.built
 
-.PHONY: all help iso img fleet plan config doctor test lint bench example format clean
+.PHONY: all help iso img fleet plan config doctor test unit lint bench example format clean

@@ -171,7 +171,7 @@ async function complete(
             request.keys.base,
             time,
             name,
-            config,
+            withoutPaths(config),
             authKey,
             operatorRules,
             ...digestible(extra),
@@ -183,6 +183,12 @@ async function complete(
     }
   }
   return { deployments, sources, tools };
+}
+
+/** A configuration without the names of files, what is in which counts: CI engines put secrets anywhere. */
+function withoutPaths(config: Config): Partial<Config> {
+  const rest: Partial<Config> = { ...config };
+  return { ...rest, PF_RULES_FILE: undefined, TAILSCALE_AUTHKEY_FILE: undefined, EXTRA_FILES: undefined };
 }
 
 /** Files of one's own as JSON has them; nothing where there are none. */
