@@ -12,7 +12,9 @@ const NOT_THERE = new Set(['.git', 'dist', 'deployments']);
 export function checkOut(workspace: string, deployments: string): void {
   mkdirSync(workspace, { recursive: true });
   for (const name of readdirSync('.'))
-    if (!NOT_THERE.has(name)) symlinkSync(resolve(name), join(workspace, name));
+    if (!NOT_THERE.has(name) && name !== 'docs') symlinkSync(resolve(name), join(workspace, name));
+  // GitLab includes files of the repository itself.
+  cpSync('docs', join(workspace, 'docs'), { recursive: true });
   cpSync(deployments, join(workspace, 'deployments'), { recursive: true });
 }
 
