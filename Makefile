@@ -28,6 +28,7 @@ help: ## list the targets
 	@echo '  FORMATS="iso …"    images to build: iso img qcow2 vmdk vhd'
 	@echo '  IMAGE=file         image that `make boot` starts'
 	@echo '  DEPLOYMENTS=dir    a file for each deployment of a fleet'
+	@echo '  TESTS=test/unit    tests that `make unit` and `make nodes` run'
 	@echo '  OUT=dist           folder for the image, its record and its checksum'
 
 iso: lib/.built ## build the image; installs what is missing
@@ -71,6 +72,9 @@ test: lib/.built ## run all tests; installs what they need
 unit: lib/.built ## run the tests that need no host tools; TESTS=files
 	@exec npx --no-install vitest run --project project $$TESTS
 
+nodes: lib/.built ## run these tests with Node.js 20.19, 22 and 24
+	@exec scripts/test-nodes $$TESTS
+
 lint: node_modules/.package-lock.json ## check style, types and shell scripts
 	@npx --no-install tsc -p tsconfig.check.json
 	@npx --no-install eslint .
@@ -100,4 +104,4 @@ lib/.built: node_modules/.package-lock.json tsconfig.json $(SOURCES)
 	@npx --no-install tsc -p tsconfig.json
 	@touch lib/.built
 
-.PHONY: all help iso img fleet plan config doctor test unit lint bench example format clean
+.PHONY: all help iso img fleet plan config doctor test unit nodes lint bench example format clean
