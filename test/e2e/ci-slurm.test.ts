@@ -39,5 +39,5 @@ describe('the array for Slurm', () => {
     const { status, stdout, stderr } = spawnSync('scripts/slurm-fleet', ['8', '2'], { encoding: 'utf8' });
     expect([status, stderr]).toEqual([0, expect.any(String)]);
     expect(stdout).toMatch(/^Slurm +8 deployments in 4 tasks on 2 nodes: .*1 task queued again$/m);
-  }, 240_000);
+  }, 600_000);
 });
