@@ -14,7 +14,7 @@ export ISO_OUT=$(OUT)
 export ISO_IMAGE=$(IMAGE)
 export ISO_FORMATS=$(FORMATS)
 export ISO_DEPLOYMENTS=$(DEPLOYMENTS)
-export TESTS
+export ISO_TESTS=$(TESTS)
 
 SOURCES != find build scripts -name '*.ts'
 
@@ -70,10 +70,10 @@ test: lib/.built ## run all tests; installs what they need
 	@npx --no-install vitest run
 
 unit: lib/.built ## run the tests that need no host tools; TESTS=files
-	@exec npx --no-install vitest run --project project $$TESTS
+	@exec npx --no-install vitest run --project project $$ISO_TESTS
 
 nodes: lib/.built ## run these tests with Node.js 20.19, 22 and 24
-	@exec scripts/test-nodes $$TESTS
+	@exec scripts/test-nodes $$ISO_TESTS
 
 lint: node_modules/.package-lock.json ## check style, types and shell scripts
 	@npx --no-install tsc -p tsconfig.check.json
