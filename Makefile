@@ -5,6 +5,7 @@ OUT = dist
 IMAGE =
 FORMATS =
 DEPLOYMENTS =
+TESTS ?= test/unit
 CLI = node lib/build/main.js
 
 # To recipes as they are, whatever is in them: make would put them into the shell's text. Both makes know this line.
@@ -13,6 +14,7 @@ export ISO_OUT=$(OUT)
 export ISO_IMAGE=$(IMAGE)
 export ISO_FORMATS=$(FORMATS)
 export ISO_DEPLOYMENTS=$(DEPLOYMENTS)
+export ISO_TESTS=$(TESTS)
 
 SOURCES != find build scripts -name '*.ts'
 
@@ -26,6 +28,7 @@ help: ## list the targets
 	@echo '  FORMATS="iso …"    images to build: iso img qcow2 vmdk vhd'
 	@echo '  IMAGE=file         image that `make boot` starts'
 	@echo '  DEPLOYMENTS=dir    a file for each deployment of a fleet'
+	@echo '  TESTS=test/unit    tests that `make unit` and `make nodes` run'
 	@echo '  OUT=dist           folder for the image, its record and its checksum'
 
 iso: lib/.built ## build the image; installs what is missing
@@ -66,6 +69,12 @@ test: lib/.built ## run all tests; installs what they need
 	@$(CLI) doctor --install test
 	@npx --no-install vitest run
 
+unit: lib/.built ## run the tests that need no host tools; TESTS=files
+	@exec npx --no-install vitest run --project project $$ISO_TESTS
+
+nodes: lib/.built ## run these tests with Node.js 20.19, 22 and 24
+	@exec scripts/test-nodes $$ISO_TESTS
+
 lint: node_modules/.package-lock.json ## check style, types and shell scripts
 	@npx --no-install tsc -p tsconfig.check.json
 	@npx --no-install eslint .
@@ -95,4 +104,4 @@ lib/.built: node_modules/.package-lock.json tsconfig.json $(SOURCES)
 	@npx --no-install tsc -p tsconfig.json
 	@touch lib/.built
 
-.PHONY: all help iso img fleet plan config doctor test lint bench example format clean
+.PHONY: all help iso img fleet plan config doctor test unit nodes lint bench example format clean

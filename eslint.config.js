@@ -19,7 +19,7 @@ export default tseslint.config(
       'build/pf/**',
       'build/policy/**',
       'build/rc/**',
-      'build/overlay/{render,view}.ts',
+      'build/overlay/{extra,extra-places,render,view}.ts',
       'build/rootfs/{tree,prune,mtree,layout,ffs,sparse}.ts',
       'build/release/{manifest,pins}.ts',
     ],

@@ -91,6 +91,7 @@ const program = new Command('clawdie-iso')
     `
 Environment:
   CLAWDIE_<KEY>      overrides a key of the configuration, as in CLAWDIE_ASSISTANT_NAME=natasha
+                     CLAWDIE_<KEY>__<NAME> that of <NAME>.cfg alone: in capitals, with _ for . and -
   CLAWDIE_CACHE      folder of the cache (default: clawdie-iso in $XDG_CACHE_HOME or ~/.cache)
   SOURCE_DATE_EPOCH  time of everything in an image, in seconds since 1970
   CI, NO_COLOR       plain lines; no colour

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { dirname, join, relative, resolve as resolvePath } from 'node:path';
+import { basename, dirname, join, relative, resolve as resolvePath } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Config, KeyName } from '../config/keys.js';
 import { mask, report } from '../config/report.js';
@@ -7,6 +7,7 @@ import { resolve } from '../config/resolve.js';
 import type { Layers, Resolved } from '../config/resolve.js';
 import { InputError, messageOf } from '../error.js';
 import { readText, readTextSync } from '../host/files.js';
+import { fromEnvironment } from './environment.js';
 
 /** The folder of the project: what holds package.json, overlays/ and build.cfg.example. */
 export const PROJECT = projectFolder(dirname(fileURLToPath(import.meta.url)));
@@ -31,7 +32,7 @@ export interface ConfigOptions {
 
 /**
  * Loads the configuration of a deployment: the file (build.cfg of the working folder by default), what the
- * environment overrides (CLAWDIE_<KEY>), what the command line overrides (--set KEY=value). Where no file is named and
+ * environment overrides (CLAWDIE_<KEY>, CLAWDIE_<KEY>__<NAME>), what the command line overrides (--set KEY=value). Where no file is named and
  * there is none, build.cfg.example stands in, with the sample release.
  *
  * @throws InputError with every problem of every layer.
@@ -55,7 +56,7 @@ export async function loadConfig(
   const { resolved, findings } = resolve({
     file: { name, text },
     ...(example && { preset: { from: 'no build.cfg', values: { FREEBSD_DIST: 'sample' } } }),
-    ...overrides(options.set, environment),
+    ...overrides(options.set, environment, basename(path, '.cfg')),
     expand: (key, value) => expandKeyFiles(key, value, folder),
   });
   if (!resolved) {
@@ -72,14 +73,16 @@ export function shownPath(path: string): string {
 }
 
 /**
- * The layers above the files: CLAWDIE_<KEY> of the environment, and --set KEY=value.
+ * The layers above the files: CLAWDIE_<KEY> and CLAWDIE_<KEY>__<NAME> of the environment, and --set KEY=value.
  *
+ * @param name the file of the deployment without `.cfg`
  * @throws InputError if a --set is none.
  */
 export function overrides(
   set: readonly string[],
   environment: NodeJS.ProcessEnv,
-): Pick<Layers, 'environment' | 'commandLine'> {
+  name: string,
+): Pick<Layers, 'environment' | 'addressed' | 'commandLine'> {
   const commandLine: Record<string, string> = {};
   for (const setting of set) {
     const at = setting.indexOf('=');
@@ -90,20 +93,7 @@ export function overrides(
       );
     commandLine[setting.slice(0, at)] = setting.slice(at + 1);
   }
-  return { environment: fromEnvironment(environment), commandLine };
-}
-
-/** Variables that mean something else than a key. */
-const OTHER_VARIABLES = new Set(['CLAWDIE_CACHE']);
-
-function fromEnvironment(environment: NodeJS.ProcessEnv): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(environment).flatMap(([name, value]) =>
-      name.startsWith('CLAWDIE_') && !OTHER_VARIABLES.has(name) && value !== undefined
-        ? [[name.slice('CLAWDIE_'.length), value]]
-        : [],
-    ),
-  );
+  return { ...fromEnvironment(environment, name), commandLine };
 }
 
 /** Lines "@file" of SSH_AUTHORIZED_KEYS become the lines of the file. */

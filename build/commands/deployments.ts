@@ -9,6 +9,7 @@ import { codeOf, InputError, messageOf, UserError } from '../error.js';
 import { readText } from '../host/files.js';
 import { findConflicts } from '../fleet/conflicts.js';
 import { sha256 } from '../host/hash.js';
+import type { ExtraFiles } from '../overlay/extra.js';
 import { renderOverlay } from '../overlay/render.js';
 import type { OverlayEntry } from '../overlay/render.js';
 import { makeView } from '../overlay/view.js';
@@ -19,6 +20,8 @@ import { resolveRelease } from '../release/source.js';
 import type { Release } from '../release/source.js';
 import { expandKeyFiles, overrides, readAuthKey, readOperatorRules, shownPath } from './configuration.js';
 import type { LoadedConfig } from './configuration.js';
+import { checkAddresses } from './environment.js';
+import { readExtraFiles } from './extra.js';
 import { baseRequest, imageStem, imageTime } from './request.js';
 import { programDigest, readOverlaySources, ruleFiles } from './rules.js';
 import type { OverlaySources } from './rules.js';
@@ -33,6 +36,7 @@ export interface Deployment {
   readonly loaded: LoadedConfig;
   readonly authKey: string | undefined;
   readonly operatorRules: string | undefined;
+  readonly extra: ExtraFiles | undefined;
   readonly request: BaseRequest;
   /** Names of its images, without what tells the format. */
   readonly stem: string;
@@ -77,7 +81,11 @@ export async function loadFleet(
       'Put a file <name>.cfg into it for each; build.cfg.example shows the keys.',
     );
   const common = await readCommon(join(path, COMMON));
-  const layers = overrides(set, environment);
+  checkAddresses(
+    environment,
+    files.map((file) => basename(file, '.cfg')),
+    folder,
+  );
   const problems = new Problems(common);
   const resolved: LoadedConfig[] = [];
   for (const file of files) {
@@ -91,7 +99,7 @@ export async function loadFleet(
       const result = resolve({
         ...(common && { common }),
         file: { name, text },
-        ...layers,
+        ...overrides(set, environment, basename(file, '.cfg')),
         expand: (key, value) => expandKeyFiles(key, value, path),
       });
       if (result.resolved)
@@ -148,16 +156,26 @@ async function complete(
     const { config, folder } = loaded;
     const name = basename(loaded.path, '.cfg');
     try {
-      const [authKey, operatorRules] = [
+      const [authKey, operatorRules, extra] = [
         await readAuthKey(config, folder),
         await readOperatorRules(config, folder),
+        await readExtraFiles(config, folder),
       ];
       const { release, request } = await requestOf(config, folder);
       deployments.push({
-        ...{ name, loaded, authKey, operatorRules, request },
+        ...{ name, loaded, authKey, operatorRules, extra, request },
         stem: imageStem(name, release, config),
         inputs: sha256(
-          JSON.stringify([program, request.keys.base, time, name, config, authKey, operatorRules]),
+          JSON.stringify([
+            program,
+            request.keys.base,
+            time,
+            name,
+            withoutPaths(config),
+            authKey,
+            operatorRules,
+            ...digestible(extra),
+          ]),
         ),
       });
     } catch (error) {
@@ -165,6 +183,17 @@ async function complete(
     }
   }
   return { deployments, sources, tools };
+}
+
+/** A configuration without the names of files, what is in which counts: CI engines put secrets anywhere. */
+function withoutPaths(config: Config): Partial<Config> {
+  const rest: Partial<Config> = { ...config };
+  return { ...rest, PF_RULES_FILE: undefined, TAILSCALE_AUTHKEY_FILE: undefined, EXTRA_FILES: undefined };
+}
+
+/** Files of one's own as JSON has them; nothing where there are none. */
+function digestible(extra: ExtraFiles | undefined): readonly unknown[] {
+  return extra ? [[...extra.bodies], [...extra.spec]] : [];
 }
 
 function placed({ loaded }: Deployment): Parameters<typeof findConflicts>[0][number] {
@@ -180,10 +209,10 @@ function placed({ loaded }: Deployment): Parameters<typeof findConflicts>[0][num
 
 /** Renders the overlay of a deployment. @throws UserError if a template asks for what is not there. */
 export function render(
-  { loaded, authKey, operatorRules }: Deployment,
+  { loaded, authKey, operatorRules, extra }: Deployment,
   sources: OverlaySources,
 ): readonly OverlayEntry[] {
-  return renderOverlay({ config: loaded.config, authKey, operatorRules, ...sources });
+  return renderOverlay({ config: loaded.config, authKey, operatorRules, extra, ...sources });
 }
 
 /**

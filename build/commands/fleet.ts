@@ -316,7 +316,7 @@ async function makeOne(deployment: Deployment, parts: Parts, work: Surroundings)
   const started = new Date();
   const entries = render(deployment, sources);
   const overlay = await packedOverlay(entries, releaseOf(request), request.time);
-  const made = { base, disk, overlay, secret: holdsSecret(config), time: request.time };
+  const made = { base, disk, overlay, secret: holdsSecret(overlay.entries), time: request.time };
   const images = await writeImages(made, config.FORMATS, out, stem, work);
   await writeFileAtomic(
     join(out, `${stem}.json`),

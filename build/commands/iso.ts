@@ -91,7 +91,7 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
       const disk = wanted && (await readyDisk(wanted, base, work));
       const images = await stage(work, 'stamp', () =>
         writeImages(
-          { base, disk, overlay, secret: holdsSecret(config), time },
+          { base, disk, overlay, secret: holdsSecret(overlay.entries), time },
           config.FORMATS,
           out,
           stem,

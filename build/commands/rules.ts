@@ -19,6 +19,7 @@ import type { Situation } from '../policy/world.js';
 import { parseMtree } from '../rootfs/mtree.js';
 import { loadConfig, PROJECT, readOperatorRules } from './configuration.js';
 import type { ConfigOptions, LoadedConfig } from './configuration.js';
+import { readExtraFiles } from './extra.js';
 
 /** What every overlay is rendered of: the templates, their owners and modes. */
 export type OverlaySources = Pick<RenderInput, 'templates' | 'spec'>;
@@ -41,8 +42,10 @@ export async function readOverlaySources(): Promise<OverlaySources> {
 
 /** Reads what an overlay is rendered of. */
 export async function renderInput(loaded: LoadedConfig, authKey: string | undefined): Promise<RenderInput> {
-  const operatorRules = await readOperatorRules(loaded.config, loaded.folder);
-  return { config: loaded.config, authKey, operatorRules, ...(await readOverlaySources()) };
+  const { config, folder } = loaded;
+  const operatorRules = await readOperatorRules(config, folder);
+  const extra = await readExtraFiles(config, folder);
+  return { config, authKey, operatorRules, extra, ...(await readOverlaySources()) };
 }
 
 /** SHA-256 over this program and the overlays that it renders: with another one, images are made again. */

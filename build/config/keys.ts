@@ -717,6 +717,13 @@ export const KEYS = {
     'Consoles that offer a login: "serial" (the first serial line, 115200), "video" or "both".',
     'Messages of the boot go to both.',
   ),
+  EXTRA_FILES: key(
+    'Files of your own',
+    '',
+    path,
+    'Folder with files of your own, as they are to lie on the instance (relative to this file); owners and modes are in',
+    '<folder>.mtree beside it. What would replace a file of the image, or weaken it, is refused.',
+  ),
 } as const;
 
 export type KeyName = keyof typeof KEYS;

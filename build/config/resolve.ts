@@ -27,7 +27,10 @@ export interface Resolved {
   readonly settings: Readonly<Record<KeyName, Setting>>;
 }
 
-/** The layers a configuration is made of; later ones win: common file, file, preset, environment, command line. */
+/**
+ * The layers a configuration is made of; later ones win: common file, file, preset, environment, what of it
+ * names this deployment, command line.
+ */
 export interface Layers {
   /** What a set of deployments has in common (common.cfg). */
   readonly common?: { readonly name: string; readonly text: string };
@@ -36,6 +39,8 @@ export interface Layers {
   readonly file: { readonly name: string; readonly text: string };
   /** Only variables that begin with `CLAWDIE_`; the prefix is not part of the key. */
   readonly environment: Readonly<Record<string, string>>;
+  /** Likewise, variables that name this deployment, as they do, behind the key: CLAWDIE_<KEY>__<NAME>. */
+  readonly addressed?: { readonly name: string; readonly values: Readonly<Record<string, string>> };
   readonly commandLine: Readonly<Record<string, string>>;
   /** Turns a value that names files (`@file`) into their content; adapters supply it. */
   readonly expand?: (
@@ -80,6 +85,12 @@ export function resolve(layers: Layers): {
       value,
       origin: 'environment' as const,
       from: `environment, CLAWDIE_${key}`,
+    })),
+    ...Object.entries(layers.addressed?.values ?? {}).map(([key, value]) => ({
+      key,
+      value,
+      origin: 'environment' as const,
+      from: `environment, CLAWDIE_${key}__${layers.addressed?.name ?? ''}`,
     })),
     ...Object.entries(layers.commandLine).map(([key, value]) => ({
       key,

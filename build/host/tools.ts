@@ -159,6 +159,22 @@ export const TOOLS: readonly Tool[] = [
     version: ['tcpdump', '--version'],
   },
   {
+    name: 'rsync',
+    need: 'lets the pipeline of GitLab run in tests',
+    for: 'test',
+    apt: 'rsync',
+    pkg: 'rsync',
+    version: ['rsync', '--version'],
+  },
+  {
+    name: 'bash',
+    need: 'runs the scripts of CI engines in tests, as these do',
+    for: 'test',
+    apt: 'bash',
+    pkg: 'bash',
+    version: ['bash', '--version'],
+  },
+  {
     name: 'openssl',
     need: 'makes keys in tests',
     for: 'test',

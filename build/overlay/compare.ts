@@ -1,5 +1,5 @@
 import { createTwoFilesPatch } from 'diff';
-import { SECRET_FILES } from './render.js';
+import { isSecret } from './render.js';
 import type { OverlayEntry } from './render.js';
 
 /** How one path differs between two overlays. */
@@ -34,7 +34,8 @@ export function compareOverlays(
     ];
     if (one.body === other.body || one.type === 'link' || other.type === 'link')
       return what.length === 0 ? [] : [{ path, change: 'differs', what }];
-    if (SECRET_FILES.has(path)) return [{ path, change: 'differs', what: [...what, 'contents (not shown)'] }];
+    if (isSecret(one) || isSecret(other))
+      return [{ path, change: 'differs', what: [...what, 'contents (not shown)'] }];
     const patch = createTwoFilesPatch(`A/${path}`, `B/${path}`, one.body, other.body, '', '', { context: 1 });
     const [out, into] = [count(patch, '-'), count(patch, '+')];
     return [{ path, change: 'differs', what: [...what, `lines -${out} +${into}`], patch }];

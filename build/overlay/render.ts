@@ -4,6 +4,8 @@ import { UserError } from '../error.js';
 import { shellQuote } from '../quote.js';
 import type { SpecEntry } from '../rootfs/mtree.js';
 import { compareBytes } from '../rootfs/tree.js';
+import { extraEntries } from './extra.js';
+import type { ExtraFiles } from './extra.js';
 import { makeView } from './view.js';
 
 /** A file of overlays/firstboot: its path there, and its text. */
@@ -21,6 +23,8 @@ export interface OverlayEntry {
   readonly mode: number;
   /** Contents of a file, target of a link. */
   readonly body: string;
+  /** Whether it is of EXTRA_FILES: not of the image's making. */
+  readonly own?: true;
 }
 
 export interface RenderInput {
@@ -29,6 +33,8 @@ export interface RenderInput {
   readonly authKey?: string | undefined;
   /** The operator's own filter rules, where the deployment brings some. */
   readonly operatorRules?: string | undefined;
+  /** Files of the operator's own, where the deployment brings some. */
+  readonly extra?: ExtraFiles | undefined;
   readonly templates: readonly Template[];
   /** Owners and modes: overlays/firstboot.mtree. */
   readonly spec: ReadonlyMap<string, SpecEntry>;
@@ -61,11 +67,27 @@ function generated(input: RenderInput): ReadonlyMap<string, string> {
   return files;
 }
 
-/** Files whose contents nobody is to see, nor their sums: a sum of a short secret can be searched for. */
-export const SECRET_FILES: ReadonlySet<string> = new Set([
+/** Secrets of a configuration. Nobody is to see them, nor their sums: a sum of a short secret can be searched for. */
+const SECRET_FILES: ReadonlySet<string> = new Set([
   'var/db/clawdie/root.hash',
   'var/db/clawdie/tailscale.key',
 ]);
+
+/** Files of the image that others than root cannot read, and that hold no secret. */
+const NO_SECRETS: ReadonlySet<string> = new Set([
+  'etc/cron.d/clawdie',
+  'etc/pf-fallback.conf',
+  'etc/pf.conf',
+  OPERATOR_RULES,
+  'firstboot',
+  'root/.ssh/authorized_keys',
+]);
+
+/** Whether nobody is to see what an entry holds: a secret of the configuration, or a file of one's own that not all may read. */
+export function isSecret({ path, type, mode }: Pick<OverlayEntry, 'path' | 'type' | 'mode'>): boolean {
+  if (type !== 'file' || NO_SECRETS.has(path)) return false;
+  return SECRET_FILES.has(path) || (mode & 0o004) === 0;
+}
 
 const OPTIONAL = new Set(['root/.ssh/authorized_keys', ...SECRET_FILES]);
 
@@ -76,7 +98,8 @@ const DROPPED_WHEN_EMPTY = new Set(['etc/ntp.conf', 'etc/resolv.conf', 'etc/reso
  * Renders the overlay of a deployment: every template with its values in place, every entry with its owner and mode,
  * sorted by path. Pure: the same input gives the same entries.
  *
- * @throws UserError if a template asks for what is not there, or the specification and the files differ.
+ * @throws UserError if a template asks for what is not there, the specification and the files differ, or a file of the
+ *   operator's own cannot be in an image.
  */
 export function renderOverlay(input: RenderInput): readonly OverlayEntry[] {
   const view = makeView(input.config);
@@ -107,6 +130,7 @@ export function renderOverlay(input: RenderInput): readonly OverlayEntry[] {
       `overlays/firstboot holds ${unlisted}, which overlays/firstboot.mtree does not list.`,
       'List it there with its owner and mode.',
     );
+  if (input.extra) entries.push(...extraEntries(input.extra, input.spec));
   return entries.sort((a, b) => compareBytes(a.path, b.path));
 }
 
@@ -124,6 +148,6 @@ function renderTemplate(path: string, text: string, view: object): string {
 }
 
 /** Whether an overlay holds what must not be read by everybody: the image is then its owner's alone. */
-export function holdsSecret(config: Config): boolean {
-  return config.ROOT_PASSWORD_HASH !== undefined || config.TAILSCALE_AUTHKEY_FILE !== undefined;
+export function holdsSecret(entries: readonly OverlayEntry[]): boolean {
+  return entries.some(isSecret);
 }

@@ -15,6 +15,7 @@ import { packOverlay } from '../overlay/pack.js';
 import { renderOverlay } from '../overlay/render.js';
 import type { OverlayEntry, RenderInput } from '../overlay/render.js';
 import { checkOrder } from '../rc/check.js';
+import { checkOwn } from '../rc/own.js';
 import { parseHeader, RC_FOLDERS } from '../rc/headers.js';
 import type { RcScript } from '../rc/headers.js';
 import { UserError } from '../error.js';
@@ -71,12 +72,21 @@ export async function readyBase(request: BaseRequest, work: Work): Promise<Ready
 /** Refuses an image whose scripts rc(8) could run in an order that leaves a door open. */
 function checkRcOrder(base: readonly RcScript[], entries: readonly OverlayEntry[]): void {
   const scripts = new Map(base.map((script) => [script.path, script]));
+  const own: (readonly [path: string, script: RcScript | undefined])[] = [];
   for (const entry of entries) {
     if (entry.type !== 'file' || !RC_FOLDERS.some((folder) => folder === dirname(entry.path))) continue;
     const header = parseHeader(entry.path, entry.body);
-    if (header) scripts.set(entry.path, header);
+    if (entry.own) own.push([entry.path, header]);
+    else if (header) scripts.set(entry.path, header);
   }
-  const problems = checkOrder([...scripts.values()]);
+  const image = [...scripts.values()];
+  const refused = checkOwn(image, own);
+  if (refused.length > 0)
+    throw new UserError(
+      `EXTRA_FILES has rc.d scripts that cannot be in an image:\n  ${refused.join('\n  ')}`,
+      'Change their headers (rc.d(8)), or their names.',
+    );
+  const problems = checkOrder([...image, ...own.flatMap(([, script]) => script ?? [])]);
   if (problems.length > 0)
     throw new UserError(
       `The rc.d scripts of the image are not in an order that is safe:\n  ${problems.join('\n  ')}`,

@@ -2,7 +2,7 @@ import type { Resolved } from '../config/resolve.js';
 import { SECRET_KEYS } from '../config/keys.js';
 import type { KeyName } from '../config/keys.js';
 import { sha256 } from '../host/hash.js';
-import { SECRET_FILES } from '../overlay/render.js';
+import { isSecret } from '../overlay/render.js';
 import type { OverlayEntry } from '../overlay/render.js';
 import type { ImageProof } from '../policy/image.js';
 import type { BaseFacts, BaseRequest } from './base.js';
@@ -53,14 +53,15 @@ export function buildRecord(input: RecordInput): string {
     },
     ...(input.disk && { baseDisk: input.disk }),
     overlays: { base: input.request.baseOverlay.digest, iso: input.request.isoOverlay.digest },
-    overlay: input.overlay.map(({ path, type, uid, gid, mode, body }) => ({
+    overlay: input.overlay.map(({ path, type, uid, gid, mode, body, own }) => ({
       path: `/${path}`,
       type,
       uid,
       gid,
       mode: mode.toString(8).padStart(4, '0'),
       ...(type === 'link' && { target: body }),
-      ...(type === 'file' && !SECRET_FILES.has(path) && { sha256: sha256(body) }),
+      ...(type === 'file' && !isSecret({ path, type, mode }) && { sha256: sha256(body) }),
+      ...(own && { own }),
     })),
     policy: input.policy,
     root: input.base.root,

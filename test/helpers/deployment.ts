@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { renderOverlay } from '../../build/overlay/render.js';
 import type { OverlayEntry, RenderInput } from '../../build/overlay/render.js';
+import type { ExtraFiles } from '../../build/overlay/extra.js';
 import type { Config } from '../../build/config/keys.js';
 import { parseMtree } from '../../build/rootfs/mtree.js';
 
@@ -27,3 +28,14 @@ export const overlayOf = (config: Config, more: Partial<RenderInput> = {}): read
 
 export const bodyOf = (entries: readonly OverlayEntry[], path: string): string =>
   entries.find((entry) => entry.path === path)?.body ?? `no ${path}`;
+
+/** Files of one's own, as EXTRA_FILES brings them: texts by path, and a specification; without one, 0644 of root. */
+export function extraFiles(texts: Readonly<Record<string, string>>, specification?: string): ExtraFiles {
+  const lines = Object.keys(texts).map((path) => `./${path} type=file uid=0 gid=0 mode=0644`);
+  return {
+    folder: 'files',
+    specPath: 'files.mtree',
+    bodies: new Map(Object.entries(texts).map(([path, body]) => [path, { type: 'file', body }])),
+    spec: parseMtree(specification ?? lines.join('\n'), 'files.mtree'),
+  };
+}

@@ -6,7 +6,7 @@ import { findConflicts } from '../../../build/fleet/conflicts.js';
 import { releaseOf } from '../../../build/pipeline/base.js';
 import { resolveRelease } from '../../../build/release/source.js';
 import { configOf, HASH, PUBLIC_KEY } from '../../helpers/config.js';
-import { overlayOf } from '../../helpers/deployment.js';
+import { extraFiles, overlayOf } from '../../helpers/deployment.js';
 
 /**
  * For each key another value than it has, in a configuration where it counts; and what is known to change with it. A key
@@ -68,6 +68,7 @@ const CHANGES: Readonly<
   TAILSCALE_AUTHKEY_FILE: ['key', { TAILSCALE: 'host' }],
   GLASSPANE: ['yes', { TAILSCALE: 'host' }],
   CONSOLE: ['serial'],
+  EXTRA_FILES: ['files'],
 };
 
 /** What these decide is how the image is made. */
@@ -104,6 +105,7 @@ const rendered = (config: Config): string =>
     overlayOf(config, {
       ...(config.PF_RULES_FILE !== undefined && { operatorRules: 'block in quick from 192.0.2.1\n' }),
       ...(config.TAILSCALE_AUTHKEY_FILE !== undefined && { authKey: 'tskey-x' }),
+      ...(config.EXTRA_FILES !== undefined && { extra: extraFiles({ 'opt/mine': 'mine\n' }) }),
     }),
   );
 

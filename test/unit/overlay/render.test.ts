@@ -147,10 +147,10 @@ describe('an overlay', () => {
       body: `${PUBLIC_KEY}\n`,
     });
     expect(plain.some(({ path }) => /root\.hash|tailscale\.key/.test(path))).toBe(false);
-    expect(holdsSecret(configOf())).toBe(false);
+    expect(holdsSecret(plain)).toBe(false);
     const config = configOf({ ROOT_PASSWORD_HASH: HASH, TAILSCALE: 'host', TAILSCALE_AUTHKEY_FILE: 'key' });
-    expect(holdsSecret(config)).toBe(true);
     const secret = overlayOf(config, { authKey: 'tskey-auth-x' });
+    expect(holdsSecret(secret)).toBe(true);
     expect(secret.find(({ path }) => path === 'var/db/clawdie/root.hash')).toMatchObject({
       mode: 0o600,
       body: `${HASH}\n`,
