@@ -32,6 +32,8 @@ export interface TarEntry {
   readonly mode: number;
   /** Bytes of contents that follow in the archive. */
   readonly size: number;
+  /** When it was changed, in whole seconds since 1970, by the word of the header. @throws UserError if that is no number. */
+  readonly mtime: () => number;
   /** The attributes of its pax header. */
   readonly pax: ReadonlyMap<string, string>;
 }
@@ -147,7 +149,7 @@ export class TarReader {
       throw this.refuse(`holds ${JSON.stringify(name)}, a ${type} with contents`);
     this.begin(size);
     const target = pax.get('linkpath') ?? longTarget ?? header.target();
-    return { name, type, target, uid, gid, mode: header.mode() & 0o7777, size, pax };
+    return { name, type, target, uid, gid, mode: header.mode() & 0o7777, size, mtime: header.mtime, pax };
   }
 
   private begin(size: number): void {
@@ -188,6 +190,8 @@ export class TarReader {
       const end = field.indexOf(0);
       return this.text(end < 0 ? field : field.subarray(0, end));
     };
+    // Asked for once the block is gone.
+    const changed = Buffer.from(block.subarray(136, 148));
     return {
       flag: block.toString('latin1', 156, 157),
       size: this.number(block, 124, 12),
@@ -199,6 +203,7 @@ export class TarReader {
       mode: () => this.number(block, 100, 8),
       uid: () => this.number(block, 108, 8),
       gid: () => this.number(block, 116, 8),
+      mtime: () => this.number(changed, 0, 12),
     };
   }
 
@@ -305,4 +310,5 @@ interface Fields {
   readonly mode: () => number;
   readonly uid: () => number;
   readonly gid: () => number;
+  readonly mtime: () => number;
 }
