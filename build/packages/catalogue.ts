@@ -181,7 +181,7 @@ export class Catalogue {
       );
       throw fail(
         this.where,
-        `says of ${JSON.stringify(name)}: ${field} ${(JSON.stringify(value) ?? 'nothing').slice(0, 200)} ${issue?.message ?? ''}`.trimEnd(),
+        `says of ${JSON.stringify(name)}: ${field} ${(value === undefined ? 'nothing' : JSON.stringify(value)).slice(0, 200)} ${issue?.message ?? ''}`.trimEnd(),
       );
     }
     const { data } = parsed;

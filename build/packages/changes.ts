@@ -56,7 +56,7 @@ export function signsOfAge(
   sha256: string,
   time: number,
 ): readonly string[] {
-  if (!before.catalogue || before.catalogue.sha256 === sha256) return [];
+  if (before.catalogue.sha256 === sha256) return [];
   const found: string[] = [];
   const then = Date.parse(before.catalogue.time) / 1000;
   if (time < then)

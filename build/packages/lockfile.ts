@@ -67,17 +67,15 @@ const LOCK = z.strictObject({
     z.string(),
     z.strictObject({ npm: z.array(z.string()), packages: z.array(z.string().regex(NAME)) }),
   ),
-  catalogue: z
-    .strictObject({
-      /** SHA-256 of the key that has signed it. */
-      key: HEX,
-      /** SHA-256 of what was signed. */
-      sha256: HEX,
-      /** When it was made, by its own word. */
-      time: TIME,
-      url: z.string(),
-    })
-    .nullable(),
+  catalogue: z.strictObject({
+    /** SHA-256 of the key that has signed it. */
+    key: HEX,
+    /** SHA-256 of what was signed. */
+    sha256: HEX,
+    /** When it was made, by its own word. */
+    time: TIME,
+    url: z.string(),
+  }),
   /** SHA-256 over all the rest, as this program writes it. */
   checksum: HEX,
   format: z.literal(FORMAT),
@@ -131,7 +129,7 @@ function sorted(value: unknown): unknown {
 export function parseLock(text: string): { readonly lock: Lock } | { readonly flaw: string } {
   const json = parseJson(text);
   if (json === undefined) return { flaw: 'it is not JSON' };
-  const format = (json as { readonly format?: unknown } | null)?.format;
+  const format = z.looseObject({ format: z.unknown() }).safeParse(json).data?.format;
   if (format !== FORMAT)
     return {
       flaw: `it is of the format ${JSON.stringify(format ?? 'nothing')}, not ${JSON.stringify(FORMAT)}`,
@@ -196,7 +194,7 @@ export function misfits(lock: Lock, subject: LockSubject): readonly string[] {
     found.push('The release sets are others than those that it was made with.');
   if (!release.profiles.includes(subject.profile))
     found.push(`It is for PROFILE ${release.profiles.join(', ')}, and the image is ${subject.profile}.`);
-  if (catalogue && catalogue.url !== subject.url)
+  if (catalogue.url !== subject.url)
     found.push(`Its packages are those of ${catalogue.url}, and PACKAGES_REPOSITORY is ${subject.url}.`);
   if (!own)
     return [

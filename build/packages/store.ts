@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { copyFile, mkdir, rename, rm } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { UserError } from '../error.js';
 import { exists, openFile, partialName, writeError } from '../host/files.js';
@@ -110,6 +110,18 @@ export class PackageStore {
       `${file.label} ${wrong}. The catalogue and the file contradict each other; it is not used.`,
       AGAIN,
     );
+  }
+
+  /** Where a file of a catalogue is kept, by the SHA-256 of what was signed. */
+  catalogueFile(digest: string, name: string): string {
+    return join(this.folder, `catalogue-${digest}`, name);
+  }
+
+  /** Copies the files of a catalogue to a folder, which then is a repository. @returns whether they were there */
+  async keepCatalogue(digest: string, folder: string): Promise<boolean> {
+    const files = await readdir(this.catalogueFile(digest, '')).catch(() => []);
+    for (const name of files) await copyWhole(this.catalogueFile(digest, name), join(folder, name));
+    return files.length > 0;
   }
 
   /** Copies files to a folder that keeps them, under the names that the repository has for them. */
