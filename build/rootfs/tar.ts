@@ -88,7 +88,7 @@ export class TarReader {
     for (;;) {
       this.account(BLOCK);
       const block = await this.take(BLOCK);
-      if (block.every((byte) => byte === 0)) {
+      if (isZero(block)) {
         if (extended) throw this.refuse('ends behind a header that announces an entry');
         await this.end();
         return undefined;
@@ -167,12 +167,12 @@ export class TarReader {
   /** Behind the first block of zeros stand another one and what fills up a record, which is nothing else. */
   private async end(): Promise<void> {
     const behind = await this.take(BLOCK);
-    if (behind.some((byte) => byte !== 0)) throw this.refuse('goes on behind its end');
+    if (!isZero(behind)) throw this.refuse('goes on behind its end');
     for (;;) {
       const more = await this.pull();
       if (!more) return;
       this.account(more.length);
-      if (more.some((byte) => byte !== 0)) throw this.refuse('goes on behind its end');
+      if (!isZero(more)) throw this.refuse('goes on behind its end');
     }
   }
 
@@ -299,6 +299,17 @@ export class TarReader {
   private refuse(what: string): UserError {
     return refuse(this.where, what);
   }
+}
+
+const ZEROS = Buffer.alloc(64 * 1024);
+
+/** Whether bytes are zeros alone; there may be hundreds of millions. */
+function isZero(bytes: Buffer): boolean {
+  for (let at = 0; at < bytes.length; at += ZEROS.length) {
+    const piece = bytes.subarray(at, at + ZEROS.length);
+    if (!ZEROS.subarray(0, piece.length).equals(piece)) return false;
+  }
+  return true;
 }
 
 /** What is read of a header's block; strings and numbers only where they count. */
