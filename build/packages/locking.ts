@@ -116,8 +116,9 @@ async function resolveAll(
   if (fits && before) {
     // Who can edit a lock can make its checksum: what it says has to hold together all the same.
     const resolution = resolvePackages(wanted, universeOf(locked, undefined), libraries);
-    const order = resolution.packages.map(({ name }) => name).join(' ');
-    if (order !== before.packages.map(({ name }) => name).join(' '))
+    const shape = (all: readonly (readonly [string, readonly string[]])[]): string => JSON.stringify(all);
+    const found = resolution.packages.map(({ name }) => [name, resolution.needs.get(name) ?? []] as const);
+    if (shape(found) !== shape(before.packages.map(({ name, needs }) => [name, needs] as const)))
       throw new UserError(
         'The lock does not have the packages that its own dependencies ask for, in their order: it was changed by hand.',
         'Nothing was written. Take the lock back from your repository, or run `clawdie-iso lock --update`.',
