@@ -57,6 +57,18 @@ fleet: lib/.built ## build one image for each file of DEPLOYMENTS=folder
 	@[ -n "$$ISO_DEPLOYMENTS" ] || { echo 'Say which deployments: make fleet DEPLOYMENTS=deployments/' >&2; exit 2; }
 	@exec $(CLI) fleet "$$ISO_DEPLOYMENTS" --install-tools --out "$$ISO_OUT"
 
+lock: lib/.built ## resolve and verify packages, and write clawdie.lock.json
+	@set -- lock; \
+	[ -z "$$ISO_CONFIG" ] || set -- "$$@" --config "$$ISO_CONFIG"; \
+	[ -z "$$ISO_DEPLOYMENTS" ] || set -- "$$@" "$$ISO_DEPLOYMENTS"; \
+	exec $(CLI) "$$@"
+
+audit: lib/.built ## compare the lock with the vulnerabilities that FreeBSD knows of
+	@set -- audit; \
+	[ -z "$$ISO_CONFIG" ] || set -- "$$@" "$$(dirname "$$ISO_CONFIG")"; \
+	[ -z "$$ISO_DEPLOYMENTS" ] || set -- "$$@" "$$ISO_DEPLOYMENTS"; \
+	exec $(CLI) "$$@"
+
 boot: lib/.built ## start IMAGE=… in QEMU in four ways, and attack it from outside
 	@$(CLI) doctor --install test
 	@[ -n "$$ISO_IMAGE" ] || { echo 'Say which image: make boot IMAGE=dist/….iso' >&2; exit 2; }
@@ -104,4 +116,4 @@ lib/.built: node_modules/.package-lock.json tsconfig.json $(SOURCES)
 	@npx --no-install tsc -p tsconfig.json
 	@touch lib/.built
 
-.PHONY: all help iso img fleet plan config doctor test unit nodes lint bench example format clean
+.PHONY: all help iso img fleet plan lock audit config doctor test unit nodes lint bench example format clean

@@ -8,8 +8,10 @@ import { PROJECT } from './commands/configuration.js';
 import { doctor } from './commands/doctor.js';
 import { diff } from './commands/diff.js';
 import { fleet } from './commands/fleet.js';
+import { audit, VUXML } from './commands/audit.js';
 import { iso } from './commands/iso.js';
 import type { IsoContext } from './commands/iso.js';
+import { lock } from './commands/lock.js';
 import { plan, PLAN_FORMATS } from './commands/plan.js';
 import { publish } from './commands/store.js';
 import { explain } from './commands/explain.js';
@@ -377,6 +379,48 @@ program
       },
     ) => plan({ deployments, ...options }, env, print),
   );
+
+program
+  .command('lock')
+  .description('resolve and verify the packages that instances install, and write clawdie.lock.json')
+  .argument('[deployments]', 'folder of a fleet, which gets one lock for all its deployments')
+  .addOption(configOption)
+  .addOption(setOption)
+  .option('--update [names...]', 'bring all packages, or these, to what the repository has now')
+  .option('--vendor <folder>', 'keep the files in a folder, which then is a repository: mirrors forget them')
+  .option('--older', 'take a catalogue that is older than the one of the lock', false)
+  .addOption(cacheOption)
+  .option('--json', 'print what happens and what came of it as JSON, one event a line', false)
+  .addHelpText(
+    'after',
+    '\nWhat is locked stays as it is without --update; what build.cfg asks for beside it is added.',
+  )
+  .action(
+    (
+      deployments: string | undefined,
+      options: {
+        config?: string;
+        set: string[];
+        update?: boolean | string[];
+        vendor?: string;
+        older: boolean;
+        cache?: string;
+        json: boolean;
+      },
+    ) => lock({ deployments, ...options, update: options.update ?? false }, surroundings(options.json)),
+  );
+
+program
+  .command('audit')
+  .description('compare the packages of a lock with the vulnerabilities that FreeBSD knows of')
+  .argument('[lock]', 'the lock, or the folder that it is in', 'clawdie.lock.json')
+  .option('--vuxml <url or file>', 'the list of vulnerabilities', VUXML)
+  .option('--json', 'as JSON', false)
+  .addHelpText('after', '\nExit codes: 0 none is known, 1 some are, or it failed, 2 wrong input.')
+  .action(async (file: string, options: { vuxml: string; json: boolean }) => {
+    if (!(await audit({ lock: file, ...options }, { signal: interruption.signal, print })))
+      process.exitCode = EXIT.failed;
+  });
 
 program
   .command('publish')

@@ -24,6 +24,7 @@ import { readOr } from './configuration.js';
 import { loadFleet, proveAll, render } from './deployments.js';
 import type { Deployment, Fleet } from './deployments.js';
 import type { IsoContext } from './iso.js';
+import { checkLock } from './lock-subject.js';
 import { buildInto, needTools, warnOfExceptions } from './output.js';
 import { diskOf, planFor, zstdVersion } from './request.js';
 import { disksOf, requestsOf, storedParts } from './store.js';
@@ -58,6 +59,10 @@ export async function fleet(options: FleetOptions, context: IsoContext): Promise
   const started = new Date();
   const all = await loadFleet(options.deployments, options.set, context.environment);
   const chosen = chooseFrom(all, options);
+  const { warning: unlocked } = await checkLock(
+    resolvePath(options.deployments),
+    chosen.map(({ loaded, request: { release } }) => ({ loaded, release })),
+  );
   const since = options.changedSince === undefined ? undefined : await readRecord(options.changedSince);
   const cache = new Cache(cacheFolder(context.environment, options.cache));
   const out = resolvePath(options.out);
@@ -68,7 +73,8 @@ export async function fleet(options: FleetOptions, context: IsoContext): Promise
   const work: Work = { cache, signal: context.signal, emit };
   let record: FleetRecord;
   try {
-    for (const text of all.warnings) emit({ type: 'warning', text });
+    for (const text of [...all.warnings, ...(unlocked === undefined ? [] : [unlocked])])
+      emit({ type: 'warning', text });
     const disks = chosen.some(({ loaded }) => loaded.config.FORMATS.some(isDisk));
     record = await buildInto(out, { ...options, disks }, work, () =>
       bring(chosen, all, out, since, options, { ...work, started, version: context.version }),

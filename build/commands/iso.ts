@@ -16,6 +16,7 @@ import { resolveRelease } from '../release/source.js';
 import type { Release } from '../release/source.js';
 import { loadConfig, readAuthKey } from './configuration.js';
 import type { ConfigOptions, LoadedConfig } from './configuration.js';
+import { checkLock } from './lock-subject.js';
 import { buildInto, warnOfExceptions } from './output.js';
 import { baseRequest, diskOf, imageStem, imageTime, planFor, zstdVersion } from './request.js';
 import { renderInput, ruleFiles } from './rules.js';
@@ -51,12 +52,14 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
   const time = imageTime(context.environment);
   const authKey = await readAuthKey(config, loaded.folder);
   const release = resolveRelease(config, loaded.folder);
+  const { warning: unlocked } = await checkLock(loaded.folder, [{ loaded, release }]);
   const cache = new Cache(cacheFolder(context.environment, options.cache));
   const out = resolvePath(options.out);
   const stem = imageStem(config.ASSISTANT_NAME, release, config);
 
   if (options.dryRun) {
     await dryRun(loaded, release, cache, time, join(out, stem), context);
+    if (unlocked !== undefined) context.print(`Warning: ${unlocked}`);
     return;
   }
 
@@ -74,6 +77,7 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
         type: 'note',
         text: 'There is no build.cfg: building the sample image from build.cfg.example. It boots to a message and holds no FreeBSD.',
       });
+    if (unlocked !== undefined) emit({ type: 'warning', text: unlocked });
     const disks = config.FORMATS.some(isDisk);
     await buildInto(out, { ...options, disks }, work, async () => {
       const { request, tools } = await baseRequest(config, release, time);

@@ -648,6 +648,28 @@ export const KEYS = {
     ),
     'Packages that the first boot installs with pkg(8); those that other keys need are added.',
   ),
+  PACKAGES_REPOSITORY: key(
+    'Jails',
+    'quarterly',
+    text<string>((input) =>
+      input === '' || (/^[a-z][a-z0-9+.-]*:/i.test(input) && !HTTP_URL.test(input))
+        ? {
+            message:
+              'must be "quarterly", "latest", a folder, or an http(s) URL without user, query or fragment',
+            fix: 'write "quarterly", or the folder or URL that holds meta.conf and data.pkg',
+          }
+        : { value: input.replace(/\/+$/, '') },
+    ),
+    'Where `clawdie-iso lock` finds them: "quarterly" or "latest" of FreeBSD, a URL (${ABI} stands for FreeBSD:15:amd64',
+    'and the like), or a folder (relative to this file), such as one that `clawdie-iso lock --vendor` has filled.',
+  ),
+  PACKAGES_KEY_FILE: key(
+    'Jails',
+    '',
+    path,
+    'File with the public key (RSA, PEM) that has signed a repository of your own (relative to this file). Empty: the keys',
+    'in base.txz, by their fingerprints.',
+  ),
 
   FORMATS: key(
     'Disk',

@@ -1,7 +1,7 @@
 import ipaddr from 'ipaddr.js';
 import type { JailLimits } from '../config/jails.js';
 import { formatAmount, jailRelease, planJails } from '../config/jails.js';
-import type { Config, StaticWan, TenantEntry } from '../config/keys.js';
+import type { Config, KeyName, StaticWan, TenantEntry } from '../config/keys.js';
 import { formatNetwork4 } from '../config/net.js';
 import { assignTenants } from '../config/tenants.js';
 import type { Tenant } from '../config/tenants.js';
@@ -171,15 +171,16 @@ function hostInTailnet({ TAILSCALE: mode }: Config): boolean {
   return mode === 'host' || mode === 'subnet';
 }
 
-/** Packages of FreeBSD that keys other than PACKAGES need on the host. */
-function impliedPackages(config: Config): readonly string[] {
-  return [
-    ...(config.JAILS.length > 0 ? ['bastille'] : []),
-    ...(config.HTTP || config.HTTPS ? ['nginx'] : []),
+/** Packages of FreeBSD that keys other than PACKAGES need on the host, by the key. */
+export function impliedPackages(config: Config): Readonly<Partial<Record<KeyName, readonly string[]>>> {
+  return {
+    ...(config.JAILS.length > 0 && { JAILS: ['bastille'] }),
+    ...(config.HTTP && { HTTP: ['nginx'] }),
+    ...(config.HTTPS && { HTTPS: ['nginx'] }),
     // With "jail" the jails are nodes, and have it from their template.
-    ...(hostInTailnet(config) ? ['tailscale'] : []),
-    ...(config.GLASSPANE ? ['tmux', 'wayvnc', 'cage', 'chromium'] : []),
-  ];
+    ...(hostInTailnet(config) && { TAILSCALE: ['tailscale'] }),
+    ...(config.GLASSPANE && { GLASSPANE: ['tmux', 'wayvnc', 'cage', 'chromium'] }),
+  };
 }
 
 /** Whether no network of the interface leads to the gateway. fe80::/10 is on every link. */
@@ -304,7 +305,7 @@ export function makeView(config: Config): View {
     tailscaleMode: config.TAILSCALE,
     tailnetToJails: config.TAILSCALE === 'subnet',
     console: config.CONSOLE,
-    packages: [...new Set([...impliedPackages(config), ...config.PACKAGES])].join(' '),
+    packages: [...new Set([...Object.values(impliedPackages(config)).flat(), ...config.PACKAGES])].join(' '),
     sshdFlags: [
       ['PasswordAuthentication', config.SSH_PASSWORD_AUTH ? 'yes' : 'no'],
       ['KbdInteractiveAuthentication', 'no'],

@@ -183,31 +183,7 @@ async function makeRoot(request: BaseRequest, work: Work): Promise<CacheEntry<Ro
   const scratch = await scratchFolder(folder);
   let release: CheckedRelease | undefined;
   try {
-    release = await stage(work, 'release', async () => {
-      // Base images of several kinds are made of one release, and its downloads are in one place.
-      const lock = await cache.lock(
-        sha256(request.release.id),
-        (holder) => {
-          emit({ type: 'note', text: `Waiting for ${holder}, which obtains the same release.` });
-        },
-        signal,
-      );
-      try {
-        return await request.release.obtain({
-          folder: cache.downloads,
-          signal,
-          note: (text) => {
-            emit({ type: 'note', text });
-          },
-          progress: throttled((label: string, done: number, total: number | undefined) => {
-            const of = total === undefined ? {} : { total };
-            emit({ type: 'progress', stage: 'release', label, done, ...of, unit: 'bytes' });
-          }),
-        });
-      } finally {
-        await lock.release();
-      }
-    });
+    release = await obtainRelease(request.release, work);
     const { archives, sums } = release;
     const total = countEntries(release);
     const rootfs = await stage(work, 'rootfs', async () => {
@@ -470,8 +446,38 @@ async function settle(folder: string, time: number): Promise<void> {
   await utimes(folder, time, time);
 }
 
+/** Obtains the sets of a release, every byte of them checked, as a stage. Whoever gets them closes them. */
+export function obtainRelease(release: Release, work: Work): Promise<CheckedRelease> {
+  const { cache, signal, emit } = work;
+  return stage(work, 'release', async () => {
+    // Base images of several kinds are made of one release, and its downloads are in one place.
+    const lock = await cache.lock(
+      sha256(release.id),
+      (holder) => {
+        emit({ type: 'note', text: `Waiting for ${holder}, which obtains the same release.` });
+      },
+      signal,
+    );
+    try {
+      return await release.obtain({
+        folder: cache.downloads,
+        signal,
+        note: (text) => {
+          emit({ type: 'note', text });
+        },
+        progress: throttled((label: string, done: number, total: number | undefined) => {
+          const of = total === undefined ? {} : { total };
+          emit({ type: 'progress', stage: 'release', label, done, ...of, unit: 'bytes' });
+        }),
+      });
+    } finally {
+      await lock.release();
+    }
+  });
+}
+
 /** Passes calls on at most ten times a second. */
-function throttled<A extends readonly unknown[]>(call: (...args: A) => void): (...args: A) => void {
+export function throttled<A extends readonly unknown[]>(call: (...args: A) => void): (...args: A) => void {
   let last = 0;
   return (...args) => {
     const now = performance.now();

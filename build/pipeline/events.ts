@@ -1,4 +1,4 @@
-/** The stages of a build, in order. */
+/** The stages of a build, in order, and those of a lock. */
 export const STAGES = {
   overlay: 'Overlay',
   release: 'Release sets',
@@ -8,6 +8,8 @@ export const STAGES = {
   base: 'Base image',
   disk: 'Base disk',
   stamp: 'Image',
+  catalogue: 'Catalogue',
+  packages: 'Packages',
 } as const;
 
 export type StageName = keyof typeof STAGES;

@@ -19,7 +19,20 @@ export interface DownloadOptions {
   readonly stallAfter?: number;
   /** Milliseconds before the first new try; each further one waits twice as long. */
   readonly retryDelay?: number;
+  /** Bytes that the server may send at most: no release set has more than 8 GiB. */
+  readonly most?: number;
+  /** The key of build.cfg that says where it comes from, for messages. */
+  readonly key?: string;
 }
+
+/** What the bytes of a download have to come to. */
+export interface Expected {
+  /** Names of hashes as Node.js has them, and what they come to in hexadecimal. */
+  readonly sums: readonly { readonly algorithm: string; readonly hex: string }[];
+}
+
+/** The server does not have it. */
+export class NotThere extends UserError {}
 
 /** No release set is larger: a server that sends more is not serving one. Bytes. */
 const MOST_BYTES = 8 * 1024 ** 3;
@@ -29,8 +42,16 @@ const MOST_TEXT = 1024 * 1024;
 /** What the network did: worth another try, unlike an answer that would be the same again. */
 class Transient extends Error {}
 
+/** What a hash is called in messages. */
+const TITLES: Readonly<Record<string, string>> = {
+  sha256: 'SHA-256',
+  sha512: 'SHA-512',
+  blake2b512: 'BLAKE2b',
+  blake2s256: 'BLAKE2s',
+};
+
 /**
- * Downloads a file to `path`, which appears only once its SHA-256 is the expected one. What was transferred before
+ * Downloads a file to `path`, which appears only once its sum (its SHA-256, where it is a word) is the expected one. What was transferred before
  * is kept in `path.part` and taken up again (RFC 9110, range requests), in this run or a later one.
  *
  * @throws UserError if the server does not have it, cannot be reached, or serves other bytes (these are removed).
@@ -38,25 +59,31 @@ class Transient extends Error {}
 export async function download(
   url: string,
   path: string,
-  expected: string,
+  expected: string | Expected,
   options: DownloadOptions = {},
 ): Promise<void> {
   const part = `${path}.part`;
+  const key = options.key ?? 'FREEBSD_MIRROR';
+  const sums = typeof expected === 'string' ? [{ algorithm: 'sha256', hex: expected }] : expected.sums;
   const retries = options.retries ?? 5;
   await mkdir(dirname(path), { recursive: true });
   for (let attempt = 0; ; attempt++) {
     try {
-      const { sum, resumed } = await transfer(url, part, options);
-      if (sum === expected) {
+      const hashes = sums.map(({ algorithm }) => createHash(algorithm));
+      const { resumed } = await transfer(url, part, hashes, options);
+      const found = hashes.map((hash) => hash.digest('hex'));
+      const wrong = sums.findIndex(({ hex }, index) => found[index] !== hex);
+      if (wrong < 0) {
         await rename(part, path);
         return;
       }
       await rm(part, { force: true });
       // An old part may be of another file: only a transfer from the start proves the server wrong.
       if (resumed && attempt < retries) continue;
+      const { algorithm = '', hex = '' } = sums[wrong] ?? {};
       throw new UserError(
-        `Downloading ${url}: the file's SHA-256 is ${sum}, not ${expected}. It was altered or damaged and has been removed.`,
-        'Try another FREEBSD_MIRROR; if that serves the same bytes, do not use the release.',
+        `Downloading ${url}: the file's ${TITLES[algorithm] ?? algorithm} is ${found[wrong] ?? ''}, not ${hex}. It was altered or damaged and has been removed.`,
+        `Try another ${key}; if that serves the same bytes, do not use ${key === 'FREEBSD_MIRROR' ? 'the release' : 'it'}.`,
       );
     } catch (error) {
       options.signal?.throwIfAborted();
@@ -64,7 +91,7 @@ export async function download(
       if (attempt >= retries) {
         throw new UserError(
           `Downloading ${url} failed ${retries + 1} times: ${error.message}.`,
-          'Check the network and FREEBSD_MIRROR, then run the same command again: it goes on where it stopped.',
+          `Check the network and ${key}, then run the same command again: it goes on where it stopped.`,
         );
       }
       await sleep((options.retryDelay ?? 1000) * 2 ** attempt, undefined, {
@@ -77,8 +104,10 @@ export async function download(
 async function transfer(
   url: string,
   part: string,
+  hashes: readonly Hash[],
   options: DownloadOptions,
-): Promise<{ sum: string; resumed: boolean }> {
+): Promise<{ resumed: boolean }> {
+  const most = options.most ?? MOST_BYTES;
   const file = await open(part, 'a+', 0o600);
   try {
     const present = (await file.stat()).size;
@@ -88,31 +117,32 @@ async function transfer(
     else if (response.status === 416 && present > 0) {
       await file.truncate(0);
       throw new Transient('what was there before is not a beginning of it');
-    } else if (response.status !== 200) throw refused(url, response);
+    } else if (response.status !== 200) throw refused(url, response, options);
     if (from === 0) await file.truncate(0);
 
-    const hash = createHash('sha256');
-    await hashStart(file, from, hash);
+    await hashStart(file, from, hashes);
     const length = Number(response.headers.get('content-length') ?? NaN);
     const total =
       Number.isFinite(length) && !response.headers.has('content-encoding') ? from + length : undefined;
     let done = from;
     options.onProgress?.(done, total);
     for await (const chunk of body(response, options)) {
-      hash.update(chunk);
-      await file.appendFile(chunk);
       done += chunk.length;
-      if (done > MOST_BYTES)
+      if (done > most) {
+        await file.truncate(0); // what is there is of no use for another try
         throw new UserError(
-          `Downloading ${url}: the server sends more than any release set has.`,
-          'Check FREEBSD_MIRROR or FREEBSD_DIST.',
+          `Downloading ${url}: the server sends more than ${options.most === undefined ? 'any release set has' : `the ${most} bytes that it is to have`}.`,
+          advice(options),
         );
+      }
+      for (const hash of hashes) hash.update(chunk);
+      await file.appendFile(chunk);
       options.onProgress?.(done, total);
     }
     if (total !== undefined && done < total)
       throw new Transient(`the connection ended after ${done} of ${total} bytes`);
     await file.sync();
-    return { sum: hash.digest('hex'), resumed: from > 0 };
+    return { resumed: from > 0 };
   } finally {
     await file.close();
   }
@@ -123,13 +153,13 @@ async function hashStart(
     read(buffer: Buffer, offset: number, length: number, position: number): Promise<{ bytesRead: number }>;
   },
   length: number,
-  hash: Hash,
+  hashes: readonly Hash[],
 ): Promise<void> {
   const buffer = Buffer.allocUnsafe(1024 * 1024);
   for (let at = 0; at < length;) {
     const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, length - at), at);
     if (bytesRead === 0) return;
-    hash.update(buffer.subarray(0, bytesRead));
+    for (const hash of hashes) hash.update(buffer.subarray(0, bytesRead));
     at += bytesRead;
   }
 }
@@ -144,38 +174,58 @@ export async function downloadText(
   expected: string | undefined,
   options: DownloadOptions = {},
 ): Promise<string> {
+  const bytes = await downloadBytes(url, {
+    most: MOST_TEXT,
+    ...options,
+    tooMuch: 'this is no MANIFEST, it is larger than 1 MiB',
+  });
+  const sum = sha256(bytes);
+  if (expected !== undefined && sum !== expected) {
+    throw new UserError(
+      `Downloading ${url}: the file's SHA-256 is ${sum}, not ${expected}.`,
+      'Check FREEBSD_MANIFEST_SHA256, or try another mirror.',
+    );
+  }
+  return bytes.toString('utf8');
+}
+
+/**
+ * Downloads what is small, into memory.
+ *
+ * @throws NotThere if the server does not have it; UserError as download() does, and if it is larger than `most`.
+ */
+export async function downloadBytes(
+  url: string,
+  options: DownloadOptions & { readonly most: number; readonly tooMuch?: string },
+): Promise<Buffer> {
   const retries = options.retries ?? 5;
   for (let attempt = 0; ; attempt++) {
     try {
       const response = await request(url, 0, options);
-      if (response.status !== 200) throw refused(url, response);
+      if (response.status !== 200) throw refused(url, response, options);
+      const length = Number(response.headers.get('content-length') ?? NaN);
       const chunks: Uint8Array[] = [];
       let size = 0;
       for await (const chunk of body(response, options)) {
         size += chunk.length;
-        if (size > MOST_TEXT)
+        if (size > options.most)
           throw new UserError(
-            `Downloading ${url}: this is no MANIFEST, it is larger than 1 MiB.`,
-            'Check FREEBSD_MIRROR or FREEBSD_DIST.',
+            `Downloading ${url}: ${options.tooMuch ?? `it is larger than ${options.most} bytes`}.`,
+            advice(options),
           );
+        options.onProgress?.(size, Number.isFinite(length) ? length : undefined);
         chunks.push(chunk);
       }
-      const bytes = Buffer.concat(chunks);
-      const sum = sha256(bytes);
-      if (expected !== undefined && sum !== expected) {
-        throw new UserError(
-          `Downloading ${url}: the file's SHA-256 is ${sum}, not ${expected}.`,
-          'Check FREEBSD_MANIFEST_SHA256, or try another mirror.',
-        );
-      }
-      return bytes.toString('utf8');
+      if (size < length && !response.headers.has('content-encoding'))
+        throw new Transient(`the connection ended after ${size} of ${length} bytes`);
+      return Buffer.concat(chunks);
     } catch (error) {
       options.signal?.throwIfAborted();
       if (!(error instanceof Transient)) throw error;
       if (attempt >= retries) {
         throw new UserError(
           `Downloading ${url} failed ${retries + 1} times: ${error.message}.`,
-          'Check the network and FREEBSD_MIRROR.',
+          `Check the network and ${options.key ?? 'FREEBSD_MIRROR'}.`,
         );
       }
       await sleep((options.retryDelay ?? 1000) * 2 ** attempt, undefined, {
@@ -183,6 +233,10 @@ export async function downloadText(
       });
     }
   }
+}
+
+function advice({ key }: DownloadOptions): string {
+  return key === undefined ? 'Check FREEBSD_MIRROR or FREEBSD_DIST.' : `Check ${key}.`;
 }
 
 async function request(url: string, from: number, options: DownloadOptions): Promise<Response> {
@@ -234,15 +288,17 @@ function rangeStart(response: Response): number | undefined {
   return start === undefined ? undefined : Number(start);
 }
 
-function refused(url: string, response: Response): Error {
+function refused(url: string, response: Response, options: DownloadOptions): Error {
   if (response.status >= 500 || response.status === 429 || response.status === 408) {
     return new Transient(`the server answered ${response.status} ${response.statusText}`);
   }
-  return new UserError(
-    `Downloading ${url}: the server answered ${response.status} ${response.statusText}.`,
-    response.status === 404
+  const message = `Downloading ${url}: the server answered ${response.status} ${response.statusText}.`;
+  if (response.status !== 404) return new UserError(message, advice(options));
+  return new NotThere(
+    message,
+    options.key === undefined
       ? 'Check FREEBSD_VERSION and FREEBSD_MIRROR: this server does not have that release.'
-      : 'Check FREEBSD_MIRROR or FREEBSD_DIST.',
+      : `Check ${options.key}: this server does not have it.`,
   );
 }
 

@@ -32,6 +32,8 @@ export interface TarEntry {
   readonly mode: number;
   /** Bytes of contents that follow in the archive. */
   readonly size: number;
+  /** When it was changed, in whole seconds since 1970, by the word of the header. @throws UserError if that is no number. */
+  readonly mtime: () => number;
   /** The attributes of its pax header. */
   readonly pax: ReadonlyMap<string, string>;
 }
@@ -86,7 +88,7 @@ export class TarReader {
     for (;;) {
       this.account(BLOCK);
       const block = await this.take(BLOCK);
-      if (block.every((byte) => byte === 0)) {
+      if (isZero(block)) {
         if (extended) throw this.refuse('ends behind a header that announces an entry');
         await this.end();
         return undefined;
@@ -147,7 +149,7 @@ export class TarReader {
       throw this.refuse(`holds ${JSON.stringify(name)}, a ${type} with contents`);
     this.begin(size);
     const target = pax.get('linkpath') ?? longTarget ?? header.target();
-    return { name, type, target, uid, gid, mode: header.mode() & 0o7777, size, pax };
+    return { name, type, target, uid, gid, mode: header.mode() & 0o7777, size, mtime: header.mtime, pax };
   }
 
   private begin(size: number): void {
@@ -165,12 +167,12 @@ export class TarReader {
   /** Behind the first block of zeros stand another one and what fills up a record, which is nothing else. */
   private async end(): Promise<void> {
     const behind = await this.take(BLOCK);
-    if (behind.some((byte) => byte !== 0)) throw this.refuse('goes on behind its end');
+    if (!isZero(behind)) throw this.refuse('goes on behind its end');
     for (;;) {
       const more = await this.pull();
       if (!more) return;
       this.account(more.length);
-      if (more.some((byte) => byte !== 0)) throw this.refuse('goes on behind its end');
+      if (!isZero(more)) throw this.refuse('goes on behind its end');
     }
   }
 
@@ -188,6 +190,8 @@ export class TarReader {
       const end = field.indexOf(0);
       return this.text(end < 0 ? field : field.subarray(0, end));
     };
+    // Asked for once the block is gone.
+    const changed = Buffer.from(block.subarray(136, 148));
     return {
       flag: block.toString('latin1', 156, 157),
       size: this.number(block, 124, 12),
@@ -199,6 +203,7 @@ export class TarReader {
       mode: () => this.number(block, 100, 8),
       uid: () => this.number(block, 108, 8),
       gid: () => this.number(block, 116, 8),
+      mtime: () => this.number(changed, 0, 12),
     };
   }
 
@@ -296,6 +301,17 @@ export class TarReader {
   }
 }
 
+const ZEROS = Buffer.alloc(64 * 1024);
+
+/** Whether bytes are zeros alone; there may be hundreds of millions. */
+function isZero(bytes: Buffer): boolean {
+  for (let at = 0; at < bytes.length; at += ZEROS.length) {
+    const piece = bytes.subarray(at, at + ZEROS.length);
+    if (!ZEROS.subarray(0, piece.length).equals(piece)) return false;
+  }
+  return true;
+}
+
 /** What is read of a header's block; strings and numbers only where they count. */
 interface Fields {
   readonly flag: string;
@@ -305,4 +321,5 @@ interface Fields {
   readonly mode: () => number;
   readonly uid: () => number;
   readonly gid: () => number;
+  readonly mtime: () => number;
 }

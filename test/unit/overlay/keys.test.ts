@@ -3,6 +3,7 @@ import type { Config, KeyName } from '../../../build/config/keys.js';
 import { KEY_NAMES } from '../../../build/config/keys.js';
 import { baseRequest, diskOf } from '../../../build/commands/request.js';
 import { findConflicts } from '../../../build/fleet/conflicts.js';
+import { repositoryUrl } from '../../../build/packages/repository.js';
 import { releaseOf } from '../../../build/pipeline/base.js';
 import { resolveRelease } from '../../../build/release/source.js';
 import { configOf, HASH, PUBLIC_KEY } from '../../helpers/config.js';
@@ -59,6 +60,8 @@ const CHANGES: Readonly<
   TENANT_DISK: ['4G'],
   JAIL_HOST_PORTS: ['8080/tcp'],
   PACKAGES: ['git-lite'],
+  PACKAGES_REPOSITORY: ['latest'],
+  PACKAGES_KEY_FILE: ['repository.pub'],
   FORMATS: ['iso qcow2'],
   INSTALL: ['auto'],
   INSTALL_DISK: ['vtbd0'],
@@ -80,6 +83,8 @@ const OF_THE_IMAGE: readonly KeyName[] = [
   'FORMATS',
   'HOST',
   'POLICY_EXCEPTIONS',
+  'PACKAGES_REPOSITORY',
+  'PACKAGES_KEY_FILE',
 ];
 
 /** What a build takes of them: keys of the cache, disk images, rows that may be broken. */
@@ -97,7 +102,15 @@ async function build(config: Config): Promise<string> {
     })),
   );
   const disk = diskOf(request, config, '1.5')?.key;
-  return JSON.stringify([request.release.id, request.keys, disk, refused, config.POLICY_EXCEPTIONS]);
+  const packages = [repositoryUrl(config.PACKAGES_REPOSITORY, 'x'), config.PACKAGES_KEY_FILE];
+  return JSON.stringify([
+    request.release.id,
+    request.keys,
+    disk,
+    refused,
+    config.POLICY_EXCEPTIONS,
+    packages,
+  ]);
 }
 
 const rendered = (config: Config): string =>

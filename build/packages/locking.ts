@@ -1,0 +1,372 @@
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { InputError, UserError } from '../error.js';
+import { removeTree, writeFileAtomic } from '../host/files.js';
+import { sha256 } from '../host/hash.js';
+import { obtainRelease, stage, throttled } from '../pipeline/base.js';
+import type { Work } from '../pipeline/base.js';
+import { download, NotThere } from '../release/download.js';
+import type { DownloadOptions } from '../release/download.js';
+import type { Release } from '../release/source.js';
+import type { Profile } from '../rootfs/prune.js';
+import { readBase } from './base.js';
+import type { BaseFactsForPackages } from './base.js';
+import { Catalogue } from './catalogue.js';
+import type { Package } from './catalogue.js';
+import { signsOfAge, timeText } from './changes.js';
+import { lockPackage, misfits, unlocked } from './lockfile.js';
+import type { Lock, LockedNpm, LockSubject } from './lockfile.js';
+import { resolveNpm } from './npm.js';
+import { fetchCatalogue } from './repository.js';
+import type { Repository, VerifiedCatalogue } from './repository.js';
+import type { Trust } from './signature.js';
+import { resolvePackages } from './solver.js';
+import type { Resolution, Universe, Wanted } from './solver.js';
+import { PackageStore } from './store.js';
+import type { WantedFile } from './store.js';
+import { parseSum } from './sums.js';
+import type { WantedOf } from './wanted.js';
+
+/** A configuration whose packages are locked. */
+export interface Subject {
+  readonly subject: LockSubject;
+  readonly wanted: WantedOf;
+}
+
+export interface Locking {
+  /** One at least, all of one release. */
+  readonly subjects: readonly Subject[];
+  readonly release: Release;
+  readonly abi: string;
+  readonly repository: Repository;
+  /** The key of a repository of one's own. */
+  readonly key: Buffer | undefined;
+  /** The lock that there is. */
+  readonly before: Lock | undefined;
+  /** What is to be brought up to date: all, or these. What is locked stays as it is otherwise. */
+  readonly update: 'all' | readonly string[];
+  /** Whether a catalogue may be older than the one of the lock. */
+  readonly older: boolean;
+  /** A folder that keeps the files. */
+  readonly vendor: string | undefined;
+  readonly download?: DownloadOptions;
+}
+
+/** A lock before it is written. */
+export type MadeLock = Omit<Lock, 'checksum' | 'format'>;
+
+/**
+ * Makes a lock: verifies the catalogue, resolves, and has every file in the cache, verified. Writes nothing but the cache and the
+ * folder that keeps the files.
+ *
+ * @throws UserError if anything of it does not hold.
+ */
+export async function makeLock(input: Locking, work: Work): Promise<MadeLock> {
+  const { subjects, before, update, release } = input;
+  const base = await baseFacts(release, work);
+  const store = new PackageStore(join(work.cache.folder, 'packages'));
+  const fits =
+    before !== undefined &&
+    update.length === 0 &&
+    subjects.length === Object.keys(before.asked).length &&
+    subjects.every(({ subject }) => misfits(before, subject).length === 0);
+  const lock = await work.cache.lock(
+    sha256('packages'),
+    (holder) => {
+      work.emit({ type: 'note', text: `Waiting for ${holder}, which obtains packages.` });
+    },
+    work.signal,
+  );
+  try {
+    const plan = await stage(work, 'catalogue', () => resolveAll(input, base, fits, store, work));
+    return await stage(work, 'packages', () => bringAll(input, plan, store, work));
+  } finally {
+    await lock.release();
+  }
+}
+
+/** What was resolved, before the files are there. */
+interface Plan {
+  readonly resolution: Resolution;
+  readonly catalogue: Lock['catalogue'];
+  readonly npm: readonly LockedNpm[];
+  /** SHA-256 of files that are locked already, by the name of the package. */
+  readonly known: ReadonlyMap<string, string>;
+}
+
+async function resolveAll(
+  input: Locking,
+  base: BaseFactsForPackages,
+  fits: boolean,
+  store: PackageStore,
+  work: Work,
+): Promise<Plan> {
+  const { subjects, before, update, abi, repository } = input;
+  const wanted = merged(subjects.map((each) => each.wanted.packages));
+  const libraries = commonLibraries(
+    base,
+    subjects.map(({ subject }) => subject.profile as Profile),
+  );
+  const kept = keptOf(input);
+  const npm = await npmOf(input, kept !== undefined, work);
+  const locked = new Map(
+    (kept?.packages ?? []).map((each) => [each.name, unlocked(each, each.needs)] as const),
+  );
+  const known = new Map((kept?.packages ?? []).map((each) => [each.name, each.sha256] as const));
+  if (fits && before) {
+    // Who can edit a lock can make its checksum: what it says has to hold together all the same.
+    const resolution = resolvePackages(wanted, universeOf(locked, undefined), libraries);
+    const shape = (all: readonly (readonly [string, readonly string[]])[]): string => JSON.stringify(all);
+    const found = resolution.packages.map(({ name }) => [name, resolution.needs.get(name) ?? []] as const);
+    if (shape(found) !== shape(before.packages.map(({ name, needs }) => [name, needs] as const)))
+      throw new UserError(
+        'The lock does not have the packages that its own dependencies ask for, in their order: it was changed by hand.',
+        'Nothing was written. Take the lock back from your repository, or run `clawdie-iso lock --update`.',
+      );
+    return { resolution, catalogue: before.catalogue, npm, known };
+  }
+  const verified = await fetchCatalogue(
+    repository,
+    trustOf(base, input),
+    work.signal,
+    throttled((done: number, total: number | undefined) => {
+      const of = total === undefined ? {} : { total };
+      work.emit({ type: 'progress', stage: 'catalogue', label: 'downloading', done, ...of, unit: 'bytes' });
+    }),
+  );
+  const digest = sha256(verified.body);
+  const release = { abi, osversion: base.osversion };
+  const catalogue = new Catalogue(verified.body, verified.lines, repository.url, release);
+  if (before && before.catalogue.url === repository.url && !input.older) {
+    const signs = signsOfAge(before, catalogue, digest, verified.time);
+    if (signs.length > 0)
+      throw new UserError(
+        `The catalogue of ${repository.url} is older than the one that the lock was made of: ${signs.slice(0, 5).join('; ')}${signs.length > 5 ? '; …' : ''}. A mirror that is behind, or somebody who wants old flaws back, serves such.`,
+        'Nothing was written. Try again later or another mirror; if FreeBSD took something back, say --older.',
+      );
+  }
+  const names = update === 'all' ? [] : update;
+  const resolution = resolvePackages(wanted, universeOf(locked, catalogue), libraries);
+  const unknown = names.find((name) => !resolution.packages.some((each) => each.name === name));
+  if (unknown !== undefined && !npm.some(({ name }) => name === unknown))
+    throw new InputError(`--update ${unknown}: nothing needs that package any more.`, 'Leave it out.');
+  await keepCatalogue(verified, digest, store);
+  const { key, time } = verified;
+  return {
+    resolution,
+    catalogue: { key, sha256: digest, time: timeText(time), url: repository.url },
+    npm,
+    known,
+  };
+}
+
+/** What of the lock stays: nothing where it is of another release or repository. */
+function keptOf({ before, update, subjects, repository }: Locking): Lock | undefined {
+  const [first] = subjects;
+  if (!before || update === 'all' || !first) return undefined;
+  const { release, catalogue } = before;
+  const { version, arch, releaseId } = first.subject;
+  if (release.version !== version || release.arch !== arch || release.id !== releaseId) return undefined;
+  if (catalogue.url !== repository.url) return undefined;
+  const stranger = update.find(
+    (name) => ![...before.packages, ...before.npm].some((each) => each.name === name),
+  );
+  if (stranger !== undefined)
+    throw new InputError(
+      `--update ${stranger}: the lock has no such package.`,
+      'Name packages of the lock, or none for all.',
+    );
+  return { ...before, packages: before.packages.filter(({ name }) => !update.includes(name)) };
+}
+
+/** Packages that are locked stay as they are; all others are those of the catalogue. */
+function universeOf(locked: ReadonlyMap<string, Package>, catalogue: Catalogue | undefined): Universe {
+  return {
+    get: (name) => locked.get(name) ?? catalogue?.get(name),
+    providersOf: (kind, what) => [
+      ...[...locked.values()].filter((each) => each[kind].has.includes(what)).map(({ name }) => name),
+      ...(catalogue?.providersOf(kind, what) ?? []).filter((name) => !locked.has(name)),
+    ],
+  };
+}
+
+async function npmOf(input: Locking, keeping: boolean, work: Work): Promise<readonly LockedNpm[]> {
+  const { subjects, before, update } = input;
+  const wanted = merged(subjects.map((each) => each.wanted.npm));
+  const locked = new Set(Object.values(before?.asked ?? {}).flatMap(({ npm }) => npm));
+  const same = locked.size === wanted.length && wanted.every(({ name }) => locked.has(name));
+  const asked = update !== 'all' && !before?.npm.some(({ name }) => update.includes(name));
+  if (keeping && same && asked && before) return before.npm;
+  const folder = await work.cache.workFolder();
+  try {
+    return await resolveNpm(wanted, subjects[0]?.subject.arch ?? '', folder, work.signal);
+  } finally {
+    await removeTree(folder);
+  }
+}
+
+function trustOf({ trusted, revoked }: BaseFactsForPackages, { key, release }: Locking): Trust {
+  if (key) return { trusted: [], revoked, key, from: 'PACKAGES_KEY_FILE' };
+  if (trusted.length === 0)
+    throw new UserError(
+      `base.txz of ${release.from} has no keys of repositories (usr/share/keys/pkg/trusted), so nothing could tell whether packages are genuine.`,
+      'Use the sets of a complete release, or name the key of your repository: PACKAGES_KEY_FILE.',
+    );
+  return { trusted, revoked, from: 'base.txz' };
+}
+
+/** Brings what is not in the cache, verifies all of it, and says what the lock is. */
+async function bringAll(input: Locking, plan: Plan, store: PackageStore, work: Work): Promise<MadeLock> {
+  const { subjects, abi, release } = input;
+  const files = [
+    ...plan.resolution.packages.map((each) => fileOf(each, plan, input)),
+    ...plan.npm.map(npmFile(input)),
+  ];
+  const stop = new AbortController();
+  const onAbort = (): void => {
+    stop.abort(work.signal.reason);
+  };
+  work.signal.addEventListener('abort', onAbort, { once: true });
+  const tell = throttled((done: number, total: number, label: string) => {
+    work.emit({ type: 'progress', stage: 'packages', label, done, total, unit: 'bytes' });
+  });
+  let sums: readonly string[];
+  try {
+    work.signal.throwIfAborted();
+    sums = await store.ensure(files, { kept: input.vendor, stop, onProgress: tell });
+  } finally {
+    work.signal.removeEventListener('abort', onAbort);
+  }
+  if (input.vendor !== undefined) {
+    await store.keep(files, input.vendor, work.signal);
+    if (!(await store.keepCatalogue(plan.catalogue.sha256, input.vendor)))
+      work.emit({
+        type: 'note',
+        text: `The catalogue of the lock is not in the cache any more: ${input.vendor} has the packages, and no catalogue.`,
+      });
+  }
+  const asked = new Map(
+    merged(subjects.map((each) => each.wanted.packages)).map(({ name, by }) => [name, by]),
+  );
+  const [first] = subjects;
+  return {
+    asked: Object.fromEntries(subjects.map(({ subject }) => [subject.file, subject.asked])),
+    catalogue: plan.catalogue,
+    npm: [...plan.npm].sort((a, b) => compare(`${a.name}@${a.version}`, `${b.name}@${b.version}`)),
+    packages: plan.resolution.packages.map((each, index) =>
+      lockPackage(
+        each,
+        plan.resolution.needs.get(each.name) ?? [],
+        asked.get(each.name) ?? [],
+        sums[index] ?? '',
+      ),
+    ),
+    release: {
+      abi,
+      arch: first?.subject.arch ?? '',
+      id: release.id,
+      profiles: [...new Set(subjects.map(({ subject }) => subject.profile))].sort(),
+      version: first?.subject.version ?? '',
+    },
+  };
+}
+
+function fileOf(each: Package, { known }: Plan, { repository }: Locking): WantedFile {
+  const sum = parseSum(each.sum);
+  if (!sum) throw new Error(`${each.name} has no sum`); // the catalogue was asked
+  const own = known.get(each.name);
+  const label = `${each.name} ${each.version}`;
+  const expected = {
+    sums: [
+      { algorithm: sum.algorithm, hex: sum.hex },
+      ...(own !== undefined && sum.algorithm !== 'sha256' ? [{ algorithm: 'sha256', hex: own }] : []),
+    ],
+  };
+  return {
+    ...{ label, expected, size: each.size, kept: each.path },
+    bring: async (to, onProgress) => {
+      try {
+        await repository.bring(each.path, to, expected, each.size, onProgress);
+      } catch (error) {
+        if (!(error instanceof NotThere) || own === undefined) throw error;
+        throw new UserError(
+          `${label}, which is locked, is no longer in ${repository.url}, and neither in the cache nor in a folder that keeps it (--vendor): ${error.message}`,
+          'Run `clawdie-iso lock --update` for the versions that there are now.',
+        );
+      }
+    },
+  };
+}
+
+/** Largest package of npm, in bytes. */
+const MOST_NPM = 512 * 1024 ** 2;
+
+function npmFile(input: Locking): (each: LockedNpm) => WantedFile {
+  return ({ name, version, integrity, url }) => {
+    const hex = Buffer.from(integrity.slice('sha512-'.length), 'base64').toString('hex');
+    const expected = { sums: [{ algorithm: 'sha512', hex }] };
+    return {
+      ...{ label: `${name} ${version} of npm`, expected, size: undefined },
+      kept: `npm/${name.replace('/', '+')}-${version}.tgz`,
+      bring: (to, onProgress) =>
+        download(url, to, expected, {
+          ...input.download,
+          most: MOST_NPM,
+          key: 'the registry of npm',
+          onProgress,
+        }),
+    };
+  };
+}
+
+/** What base.txz says, from the cache where it was read before. */
+async function baseFacts(release: Release, work: Work): Promise<BaseFactsForPackages> {
+  const { cache, signal } = work;
+  const key = sha256(JSON.stringify(['base facts 1', release.id]));
+  const present = await cache.get<BaseFactsForPackages>('keys', key);
+  if (present) return present.facts;
+  const sets = await obtainRelease(release, work);
+  const folder = await cache.workFolder();
+  try {
+    const entry = join(folder, 'entry');
+    const read = join(folder, 'read');
+    await mkdir(entry);
+    await mkdir(read);
+    const facts = await readBase(sets.archives['base.txz'], read, signal);
+    return (await cache.put('keys', key, entry, facts, true, signal)).facts;
+  } finally {
+    await sets.close();
+    await removeTree(folder);
+  }
+}
+
+/** Libraries that images of all these profiles have. */
+function commonLibraries(
+  { libraries }: BaseFactsForPackages,
+  profiles: readonly Profile[],
+): ReadonlySet<string> {
+  const sets = profiles.map((profile) => new Set(libraries[profile]));
+  const [first = new Set<string>(), ...rest] = sets;
+  return new Set([...first].filter((name) => rest.every((set) => set.has(name))));
+}
+
+/** What several configurations want, each once, with all that ask for it. */
+function merged(lists: readonly (readonly Wanted[])[]): readonly Wanted[] {
+  const found = new Map<string, Set<string>>();
+  for (const { name, by } of lists.flat()) found.set(name, new Set([...(found.get(name) ?? []), ...by]));
+  return [...found]
+    .map(([name, by]) => ({ name, by: [...by].sort() }))
+    .sort((a, b) => compare(a.name, b.name));
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+async function keepCatalogue(
+  { files }: VerifiedCatalogue,
+  digest: string,
+  store: PackageStore,
+): Promise<void> {
+  for (const { name, bytes } of files) await writeFileAtomic(store.catalogueFile(digest, name), bytes, 0o600);
+}

@@ -1,0 +1,122 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { UserError } from '../error.js';
+import { run } from '../host/process.js';
+import { find } from '../host/tools.js';
+import { parseJson } from '../json.js';
+import type { LockedNpm } from './lockfile.js';
+import { NPM_NAME } from './lockfile.js';
+import type { Wanted } from './solver.js';
+
+/** What npm writes of one package (package-lock.json, lockfileVersion 3). */
+const ENTRY = z.looseObject({
+  version: z.string().optional(),
+  resolved: z.string().optional(),
+  integrity: z.string().optional(),
+  link: z.boolean().optional(),
+  inBundle: z.boolean().optional(),
+  optional: z.boolean().optional(),
+  dev: z.boolean().optional(),
+  os: z.array(z.string()).optional(),
+  cpu: z.array(z.string()).optional(),
+});
+
+const NPM_LOCK = z.looseObject({ lockfileVersion: z.literal(3), packages: z.record(z.string(), ENTRY) });
+
+/** Architectures as npm has them. */
+const CPU: Readonly<Record<string, string>> = { amd64: 'x64', arm64: 'arm64' };
+
+/**
+ * Resolves packages of npm, each at its version, by npm itself: nothing is unpacked and nothing of them runs.
+ *
+ * @param wanted `name@version`
+ * @param folder an empty folder to work in
+ * @throws UserError if npm is not there, does not find them, or gives what could not be verified later.
+ */
+export async function resolveNpm(
+  wanted: readonly Wanted[],
+  arch: string,
+  folder: string,
+  signal: AbortSignal,
+): Promise<readonly LockedNpm[]> {
+  if (wanted.length === 0) return [];
+  if (find('npm') === undefined)
+    throw new UserError(
+      `npm is not on this machine, and ${wanted.map(({ name }) => name).join(', ')} of npm is to be locked.`,
+      'Install npm; it comes with Node.js.',
+    );
+  await writeFile(join(folder, 'package.json'), '{"private":true}\n');
+  const names = wanted.map(({ name }) => name);
+  await run(
+    `Resolving ${names.join(', ')} of npm`,
+    [
+      ...[
+        'npm',
+        'install',
+        '--package-lock-only',
+        '--ignore-scripts',
+        '--no-audit',
+        '--no-fund',
+        '--save-exact',
+      ],
+      // Whatever the builder's own settings are.
+      ...['--no-omit-lockfile-registry-resolved', '--lockfile-version=3', '--loglevel=error'],
+      ...['--os=freebsd', `--cpu=${CPU[arch] ?? arch}`, '--', ...names],
+    ],
+    { cwd: folder, signal, env: { npm_config_update_notifier: 'false' } },
+  );
+  return readNpmLock(await readFile(join(folder, 'package-lock.json'), 'utf8'), wanted, arch);
+}
+
+/**
+ * What npm's lock says of packages that go onto FreeBSD. Those for other systems are left out, and those that lie in another
+ * one's file.
+ *
+ * @throws UserError if one is not from a registry, or has no sum by SHA-512.
+ */
+export function readNpmLock(text: string, wanted: readonly Wanted[], arch: string): readonly LockedNpm[] {
+  const parsed = NPM_LOCK.safeParse(parseJson(text));
+  if (!parsed.success)
+    throw new UserError('npm wrote a package-lock.json that is not understood here.', 'Update npm.');
+  const found = new Map<string, { -readonly [K in keyof LockedNpm]: LockedNpm[K] }>();
+  for (const [place, entry] of Object.entries(parsed.data.packages).sort(([a], [b]) => (a < b ? -1 : 1))) {
+    if (place === '' || entry.inBundle === true || entry.dev === true) continue;
+    const name = place.slice(place.lastIndexOf('node_modules/') + 'node_modules/'.length);
+    if (!suits(entry.os, 'freebsd') || !suits(entry.cpu, CPU[arch] ?? arch)) {
+      if (entry.optional === true) continue;
+      throw new UserError(
+        `${name} of npm is not for FreeBSD on ${arch} (os: ${entry.os?.join(', ') ?? 'any'}; cpu: ${entry.cpu?.join(', ') ?? 'any'}).`,
+      );
+    }
+    const { version = '', resolved = '', integrity = '' } = entry;
+    if (!NPM_NAME.test(name) || entry.link === true || !/^https?:\/\//.test(resolved))
+      throw new UserError(
+        `npm resolves ${place} to ${resolved || 'nothing'}, which is no package of a registry.`,
+      );
+    const sum = integrity.split(/\s+/).find((each) => /^sha512-[A-Za-z0-9+/]{86}==$/.test(each));
+    if (sum === undefined)
+      throw new UserError(
+        `The registry has no SHA-512 of ${name} ${version} of npm, so that nothing could tell whether its bytes are genuine.`,
+      );
+    const key = `${name}@${version}`;
+    const same = found.get(key);
+    if (same && same.integrity !== sum) throw new UserError(`npm has two sums of ${key}.`);
+    if (same) same.places.push(place);
+    else {
+      const asked = wanted.find((each) => each.name === key && place === `node_modules/${name}`)?.by ?? [];
+      found.set(key, { asked: [...asked], integrity: sum, name, places: [place], url: resolved, version });
+    }
+  }
+  for (const { name } of wanted)
+    if (!found.has(name))
+      throw new UserError(`npm does not find ${name}.`, 'Check the version that the template names.');
+  return [...found.values()];
+}
+
+/** Whether a list of systems, or of processors, has one in it: `!x` stands for all but x (npm-install-checks). */
+function suits(list: readonly string[] | undefined, what: string): boolean {
+  if (!list || list.length === 0 || list.includes('any')) return true;
+  if (list.includes(`!${what}`)) return false;
+  return list.includes(what) || list.every((each) => each.startsWith('!'));
+}

@@ -1,0 +1,186 @@
+import { createHash } from 'node:crypto';
+import { copyFile, mkdir, rename, rm } from 'node:fs/promises';
+import { dirname, isAbsolute, join, resolve as resolvePath } from 'node:path';
+import { codeOf, InputError, messageOf, UserError } from '../error.js';
+import { openFile, partialName, writeError } from '../host/files.js';
+import { hashRange } from '../host/hash.js';
+import { download, downloadBytes, NotThere } from '../release/download.js';
+import type { DownloadOptions, Expected, OnProgress } from '../release/download.js';
+import { LIMITS, readCatalogueArchive } from './archive.js';
+import { parseMeta } from './catalogue.js';
+import { verifyCatalogue } from './signature.js';
+import type { Trust } from './signature.js';
+
+const KEY = 'PACKAGES_REPOSITORY';
+
+/** Where packages come from: a server, or a folder like the one that `pkg repo` makes. */
+export interface Repository {
+  /** For people, and for the lock. */
+  readonly url: string;
+  /** A small file; undefined if there is none. */
+  small(name: string, most: number, onProgress?: OnProgress): Promise<Buffer | undefined>;
+  /** Brings a file to a path, which appears only once its bytes are the expected ones. */
+  bring(path: string, to: string, expected: Expected, size: number, onProgress?: OnProgress): Promise<void>;
+}
+
+/**
+ * The repository that PACKAGES_REPOSITORY means: `quarterly` and `latest` are FreeBSD's.
+ *
+ * @param folder where a relative path begins
+ * @throws InputError if it is no URL and no path.
+ */
+export function repositoryAt(
+  value: string,
+  abi: string,
+  folder: string,
+  options: DownloadOptions,
+): Repository {
+  const url = repositoryUrl(value, abi);
+  if (/^https?:\/\//i.test(url)) return onServer(url, { ...options, key: KEY });
+  return inFolder(url, isAbsolute(url) ? url : resolvePath(folder, url), options);
+}
+
+/** What PACKAGES_REPOSITORY means, as a lock names it. */
+export function repositoryUrl(value: string, abi: string): string {
+  const named = value === 'quarterly' || value === 'latest';
+  return (named ? `https://pkg.FreeBSD.org/\${ABI}/${value}` : value)
+    .replaceAll('${ABI}', abi)
+    .replace(/\/+$/, '');
+}
+
+function onServer(url: string, options: DownloadOptions): Repository {
+  const with_ = (onProgress?: OnProgress): DownloadOptions => ({
+    ...options,
+    ...(onProgress && { onProgress }),
+  });
+  return {
+    url,
+    async small(name, most, onProgress) {
+      try {
+        return await downloadBytes(`${url}/${name}`, { ...with_(onProgress), most });
+      } catch (error) {
+        if (error instanceof NotThere) return undefined;
+        throw error;
+      }
+    },
+    async bring(path, to, expected, size, onProgress) {
+      await download(`${url}/${path}`, to, expected, { ...with_(onProgress), most: size });
+    },
+  };
+}
+
+function inFolder(url: string, folder: string, { signal }: DownloadOptions): Repository {
+  const read = async (name: string): Promise<Awaited<ReturnType<typeof openFile>> | undefined> => {
+    try {
+      return await openFile(join(folder, name));
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined;
+      throw new UserError(`${join(folder, name)} cannot be read: ${messageOf(error)}.`, `Check ${KEY}.`);
+    }
+  };
+  return {
+    url,
+    async small(name, most) {
+      const file = await read(name);
+      if (!file) return undefined;
+      try {
+        if ((await file.stat()).size > most)
+          throw new UserError(`${join(folder, name)} is larger than ${most} bytes.`, `Check ${KEY}.`);
+        return await file.readFile();
+      } finally {
+        await file.close();
+      }
+    },
+    async bring(path, to, expected, size) {
+      const source = join(folder, path);
+      const file = await read(path);
+      if (!file) throw new NotThere(`${source} is not there.`, `Check ${KEY}.`);
+      await file.close();
+      await mkdir(dirname(to), { recursive: true });
+      const part = partialName(to);
+      try {
+        await copyFile(source, part);
+        const wrong = await wrongFile(part, expected, size, signal);
+        if (wrong !== undefined)
+          throw new UserError(
+            `${source} ${wrong}. It was altered or damaged, and is not used.`,
+            `Check ${KEY}.`,
+          );
+        await rename(part, to);
+      } catch (error) {
+        await rm(part, { force: true });
+        throw writeError(to, error);
+      }
+    },
+  };
+}
+
+/** What a file has that it should not, as the end of a sentence; undefined where its size and its sums are right. */
+export async function wrongFile(
+  path: string,
+  { sums }: Expected,
+  size: number | undefined,
+  signal?: AbortSignal,
+): Promise<string | undefined> {
+  const file = await openFile(path);
+  try {
+    const found = (await file.stat()).size;
+    if (size !== undefined && found !== size) return `has ${found} bytes, not ${size}`;
+    for (const { algorithm, hex } of sums) {
+      const sum = (await hashRange(createHash(algorithm), file, 0, found, signal)).digest('hex');
+      if (sum !== hex) return `has the sum ${sum} (${algorithm}), not ${hex}`;
+    }
+    return undefined;
+  } finally {
+    await file.close();
+  }
+}
+
+/** A catalogue that somebody who is trusted has signed. */
+export interface VerifiedCatalogue {
+  readonly body: Buffer;
+  /** Whether it has an object a line (packagesite.yaml). */
+  readonly lines: boolean;
+  /** Fingerprint of the key that has signed it. */
+  readonly key: string;
+  /** When it was made, in seconds since 1970: the archive's word, which is not signed. */
+  readonly time: number;
+  /** Files of the repository that it was read from, for who keeps them. */
+  readonly files: readonly { readonly name: string; readonly bytes: Buffer }[];
+}
+
+/**
+ * Fetches the catalogue of a repository and verifies its signature, before anything of it is read.
+ *
+ * @throws UserError if it is not there, not signed by who is trusted, damaged or hostile.
+ */
+export async function fetchCatalogue(
+  repository: Repository,
+  trust: Trust,
+  signal: AbortSignal,
+  onProgress?: OnProgress,
+): Promise<VerifiedCatalogue> {
+  const metaBytes = await repository.small('meta.conf', 1024 ** 2);
+  if (!metaBytes)
+    throw new InputError(
+      `${repository.url} has no meta.conf: there is no repository of packages.`,
+      `Check ${KEY}, and that the release (FREEBSD_VERSION) has packages there.`,
+    );
+  const { catalogues } = parseMeta(metaBytes.toString('utf8'), `${repository.url}/meta.conf`);
+  for (const { file, member, lines } of catalogues) {
+    const packed = await repository.small(file, LIMITS.packed, onProgress);
+    if (!packed) continue;
+    const where = `${repository.url}/${file}`;
+    const { body, time, signatures } = await readCatalogueArchive(packed, member, where, signal);
+    const key = verifyCatalogue(body, signatures, trust, where);
+    const files = [
+      { name: 'meta.conf', bytes: metaBytes },
+      { name: file, bytes: packed },
+    ];
+    return { body, lines, key, time, files };
+  }
+  throw new UserError(
+    `${repository.url} has no catalogue: neither ${catalogues.map(({ file }) => file).join(' nor ')} is there.`,
+    `Check ${KEY}.`,
+  );
+}
