@@ -53,12 +53,8 @@ export interface Decided {
 
 /** A rule set in a situation, with the interfaces that there may be beside those of the host. */
 export function subjectOf(ruleset: Ruleset, situation: Situation): Subject {
-  return {
-    ruleset,
-    situation,
-    world: withOthers(makeWorld(situation), ruleset),
-    rows: policyRows(situation),
-  };
+  const world = withOthers(makeWorld(situation), ruleset);
+  return { ruleset, situation, world, rows: policyRows(situation, world) };
 }
 
 /** The fields of packets of a family. Who is in <bruteforce> is asked whether a rule does or not. */

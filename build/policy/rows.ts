@@ -2,9 +2,10 @@ import type { Place } from '../pf/lines.js';
 import { PROTO, PROXY_PORTS } from '../pf/names.js';
 import { addresses, each, intersect, others, subtract, union } from '../pf/ranges.js';
 import type { Addresses, Ranges } from '../pf/ranges.js';
+import type { World } from '../pf/resolve.js';
 import type { Rule } from '../pf/types.js';
 import type { Row, RowBox } from './row.js';
-import { another, externalName, jailAddress, ip, PARTIES, TAILSCALE } from './world.js';
+import { another, externalName, jailAddress, ip, makeWorld, PARTIES, TAILSCALE } from './world.js';
 import type { Situation } from './world.js';
 
 /**
@@ -95,12 +96,14 @@ function otherThan(types: Ranges, { af }: Place): readonly RowBox[] {
 /**
  * The policy as data: the first row that is about a packet says what has to happen to it. A packet that no row is about
  * is not the policy's.
+ *
+ * @param world the host as the rules meet it, with what interfaces it may have besides
  */
-export function policyRows(situation: Situation): readonly Row[] {
+export function policyRows(situation: Situation, world = makeWorld(situation)): readonly Row[] {
   const rows: Row[] = [];
   const row: Add = (id, from, to, why, verdict, at, more = {}) =>
     void rows.push({ id, from, to, why, verdict, at, rule: unlimited, ...more });
-  const parties = partiesOf(situation);
+  const parties = partiesOf(situation, world);
   fromInternet(row, situation, parties);
   toInternet(row, situation, parties);
   fromJails(row, situation, parties);
@@ -128,6 +131,8 @@ interface Parties {
   readonly broadcasts: Addresses;
   /** The host's own addresses on what faces the internet; nobody knows them before that is known. */
   readonly host: Addresses;
+  /** Those of all its interfaces, but for loopbacks, where plain jails are, and bridges. */
+  readonly own: Addresses;
   readonly tailnetHost: Addresses;
   readonly nets: readonly Addresses[];
   readonly bridges: ReadonlyMap<string, { readonly net: Addresses; readonly gateway: Addresses }>;
@@ -139,14 +144,23 @@ interface Parties {
   readonly hostPorts: readonly Service[];
 }
 
-function partiesOf({ view, tailscaleActive, fallback, egressKnown }: Situation): Parties {
+function partiesOf(
+  { view, tailscaleActive, fallback, egressKnown }: Situation,
+  { interfaces }: World,
+): Parties {
   const { host4, host6, hostLocal6, tailnetHost4, tailnetHost6 } = PARTIES;
   const nets = view.bridges.map(({ net }) => addresses(net));
+  const outer = addresses(...[host4, host6, hostLocal6].map(bare));
   return {
     jails: addresses(view.supernet),
     gateways: addresses(...view.bridges.map(({ gateway }) => gateway)),
     broadcasts: addresses(...view.bridges.map(({ net }) => jailAddress(net, 255))),
-    host: egressKnown ? addresses(...[host4, host6, hostLocal6].map(bare)) : NOBODY,
+    host: egressKnown ? outer : NOBODY,
+    own: addresses(
+      ...interfaces
+        .filter(({ groups }) => !groups.includes('lo') && !groups.includes('wardens'))
+        .flatMap((device) => device.addresses.map(bare)),
+    ),
     tailnetHost: addresses(...[tailnetHost4, tailnetHost6].map(bare)),
     nets,
     bridges: new Map(
@@ -414,8 +428,8 @@ function toInternet(
 /** Jails with a network stack of their own, and guests, where they come in. */
 function fromJails(
   row: Add,
-  { view, fallback, egressKnown, tailscaleActive }: Situation,
-  { bridges, gateways, broadcasts, host, tailnetHost, hostPorts }: Parties,
+  { view, fallback, tailscaleActive }: Situation,
+  { bridges, gateways, broadcasts, own, hostPorts }: Parties,
 ): void {
   type Bridge = NonNullable<ReturnType<typeof bridges.get>>;
   const inward =
@@ -461,9 +475,7 @@ function fromJails(
       inward(({ gateway }) => hostPorts.map((box) => ({ ...box, dst: gateway, offender: false }))),
       { rule: share(view.states.bridge) },
     );
-  const hosts = [gateways, broadcasts, host, tailscaleActive && egressKnown ? tailnetHost : NOBODY].reduce(
-    or,
-  );
+  const hosts = [gateways, broadcasts, own].reduce(or);
   row(
     'jail-host',
     'jail',
