@@ -428,7 +428,7 @@ function toInternet(
 /** Jails with a network stack of their own, and guests, where they come in. */
 function fromJails(
   row: Add,
-  { view, fallback, tailscaleActive }: Situation,
+  { view, fallback }: Situation,
   { bridges, gateways, broadcasts, own, hostPorts }: Parties,
 ): void {
   type Bridge = NonNullable<ReturnType<typeof bridges.get>>;
