@@ -327,8 +327,9 @@ function ruleFlaws(
     operator: body('etc/pf.conf.d/operator.conf'),
   };
   const { ruleset } = readRules(files, { fallback: false, tailscaleActive: false });
-  // The kernel does not give back for how long it keeps track of a source; `pfctl -nv` says it, `pfctl -s rules` does not.
-  const listed = (line: string): string => line.trim().replace(/, src\.track \d+/, '');
+  // The kernel does not give back the timeouts of a rule; `pfctl -nv` says them, `pfctl -s rules` does not.
+  const listed = (line: string): string =>
+    line.trim().replace(/, (?:src\.track|adaptive\.(?:start|end)) \d+/g, '');
   const wanted = new Set(allRules(ruleset.rules).map((rule) => listed(printRule(rule))));
   const found = new Set([...rules, ...nat].map(listed));
   return [

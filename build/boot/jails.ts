@@ -275,13 +275,13 @@ const SYN_STEP: Step = {
 until [ -e ${seenFile('flood-syn')} ] || [ "$left" -eq 0 ]; do
 	sleep 5
 	left=$((left - 5))
-	pfctl -q -v -s info | grep -E 'current entries|half-open|active' | tr -s ' \t\n' ' '
-	echo
+	pfctl -q -v -s info 2> /dev/null | awk '/current entries|^  active/ { printf "%s ", $NF } END { print "" }'
 done
 pfctl -q -v -s info
-[ "$(pfctl -q -s states | grep -c .)" -lt 20000 ] && echo 'there is room'`,
-  shows: [/^there is room$/m],
-  tells: /half-open/,
+states=$(pfctl -q -s info | awk '/current entries/ { print $3; exit }')
+[ "$states" -lt 40000 ] && echo "there is room: $states states"`,
+  shows: [/^there is room: \d+ states$/m],
+  tells: /^there is room/,
   seconds: 300,
 };
 

@@ -26,6 +26,9 @@ const RISE = 8;
 /** More connections in a row than SSH lets anybody else open in a minute. */
 const OFTEN = 8;
 
+/** An address that has not been heard of before. */
+const FRESH = '198.51.100.44';
+
 /** Connects to what is open, from the internet. */
 async function tryWays({ link, peer }: Running['guest'], ways: WaysIn): Promise<readonly Passage[]> {
   const { guest4 } = peer.network;
@@ -87,7 +90,15 @@ export async function operate(
           : undefined;
       await sleep(RISE * 1000, undefined, { signal });
       // A flood from outside lasts: somebody logs in at its beginning and at its end.
-      if (outside) await enter(flood, 'true');
+      if (outside) {
+        await enter(flood, 'true');
+        // Somebody whom pf does not know yet.
+        const began = guest.seconds();
+        const connection = await guest.link.connect(FRESH, 41_000, session.network.guest4, 22);
+        const failure = connection ? undefined : 'somebody from another address gets no connection';
+        logins.push({ flood, seconds: guest.seconds() - began, failure });
+        connection?.close();
+      }
       await enter(flood, `touch ${seenFile(flood)}`);
       const flooded = await outside;
       if (flooded)

@@ -123,7 +123,7 @@ const STATES = 100_000;
 function statesOf(services: number, bridges: number): States {
   return {
     all: STATES,
-    sources: 50_000,
+    sources: 150_000,
     service: Math.floor(STATES / 5 / Math.max(1, services)),
     bridge: Math.floor((STATES * 3) / 10 / Math.max(1, bridges)),
     out: (STATES * 3) / 10,

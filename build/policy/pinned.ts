@@ -12,8 +12,7 @@ export function isOperators({ file }: Place): boolean {
 const OPTIONS: readonly RegExp[] = [
   /^set block-policy drop$/,
   /^set state-policy if-bound$/,
-  // Cookies are sent once a share of the table is of connections that nobody has completed: 5 % of 100,000 states.
-  /^set syncookies adaptive \(start 5%, end 2%\)$/,
+  /^set syncookies adaptive \(start 25%, end 12%\)$/,
   /^set limit \S+ \d+$/,
   /^set timeout \S+ \d+$/,
 ];
@@ -78,6 +77,9 @@ function stateless({ interface: device, proto, direction }: Rule): boolean {
   return proto === PROTO.icmp || proto === PROTO.icmp6 || (proto === PROTO.udp && direction === 'in');
 }
 
+/** Seconds that a rule may give to connections that are not completed: a client's first two answers take less. */
+const SOONEST: Readonly<Record<string, number>> = { 'tcp.first': 10, 'tcp.opening': 10 };
+
 /** What a filter or translation rule must not have, and what that would do. */
 function* ruleFlaws(rule: Rule): Generator<string> {
   const { action, options } = rule;
@@ -115,7 +117,7 @@ function* ruleFlaws(rule: Rule): Generator<string> {
     yield '"sloppy" does not look at sequence numbers: strangers can speak in a connection';
   if (state.lock === 'floating') yield '"floating" lets answers in on every interface';
   if (state.pflow === true) yield '"pflow" tells others who talks to whom';
-  if (Object.keys(state.timeouts ?? {}).length > 0)
+  if (Object.entries(state.timeouts ?? {}).some(([name, value]) => value < (SOONEST[name] ?? Infinity)))
     yield 'it has timeouts of its own, after which connections end';
   if (state.overload && state.overload.table !== 'bruteforce')
     yield `it puts hosts into <${state.overload.table}>: they belong into <bruteforce>, which expires`;

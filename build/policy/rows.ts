@@ -59,8 +59,21 @@ function rateLimited(rule: Rule | undefined): string | undefined {
     return 'has not "max-src-conn-rate 3/60"';
   if (state.overload?.table !== 'bruteforce' || !state.overload.global)
     return 'has not "overload <bruteforce> flush global"';
-  return limitsOf(rule, ['maxSrcConn', 'maxSrcConnRate', 'overload']);
+  return soonForgotten(rule) ?? limitsOf(rule, ['maxSrcConn', 'maxSrcConnRate', 'overload', 'timeouts']);
 }
+
+/** A connection to SSH that nobody completes is forgotten before a flood of them fills the table. */
+function soonForgotten(rule: Rule | undefined): string | undefined {
+  const timeouts = rule?.options.state.timeouts ?? {};
+  const only = Object.keys(timeouts).length === 2;
+  return only && timeouts['tcp.first'] === 10 && timeouts['tcp.opening'] === 10
+    ? undefined
+    : 'has not "tcp.first 10, tcp.opening 10"';
+}
+
+/** What SSH_ALLOW names has no other limit. */
+const allowed = (rule: Rule | undefined): string | undefined =>
+  soonForgotten(rule) ?? limitsOf(rule, ['timeouts']);
 
 /** Echo requests that are answered at once. */
 const ECHOES = 1000;
@@ -240,6 +253,7 @@ function fromInternet(
       'SSH without a limit, and without a ban',
       'pass',
       incoming({ src: addresses(...view.sshAllow.split(', ')), dst: host, ...port(PROTO.tcp, 22) }),
+      { rule: allowed },
     );
   offenderRow();
   discoveryRow();

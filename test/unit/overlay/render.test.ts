@@ -285,7 +285,7 @@ describe('pf.conf', () => {
 
   it('limits SSH as documented', () => {
     expect(lines().join('\n')).toContain(
-      'port 22 flags S/SA keep state \\\n    (max-src-conn 5, max-src-conn-rate 3/60, overload <bruteforce> flush global)',
+      'port 22 flags S/SA keep state \\\n    (max-src-conn 5, max-src-conn-rate 3/60, overload <bruteforce> flush global, tcp.first 10, tcp.opening 10)',
     );
   });
 

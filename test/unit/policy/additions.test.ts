@@ -195,9 +195,9 @@ describe('the rules of the image', () => {
     ['set state-policy if-bound\n', 'set state-policy floating\n', 'changes what all rules mean'],
     ['table <bruteforce> persist', 'table <bruteforce> persist file "/etc/x"', 'on the instance'],
     ['port 443 flags S/SA keep state', 'port 443 flags any keep state', 'beginning of a connection'],
-    ['set syncookies adaptive (start 5%, end 2%)\n', '', '"set syncookies adaptive" is missing'],
-    ['(start 5%, end 2%)', '(start 90%, end 50%)', 'changes what all rules mean'],
-    ['set limit { states 100000, src-nodes 50000 }\n', '', '"set limit states" is missing'],
+    ['set syncookies adaptive (start 25%, end 12%)\n', '', '"set syncookies adaptive" is missing'],
+    ['(start 25%, end 12%)', '(start 90%, end 50%)', 'changes what all rules mean'],
+    ['set limit { states 100000, src-nodes 150000 }\n', '', '"set limit states" is missing'],
     ['states 100000', 'states 99999', 'strangers could use it up'],
     ['\nnat on $ext_if', '\nnat pass on $ext_if', 'past every filter rule'],
   ])('are held to the same: %s → %s', (from, to, sentence) => {
