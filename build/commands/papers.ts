@@ -1,0 +1,69 @@
+import { join } from 'node:path';
+import { readText, writeFileAtomic } from '../host/files.js';
+import type { Lock } from '../packages/lockfile.js';
+import { buildRecord } from '../pipeline/record.js';
+import type { RecordInput } from '../pipeline/record.js';
+import { changesBetween } from '../report/changes.js';
+import { contentsOf } from '../report/contents.js';
+import { readFacts } from '../report/facts.js';
+import type { ImageFacts } from '../report/facts.js';
+import type { DrawnMap } from '../report/map-store.js';
+import { imagePage } from '../report/image-page.js';
+
+/** Names of what is written beside the images of a deployment. */
+export const paperNames = (stem: string): { readonly record: string; readonly report: string } => ({
+  record: `${stem}.json`,
+  report: `${stem}.html`,
+});
+
+export interface PapersInput {
+  /** What is known but for the maps and what comes of them. */
+  readonly record: Omit<RecordInput, 'maps' | 'contents' | 'since' | 'finished'>;
+  readonly maps: Promise<readonly DrawnMap[]>;
+  /** The lock, and what its entry of this deployment is called; none where there is none. */
+  readonly lock: Lock | undefined;
+  readonly file: string;
+  readonly out: string;
+  readonly stem: string;
+}
+
+/** What a report is made of, and where the papers are. */
+export interface Papers {
+  /** Path of the build record. */
+  readonly record: string;
+  readonly facts: ImageFacts;
+}
+
+/** Largest build record in bytes: one of many tenants takes some 2 MB. */
+export const MOST_RECORD = 64 * 1024 ** 2;
+
+/** Writes what tells of the images of a deployment beside them: the build record and the report. */
+export async function writePapers(input: PapersInput): Promise<Papers> {
+  const { out, stem, lock, file } = input;
+  const names = paperNames(stem);
+  const path = join(out, names.record);
+  // One that cannot be read is as good as none: it is replaced.
+  const earlier = readFacts(await readText(path, MOST_RECORD).catch(() => ''));
+  const contents = lock && contentsOf(lock, file);
+  const drawn = await input.maps;
+  const maps = drawn.map(({ map }) => map);
+  const known = { ...input.record, contents, maps, finished: new Date() };
+  let text = buildRecord({ ...known, since: undefined });
+  let facts = factsOf(text);
+  if (!('flaw' in earlier)) {
+    const since = { finished: earlier.finished, changes: changesBetween(earlier, facts) };
+    text = buildRecord({ ...known, since });
+    facts = { ...facts, since };
+  }
+  const report = imagePage(facts, drawn, undefined);
+  await writeFileAtomic(path, text, 0o644);
+  await writeFileAtomic(join(out, names.report), report, 0o644);
+  return { record: path, facts };
+}
+
+/** What a record of our own says. */
+function factsOf(text: string): ImageFacts {
+  const facts = readFacts(text);
+  if ('flaw' in facts) throw new Error(`the build record cannot be read: ${facts.flaw}`);
+  return facts;
+}
