@@ -22,7 +22,6 @@ import { readyDisk } from '../pipeline/disk.js';
 import type { BaseDisk } from '../pipeline/disk.js';
 import type { BuildEvent, PlannedStage } from '../pipeline/events.js';
 import type { IndexFacts } from '../report/index-page.js';
-import { drawnMaps } from '../report/map-store.js';
 import { Mapper } from '../report/mapper.js';
 import { readOr } from './configuration.js';
 import { loadFleet, proveAll, render } from './deployments.js';
@@ -348,7 +347,7 @@ async function makeOne(deployment: Deployment, parts: Parts, work: Surroundings)
       tools: disk ? { ...tools, zstd } : tools,
       seconds: { stamp: (Date.now() - started.getTime()) / 1000 },
     },
-    ...{ maps: drawnMaps(ruleFiles(entries), makeView(config), parts.mapper), lock: work.lock },
+    ...{ maps: parts.mapper.maps({ files: ruleFiles(entries), view: makeView(config) }), lock: work.lock },
     ...{ file: basename(loaded.path), out, stem },
   });
   parts.told.set(name, indexFacts(facts));

@@ -4,7 +4,6 @@ import { missing } from '../host/tools.js';
 import { imageName, isDisk } from '../image/formats.js';
 import { holdsSecret } from '../overlay/render.js';
 import { makeView } from '../overlay/view.js';
-import { keptMaps } from '../report/map-store.js';
 import { Mapper } from '../report/mapper.js';
 import { proveImage } from '../policy/image.js';
 import { releaseOf, stage } from '../pipeline/base.js';
@@ -19,9 +18,9 @@ import { loadConfig, readAuthKey } from './configuration.js';
 import type { ConfigOptions, LoadedConfig } from './configuration.js';
 import { checkLock } from './lock-subject.js';
 import { buildInto, warnOfExceptions } from './output.js';
-import { writePapers } from './papers.js';
+import { startMaps, writePapers } from './papers.js';
 import { baseRequest, diskOf, imageStem, imageTime, planFor, zstdVersion } from './request.js';
-import { programDigest, renderInput, ruleFiles } from './rules.js';
+import { renderInput, ruleFiles } from './rules.js';
 
 export interface IsoOptions extends ConfigOptions {
   readonly out: string;
@@ -74,6 +73,7 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
   const work = { cache, signal: context.signal, emit };
   const started = new Date();
   const mapper = new Mapper(1);
+  const maps = startMaps(loaded, authKey, cache, mapper);
   try {
     if (loaded.example)
       emit({
@@ -84,17 +84,14 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
     const disks = config.FORMATS.some(isDisk);
     await buildInto(out, { ...options, disks }, work, async () => {
       const { request, tools } = await baseRequest(config, release, time);
-      const [zstd, program] = await Promise.all([zstdVersion(), programDigest()]);
+      const zstd = await zstdVersion();
       const wanted = diskOf(request, config, zstd);
       const plan = await planFor([request], wanted ? [wanted] : [], cache);
       emit({ type: 'plan', stages: plan });
-      const { overlay, policy, maps } = await stage(work, 'overlay', async () => {
+      const { overlay, policy } = await stage(work, 'overlay', async () => {
         const made = await makeOverlay(await renderInput(loaded, authKey), releaseOf(request), time);
-        const [files, view] = [ruleFiles(made.entries), makeView(config)];
-        const reach = keptMaps(join(cache.folder, 'maps'), program, files, view, mapper);
-        reach.catch(() => undefined);
-        const proof = proveImage(files, view, config.POLICY_EXCEPTIONS);
-        return { overlay: made, policy: proof, maps: reach };
+        const proof = proveImage(ruleFiles(made.entries), makeView(config), config.POLICY_EXCEPTIONS);
+        return { overlay: made, policy: proof };
       });
       warnOfExceptions(policy, emit);
       const base = await readyBase(request, work);

@@ -1,6 +1,9 @@
 import { join } from 'node:path';
 import { readText, writeFileAtomic } from '../host/files.js';
+import { renderOverlay } from '../overlay/render.js';
+import { makeView } from '../overlay/view.js';
 import type { Lock } from '../packages/lockfile.js';
+import type { Cache } from '../pipeline/cache.js';
 import { buildRecord } from '../pipeline/record.js';
 import type { RecordInput } from '../pipeline/record.js';
 import { changesBetween } from '../report/changes.js';
@@ -9,6 +12,9 @@ import { readFacts } from '../report/facts.js';
 import type { ImageFacts } from '../report/facts.js';
 import type { DrawnMap } from '../report/map-store.js';
 import { imagePage } from '../report/image-page.js';
+import type { Mapper } from '../report/mapper.js';
+import type { LoadedConfig } from './configuration.js';
+import { renderInput, ruleFiles } from './rules.js';
 
 /** Names of what is written beside the images of a deployment. */
 export const paperNames = (stem: string): { readonly record: string; readonly report: string } => ({
@@ -25,6 +31,26 @@ export interface PapersInput {
   readonly file: string;
   readonly out: string;
   readonly stem: string;
+}
+
+/**
+ * Begins to make the maps of a deployment, beside all that has to be done for its images. Whoever does not wait for them leaves no
+ * error behind: what is wrong with a deployment, its overlay and its proof tell.
+ */
+export function startMaps(
+  loaded: LoadedConfig,
+  authKey: string | undefined,
+  cache: Pick<Cache, 'folder'>,
+  mapper: Mapper,
+): Promise<readonly DrawnMap[]> {
+  mapper.warm();
+  const make = async (): Promise<readonly DrawnMap[]> => {
+    const files = ruleFiles(renderOverlay(await renderInput(loaded, authKey)));
+    return mapper.maps({ files, view: makeView(loaded.config), folder: join(cache.folder, 'maps') });
+  };
+  const maps = make();
+  maps.catch(() => undefined);
+  return maps;
 }
 
 /** What a report is made of, and where the papers are. */

@@ -1,4 +1,3 @@
-import { instance } from '@viz-js/viz';
 import type { Viz } from '@viz-js/viz';
 import type { ReportMap } from './facts.js';
 
@@ -6,7 +5,7 @@ import type { ReportMap } from './facts.js';
 export interface Drawing {
   readonly width: number;
   readonly height: number;
-  readonly boxes: readonly {
+  readonly boxes: {
     readonly x: number;
     readonly y: number;
     readonly w: number;
@@ -27,14 +26,6 @@ export interface Drawing {
 let viz: Promise<Viz> | undefined;
 const known = new Map<string, Drawing>();
 
-/** Compiles what draws, while something else is waited for. */
-export async function readyToDraw(): Promise<void> {
-  viz ??= instance();
-  const nodes = ['a', 'b', 'c', 'd'];
-  const edges = nodes.flatMap((tail) => nodes.map((head) => ({ tail, head })));
-  (await viz).renderJSON({ directed: true, edges, graphAttributes: { splines: 'true' } }, { engine: 'dot' });
-}
-
 /** Lines from which on they are drawn straight: bending them around boxes takes seconds. */
 const MANY = 160;
 const RANK: Readonly<Record<string, string>> = { internet: 'min', card: 'min', tailnet: 'min', other: 'min' };
@@ -42,18 +33,13 @@ const RANK: Readonly<Record<string, string>> = { internet: 'min', card: 'min', t
 /** Lays out a map with Graphviz, which runs here as WebAssembly. Names are not given to it: it sees sizes and numbers. */
 export async function drawMap(map: ReportMap): Promise<Drawing> {
   const lines = map.pairs.filter(({ verdict }) => verdict !== 'closed');
-  const sizes = map.zones.map(({ name, interfaces }) =>
-    Math.min(260, Math.max(90, 24 + 7 * Math.max(name.length, interfaces.join(', ').length))),
-  );
-  const key = JSON.stringify([
-    map.zones.map(({ id, kind }) => [id, kind]),
-    sizes,
-    lines.map(({ from, to, verdict }) => [from, to, verdict]),
-  ]);
+  const sizes = widthsOf(map);
+  const key = shapeOf(map);
   const earlier = known.get(key);
   if (earlier) return earlier;
   const number = new Map(map.zones.map(({ id }, index) => [id, `n${index}`]));
-  viz ??= instance();
+  // 1.4 MB that are loaded where something is drawn, which is rare: drawings are kept.
+  viz ??= import('@viz-js/viz').then(({ instance }) => instance());
   const laid = (await viz).renderJSON(
     {
       directed: true,
@@ -85,6 +71,23 @@ export async function drawMap(map: ReportMap): Promise<Drawing> {
   if (known.size > 100) known.clear();
   known.set(key, drawing);
   return drawing;
+}
+
+function widthsOf({ zones }: ReportMap): readonly number[] {
+  return zones.map(({ name, interfaces }) =>
+    Math.min(260, Math.max(90, 24 + 7 * Math.max(name.length, interfaces.join(', ').length))),
+  );
+}
+
+/** All of a map that its drawing depends on: two with one shape look the same. */
+export function shapeOf(map: ReportMap): string {
+  return JSON.stringify([
+    map.zones.map(({ id, kind }) => [id, kind]),
+    widthsOf(map),
+    map.pairs
+      .filter(({ verdict }) => verdict !== 'closed')
+      .map(({ from, to, verdict }) => [from, to, verdict]),
+  ]);
 }
 
 /** Height of a box in points. */

@@ -1,14 +1,12 @@
 import { parentPort } from 'node:worker_threads';
-import type { View } from '../overlay/view.js';
-import type { RuleFiles } from '../policy/image.js';
-import { mapsOf } from './maps.js';
+import { makeMaps } from './map-store.js';
+import type { MapInput } from './map-store.js';
 
 /* The thread of a Mapper. */
 
-parentPort?.on('message', ({ files, view }: { files: RuleFiles; view: View }) => {
-  try {
-    parentPort?.postMessage({ maps: mapsOf(files, view) });
-  } catch (error) {
-    parentPort?.postMessage({ error });
-  }
+parentPort?.on('message', (input: MapInput) => {
+  makeMaps(input).then(
+    (maps) => parentPort?.postMessage({ maps }),
+    (error: unknown) => parentPort?.postMessage({ error }),
+  );
 });

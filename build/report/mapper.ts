@@ -1,13 +1,10 @@
 import { Worker } from 'node:worker_threads';
-import type { View } from '../overlay/view.js';
-import type { RuleFiles } from '../policy/image.js';
-import type { ReportMap } from './facts.js';
-import { mapsOf } from './maps.js';
+import { makeMaps } from './map-store.js';
+import type { DrawnMap, MapInput } from './map-store.js';
 
 interface Job {
-  readonly files: RuleFiles;
-  readonly view: View;
-  readonly done: (maps: readonly ReportMap[]) => void;
+  readonly input: MapInput;
+  readonly done: (maps: readonly DrawnMap[]) => void;
   readonly failed: (error: unknown) => void;
 }
 
@@ -20,19 +17,22 @@ export class Mapper {
   private readonly queue: Job[] = [];
   private closed = false;
 
-  /** @param most threads at once; 0 makes maps in this one, where nobody waits for another */
+  /** @param most threads at once */
   constructor(private readonly most: number) {}
 
+  /** Starts a thread, which loads what it needs while there is nothing for it to do. */
+  warm(): void {
+    if (COMPILED) this.idle.push(this.start());
+  }
+
   /** The maps of an image. Whoever does not wait for them leaves no error behind. */
-  maps(files: RuleFiles, view: View): Promise<readonly ReportMap[]> {
-    const made =
-      // Sources that were not compiled, as in unit tests, cannot be started as a thread.
-      this.most === 0 || import.meta.url.endsWith('.ts')
-        ? Promise.resolve().then(() => mapsOf(files, view))
-        : new Promise<readonly ReportMap[]>((done, failed) => {
-            this.queue.push({ files, view, done, failed });
-            this.next();
-          });
+  maps(input: MapInput): Promise<readonly DrawnMap[]> {
+    const made = COMPILED
+      ? new Promise<readonly DrawnMap[]>((done, failed) => {
+          this.queue.push({ input, done, failed });
+          this.next();
+        })
+      : makeMaps(input);
     made.catch(() => undefined);
     return made;
   }
@@ -53,7 +53,7 @@ export class Mapper {
     const job = worker && this.queue.shift();
     if (!job) return;
     this.busy.set(worker, job);
-    worker.postMessage({ files: job.files, view: job.view });
+    worker.postMessage(job.input);
   }
 
   private start(): Worker {
@@ -63,7 +63,7 @@ export class Mapper {
       this.busy.delete(worker);
       return job;
     };
-    worker.on('message', ({ maps, error }: { maps?: readonly ReportMap[]; error?: unknown }) => {
+    worker.on('message', ({ maps, error }: { maps?: readonly DrawnMap[]; error?: unknown }) => {
       const job = end();
       this.idle.push(worker);
       if (maps) job?.done(maps);
@@ -77,3 +77,6 @@ export class Mapper {
     return worker;
   }
 }
+
+/** Sources that were not compiled, as in unit tests, cannot be started as a thread. */
+const COMPILED = !import.meta.url.endsWith('.ts');
