@@ -348,7 +348,7 @@ async function makeOne(deployment: Deployment, parts: Parts, work: Surroundings)
       seconds: { stamp: (Date.now() - started.getTime()) / 1000 },
     },
     ...{ maps: parts.mapper.maps({ files: ruleFiles(entries), view: makeView(config) }), lock: work.lock },
-    ...{ file: basename(loaded.path), out, stem },
+    ...{ base: base.checked.path, file: basename(loaded.path), out, stem },
   });
   parts.told.set(name, indexFacts(facts));
   return {

@@ -112,7 +112,7 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
           ...{ overlay: overlay.entries, policy, plan, seconds, started },
           tools: disk ? { ...tools, zstd } : tools,
         },
-        ...{ maps, lock, file: basename(loaded.path), out, stem },
+        ...{ maps, lock, base: base.checked.path, file: basename(loaded.path), out, stem },
       });
       await writeChecksums(out, images);
       emit({

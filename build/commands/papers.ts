@@ -15,17 +15,24 @@ import { imagePage } from '../report/image-page.js';
 import type { Mapper } from '../report/mapper.js';
 import type { LoadedConfig } from './configuration.js';
 import { renderInput, ruleFiles } from './rules.js';
+import { bomOf } from './sbom-papers.js';
 
 /** Names of what is written beside the images of a deployment. */
-export const paperNames = (stem: string): { readonly record: string; readonly report: string } => ({
+export const paperNames = (
+  stem: string,
+): Readonly<Record<'record' | 'report' | 'sbom' | 'provenance', string>> => ({
   record: `${stem}.json`,
   report: `${stem}.html`,
+  sbom: `${stem}.cdx.json`,
+  provenance: `${stem}.provenance.json`,
 });
 
 export interface PapersInput {
   /** What is known but for the maps and what comes of them. */
   readonly record: Omit<RecordInput, 'maps' | 'contents' | 'since' | 'finished'>;
   readonly maps: Promise<readonly DrawnMap[]>;
+  /** Path of the base image. */
+  readonly base: string;
   /** The lock, and what its entry of this deployment is called; none where there is none. */
   readonly lock: Lock | undefined;
   readonly file: string;
@@ -63,7 +70,7 @@ export interface Papers {
 /** Largest build record in bytes: one of many tenants takes some 2 MB. */
 export const MOST_RECORD = 64 * 1024 ** 2;
 
-/** Writes what tells of the images of a deployment beside them: the build record and the report. */
+/** Writes what tells of the images of a deployment beside them: record, report, bill of materials, provenance. */
 export async function writePapers(input: PapersInput): Promise<Papers> {
   const { out, stem, lock, file } = input;
   const names = paperNames(stem);
@@ -82,8 +89,11 @@ export async function writePapers(input: PapersInput): Promise<Papers> {
     facts = { ...facts, since };
   }
   const report = imagePage(facts, drawn, undefined);
+  const bom = await bomOf({ record: input.record, facts, base: input.base, lock, file });
   await writeFileAtomic(path, text, 0o644);
   await writeFileAtomic(join(out, names.report), report, 0o644);
+  await writeFileAtomic(join(out, names.sbom), bom.sbom, 0o644);
+  await writeFileAtomic(join(out, names.provenance), bom.provenance, 0o644);
   return { record: path, facts };
 }
 
