@@ -88,7 +88,12 @@ export async function writePapers(input: PapersInput): Promise<Papers> {
     text = buildRecord({ ...known, since });
     facts = { ...facts, since };
   }
-  const report = imagePage(facts, drawn, undefined);
+  // The maps as the record has them, so that `report` makes the same page of it.
+  const shown = (facts.maps ?? []).flatMap((map, index) => {
+    const drawing = drawn[index]?.drawing;
+    return drawing ? [{ map, drawing }] : [];
+  });
+  const report = imagePage(facts, shown, undefined);
   const bom = await bomOf({ record: input.record, facts, base: input.base, lock, file });
   await writeFileAtomic(path, text, 0o644);
   await writeFileAtomic(join(out, names.report), report, 0o644);

@@ -43,10 +43,10 @@ export function escapeHtml(text: string): string {
     .replaceAll("'", '&#39;');
 }
 
-/** A value as JSON in a script element: nothing in it ends that element, or begins another. */
+/** A value as JSON in a script element: nothing in it ends that element, or begins another; its texts are as elsewhere in a page. */
 export function scriptJson(value: unknown): Html {
   return new Html(
-    JSON.stringify(value).replace(
+    JSON.stringify(value, (_, item: unknown) => (typeof item === 'string' ? visible(item) : item)).replace(
       /[<>&\u2028\u2029]/g,
       (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
     ),
