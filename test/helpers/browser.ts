@@ -17,7 +17,7 @@ export async function browserOf(context: TestContext): Promise<Browser> {
     context.skip('there is no Chromium on this machine');
   }
   const browser = await chromium.launch({
-    ...(program !== undefined && { executablePath: program }),
+    executablePath: program,
     // The sandbox of Chromium refuses to run as root.
     args: process.getuid?.() === 0 ? ['--no-sandbox'] : [],
   });

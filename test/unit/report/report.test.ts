@@ -123,8 +123,7 @@ describe('the report of an image', () => {
 
   it('is told by a record of an earlier version, too, and refuses what is none', async () => {
     const { facts } = await factsOf({});
-    const { maps: _, ...old } = facts;
-    expect(imagePage(old, [], undefined)).toContain('has no map');
+    expect(imagePage({ ...facts, maps: undefined }, [], undefined)).toContain('has no map');
     expect(readFacts('{}')).toMatchObject({ flaw: expect.stringContaining('no build record') as string });
     expect(readFacts('x')).toEqual({ flaw: 'it is no JSON' });
   });
