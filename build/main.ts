@@ -14,6 +14,7 @@ import type { IsoContext } from './commands/iso.js';
 import { lock } from './commands/lock.js';
 import { plan, PLAN_FORMATS } from './commands/plan.js';
 import { publish } from './commands/store.js';
+import { report } from './commands/report.js';
 import { explain } from './commands/explain.js';
 import { askPacket } from './commands/rules.js';
 import { CHECK_NAMES, CHECKS } from './boot/checks.js';
@@ -464,6 +465,19 @@ program
   .action(async (a: string, b: string, options: { patch: boolean; json: boolean }) => {
     if (!(await diff({ a, b, ...options }, print))) process.exitCode = EXIT.failed;
   });
+
+program
+  .command('report')
+  .description('make the report of an image again, and of a fleet those of its deployments with their index')
+  .argument('<records...>', 'build records, and fleet.json')
+  .option(
+    '--boot <file>',
+    'what `clawdie-iso boot` found (default: boot/report.json beside, if of this image)',
+  )
+  .option('--open', 'show the first one in the browser', false)
+  .action((records: string[], options: { boot?: string; open: boolean }) =>
+    report({ records, ...options }, print),
+  );
 
 program
   .command('doctor')

@@ -1,6 +1,6 @@
 import { open, readFile, rm, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { join, resolve as resolvePath } from 'node:path';
+import { basename, join, resolve as resolvePath } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { InputError } from '../error.js';
 import { FLEET_FORMAT, parseFleetRecord, parseJournal } from '../fleet/record.js';
@@ -10,6 +10,8 @@ import { writeError, writeFileAtomic } from '../host/files.js';
 import { imageName, isDisk } from '../image/formats.js';
 import { bytes, duration } from '../monitor/format.js';
 import { holdsSecret } from '../overlay/render.js';
+import { makeView } from '../overlay/view.js';
+import type { Lock } from '../packages/lockfile.js';
 import type { ImageProof } from '../policy/image.js';
 import { releaseOf, stage } from '../pipeline/base.js';
 import type { Work } from '../pipeline/base.js';
@@ -19,14 +21,18 @@ import type { ReadyBase } from '../pipeline/deploy.js';
 import { readyDisk } from '../pipeline/disk.js';
 import type { BaseDisk } from '../pipeline/disk.js';
 import type { BuildEvent, PlannedStage } from '../pipeline/events.js';
-import { buildRecord } from '../pipeline/record.js';
+import type { IndexFacts } from '../report/index-page.js';
+import { Mapper } from '../report/mapper.js';
 import { readOr } from './configuration.js';
 import { loadFleet, proveAll, render } from './deployments.js';
 import type { Deployment, Fleet } from './deployments.js';
+import { indexFacts, writeIndex } from './fleet-index.js';
 import type { IsoContext } from './iso.js';
 import { checkLock } from './lock-subject.js';
 import { buildInto, needTools, warnOfExceptions } from './output.js';
+import { writePapers } from './papers.js';
 import { diskOf, planFor, zstdVersion } from './request.js';
+import { ruleFiles } from './rules.js';
 import { disksOf, requestsOf, storedParts } from './store.js';
 
 export interface FleetOptions {
@@ -59,7 +65,7 @@ export async function fleet(options: FleetOptions, context: IsoContext): Promise
   const started = new Date();
   const all = await loadFleet(options.deployments, options.set, context.environment);
   const chosen = chooseFrom(all, options);
-  const { warning: unlocked } = await checkLock(
+  const { lock, warning: unlocked } = await checkLock(
     resolvePath(options.deployments),
     chosen.map(({ loaded, request: { release } }) => ({ loaded, release })),
   );
@@ -77,7 +83,7 @@ export async function fleet(options: FleetOptions, context: IsoContext): Promise
       emit({ type: 'warning', text });
     const disks = chosen.some(({ loaded }) => loaded.config.FORMATS.some(isDisk));
     record = await buildInto(out, { ...options, disks }, work, () =>
-      bring(chosen, all, out, since, options, { ...work, started, version: context.version }),
+      bring(chosen, all, out, since, options, { ...work, started, lock, version: context.version }),
     );
   } finally {
     await monitor.close();
@@ -123,6 +129,8 @@ export async function readRecord(path: string): Promise<FleetRecord> {
 interface Surroundings extends Work {
   readonly started: Date;
   readonly version: string;
+  /** Where there is one. */
+  readonly lock: Lock | undefined;
 }
 
 /** Deployments from which on memory counts for more than a tenth of the time. */
@@ -156,6 +164,7 @@ async function bring(
   const wanted = disksOf(toMake, zstd);
   const plan = await planFor([...requests.values()], [...wanted.values()], cache);
   const entries = new Map([...known, ...current]);
+  const told: Parts['told'] = new Map();
   // V8 would rather take memory than collect what hundreds of deployments leave behind; a few are made faster so.
   if (toMake.length > MANY) setFlagsFromString('--optimize-for-size');
   if (toMake.length > 0) {
@@ -186,12 +195,14 @@ async function bring(
     const replaced = new Set(toMake.flatMap(namesOf));
     await writeChecksums(out, [], (name) => !replaced.has(name));
     await stage(work, 'stamp', async () => {
-      const made = await makeAll(
-        toMake,
-        { sources: all.sources, tools: all.tools, zstd, bases, disks, proofs, plan, out },
-        work,
-      );
-      for (const entry of made) entries.set(entry.name, entry);
+      const mapper = new Mapper(Math.min(toMake.length, AT_ONCE));
+      const parts = { sources: all.sources, tools: all.tools, zstd, bases, disks, proofs, plan, out };
+      try {
+        const made = await makeAll(toMake, { ...parts, mapper, told }, work);
+        for (const entry of made) entries.set(entry.name, entry);
+      } finally {
+        await mapper.close();
+      }
     });
   }
   await writeChecksums(
@@ -213,6 +224,7 @@ async function bring(
     made: toMake.map(({ name }) => name),
   };
   await writeFileAtomic(join(out, FLEET_RECORD), `${JSON.stringify(record, null, 1)}\n`, 0o644);
+  await writeIndex(out, record, told);
   await rm(join(out, JOURNAL), { force: true });
   return record;
 }
@@ -273,6 +285,9 @@ interface Parts {
   readonly proofs: ReadonlyMap<string, ImageProof>;
   readonly plan: readonly PlannedStage[];
   readonly out: string;
+  readonly mapper: Mapper;
+  /** What the index says of those that are made. */
+  readonly told: Map<string, Omit<IndexFacts, 'report'>>;
 }
 
 async function makeAll(
@@ -324,18 +339,18 @@ async function makeOne(deployment: Deployment, parts: Parts, work: Surroundings)
   const overlay = await packedOverlay(entries, releaseOf(request), request.time);
   const made = { base, disk, overlay, secret: holdsSecret(overlay.entries), time: request.time };
   const images = await writeImages(made, config.FORMATS, out, stem, work);
-  await writeFileAtomic(
-    join(out, `${stem}.json`),
-    buildRecord({
+  const { facts } = await writePapers({
+    record: {
       project: `clawdie-iso ${work.version}`,
       ...{ resolved: loaded, request, images, base: base.facts, disk: disk?.facts },
       ...{ overlay: entries, policy, plan, started },
       tools: disk ? { ...tools, zstd } : tools,
       seconds: { stamp: (Date.now() - started.getTime()) / 1000 },
-      finished: new Date(),
-    }),
-    0o644,
-  );
+    },
+    ...{ maps: parts.mapper.maps({ files: ruleFiles(entries), view: makeView(config) }), lock: work.lock },
+    ...{ base: base.checked.path, file: basename(loaded.path), out, stem },
+  });
+  parts.told.set(name, indexFacts(facts));
   return {
     ...{ name, inputs: deployment.inputs, base: request.keys.base },
     assistant: config.ASSISTANT_NAME,

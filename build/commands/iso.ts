@@ -1,9 +1,10 @@
-import { join, resolve as resolvePath } from 'node:path';
-import { exists, writeFileAtomic } from '../host/files.js';
+import { basename, join, resolve as resolvePath } from 'node:path';
+import { exists } from '../host/files.js';
 import { missing } from '../host/tools.js';
 import { imageName, isDisk } from '../image/formats.js';
 import { holdsSecret } from '../overlay/render.js';
 import { makeView } from '../overlay/view.js';
+import { Mapper } from '../report/mapper.js';
 import { proveImage } from '../policy/image.js';
 import { releaseOf, stage } from '../pipeline/base.js';
 import { Cache, cacheFolder } from '../pipeline/cache.js';
@@ -11,13 +12,13 @@ import { makeOverlay, readyBase, writeChecksums, writeImages } from '../pipeline
 import { readyDisk } from '../pipeline/disk.js';
 import { STAGES } from '../pipeline/events.js';
 import type { BuildEvent, Monitor, StageName } from '../pipeline/events.js';
-import { buildRecord } from '../pipeline/record.js';
 import { resolveRelease } from '../release/source.js';
 import type { Release } from '../release/source.js';
 import { loadConfig, readAuthKey } from './configuration.js';
 import type { ConfigOptions, LoadedConfig } from './configuration.js';
 import { checkLock } from './lock-subject.js';
 import { buildInto, warnOfExceptions } from './output.js';
+import { startMaps, writePapers } from './papers.js';
 import { baseRequest, diskOf, imageStem, imageTime, planFor, zstdVersion } from './request.js';
 import { renderInput, ruleFiles } from './rules.js';
 
@@ -52,7 +53,7 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
   const time = imageTime(context.environment);
   const authKey = await readAuthKey(config, loaded.folder);
   const release = resolveRelease(config, loaded.folder);
-  const { warning: unlocked } = await checkLock(loaded.folder, [{ loaded, release }]);
+  const { lock, warning: unlocked } = await checkLock(loaded.folder, [{ loaded, release }]);
   const cache = new Cache(cacheFolder(context.environment, options.cache));
   const out = resolvePath(options.out);
   const stem = imageStem(config.ASSISTANT_NAME, release, config);
@@ -71,6 +72,8 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
   };
   const work = { cache, signal: context.signal, emit };
   const started = new Date();
+  const mapper = new Mapper(1);
+  const maps = startMaps(loaded, authKey, cache, mapper);
   try {
     if (loaded.example)
       emit({
@@ -102,18 +105,15 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
           work,
         ),
       );
-      const record = join(out, `${stem}.json`);
-      await writeFileAtomic(
-        record,
-        buildRecord({
+      const { record } = await writePapers({
+        record: {
           project: `clawdie-iso ${context.version}`,
           ...{ resolved: loaded, request, images, base: base.facts, disk: disk?.facts },
           ...{ overlay: overlay.entries, policy, plan, seconds, started },
           tools: disk ? { ...tools, zstd } : tools,
-          finished: new Date(),
-        }),
-        0o644,
-      );
+        },
+        ...{ maps, lock, base: base.checked.path, file: basename(loaded.path), out, stem },
+      });
       await writeChecksums(out, images);
       emit({
         type: 'result',
@@ -123,6 +123,7 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
       });
     });
   } finally {
+    await mapper.close();
     await monitor.close();
   }
 }

@@ -183,6 +183,14 @@ export const TOOLS: readonly Tool[] = [
     version: ['openssl', 'version'],
   },
   {
+    name: 'chromium',
+    need: 'shows reports, in tests',
+    for: 'test',
+    apt: 'chromium',
+    elsewhere: true,
+    version: 'package',
+  },
+  {
     name: 'original-awk',
     need: 'runs the awk of scripts as FreeBSD does',
     for: 'test',

@@ -5,6 +5,7 @@ import { sha256 } from '../host/hash.js';
 import { isSecret } from '../overlay/render.js';
 import type { OverlayEntry } from '../overlay/render.js';
 import type { ImageProof } from '../policy/image.js';
+import type { Changes, Content, ReportMap } from '../report/facts.js';
 import type { BaseFacts, BaseRequest } from './base.js';
 import type { ImageFile } from './deploy.js';
 import type { DiskFacts } from './disk.js';
@@ -26,6 +27,10 @@ export interface RecordInput {
   readonly seconds: Readonly<Partial<Record<StageName, number>>>;
   readonly started: Date;
   readonly finished: Date;
+  /** What a report needs beyond that: who reaches whom, what instances install, what differs from the image before. */
+  readonly maps: readonly ReportMap[];
+  readonly contents: readonly Content[] | undefined;
+  readonly since: Changes | undefined;
 }
 
 /** The build record as JSON: what went in, with its sums; what it was made with; what came out. It holds no secret. Pure. */
@@ -71,6 +76,10 @@ export function buildRecord(input: RecordInput): string {
       action,
       ...(input.seconds[stage] !== undefined && { seconds: Number(input.seconds[stage].toFixed(3)) }),
     })),
+    ...(input.contents && { contents: input.contents }),
+    ...(input.since && { since: input.since }),
   };
-  return `${JSON.stringify(record, null, 2)}\n`;
+  // A map is for programs, and would be nine tenths of the lines.
+  const text = JSON.stringify(record, null, 2);
+  return `${text.slice(0, -2)},\n  "maps": ${JSON.stringify(input.maps)}\n}\n`;
 }

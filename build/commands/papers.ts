@@ -1,0 +1,110 @@
+import { join } from 'node:path';
+import { readText, writeFileAtomic } from '../host/files.js';
+import { renderOverlay } from '../overlay/render.js';
+import { makeView } from '../overlay/view.js';
+import type { Lock } from '../packages/lockfile.js';
+import type { Cache } from '../pipeline/cache.js';
+import { buildRecord } from '../pipeline/record.js';
+import type { RecordInput } from '../pipeline/record.js';
+import { changesBetween } from '../report/changes.js';
+import { contentsOf } from '../report/contents.js';
+import { readFacts } from '../report/facts.js';
+import type { ImageFacts } from '../report/facts.js';
+import type { DrawnMap } from '../report/map-store.js';
+import { imagePage } from '../report/image-page.js';
+import type { Mapper } from '../report/mapper.js';
+import type { LoadedConfig } from './configuration.js';
+import { renderInput, ruleFiles } from './rules.js';
+import { bomOf } from './sbom-papers.js';
+
+/** Names of what is written beside the images of a deployment. */
+export const paperNames = (
+  stem: string,
+): Readonly<Record<'record' | 'report' | 'sbom' | 'provenance', string>> => ({
+  record: `${stem}.json`,
+  report: `${stem}.html`,
+  sbom: `${stem}.cdx.json`,
+  provenance: `${stem}.provenance.json`,
+});
+
+export interface PapersInput {
+  /** What is known but for the maps and what comes of them. */
+  readonly record: Omit<RecordInput, 'maps' | 'contents' | 'since' | 'finished'>;
+  readonly maps: Promise<readonly DrawnMap[]>;
+  /** Path of the base image. */
+  readonly base: string;
+  /** The lock, and what its entry of this deployment is called; none where there is none. */
+  readonly lock: Lock | undefined;
+  readonly file: string;
+  readonly out: string;
+  readonly stem: string;
+}
+
+/**
+ * Begins to make the maps of a deployment, beside all that has to be done for its images. Whoever does not wait for them leaves no
+ * error behind: what is wrong with a deployment, its overlay and its proof tell.
+ */
+export function startMaps(
+  loaded: LoadedConfig,
+  authKey: string | undefined,
+  cache: Pick<Cache, 'folder'>,
+  mapper: Mapper,
+): Promise<readonly DrawnMap[]> {
+  mapper.warm();
+  const make = async (): Promise<readonly DrawnMap[]> => {
+    const files = ruleFiles(renderOverlay(await renderInput(loaded, authKey)));
+    return mapper.maps({ files, view: makeView(loaded.config), folder: join(cache.folder, 'maps') });
+  };
+  const maps = make();
+  maps.catch(() => undefined);
+  return maps;
+}
+
+/** What a report is made of, and where the papers are. */
+export interface Papers {
+  /** Path of the build record. */
+  readonly record: string;
+  readonly facts: ImageFacts;
+}
+
+/** Largest build record in bytes: one of many tenants takes some 2 MB. */
+export const MOST_RECORD = 64 * 1024 ** 2;
+
+/** Writes what tells of the images of a deployment beside them: record, report, bill of materials, provenance. */
+export async function writePapers(input: PapersInput): Promise<Papers> {
+  const { out, stem, lock, file } = input;
+  const names = paperNames(stem);
+  const path = join(out, names.record);
+  // One that cannot be read is as good as none: it is replaced.
+  const earlier = readFacts(await readText(path, MOST_RECORD).catch(() => ''));
+  const contents = lock && contentsOf(lock, file);
+  const drawn = await input.maps;
+  const maps = drawn.map(({ map }) => map);
+  const known = { ...input.record, contents, maps, finished: new Date() };
+  let text = buildRecord({ ...known, since: undefined });
+  let facts = factsOf(text);
+  if (!('flaw' in earlier)) {
+    const since = { finished: earlier.finished, changes: changesBetween(earlier, facts) };
+    text = buildRecord({ ...known, since });
+    facts = { ...facts, since };
+  }
+  // The maps as the record has them, so that `report` makes the same page of it.
+  const shown = (facts.maps ?? []).flatMap((map, index) => {
+    const drawing = drawn[index]?.drawing;
+    return drawing ? [{ map, drawing }] : [];
+  });
+  const report = imagePage(facts, shown, undefined);
+  const bom = await bomOf({ record: input.record, facts, base: input.base, lock, file });
+  await writeFileAtomic(path, text, 0o644);
+  await writeFileAtomic(join(out, names.report), report, 0o644);
+  await writeFileAtomic(join(out, names.sbom), bom.sbom, 0o644);
+  await writeFileAtomic(join(out, names.provenance), bom.provenance, 0o644);
+  return { record: path, facts };
+}
+
+/** What a record of our own says. */
+function factsOf(text: string): ImageFacts {
+  const facts = readFacts(text);
+  if ('flaw' in facts) throw new Error(`the build record cannot be read: ${facts.flaw}`);
+  return facts;
+}

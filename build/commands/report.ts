@@ -1,0 +1,133 @@
+import { spawn } from 'node:child_process';
+import { dirname, join } from 'node:path';
+import { parseFleetRecord } from '../fleet/record.js';
+import type { FleetRecord } from '../fleet/record.js';
+import { codeOf, InputError, messageOf, UserError } from '../error.js';
+import { readText, writeFileAtomic } from '../host/files.js';
+import { readBoot, readFacts } from '../report/facts.js';
+import type { BootFacts, ImageFacts } from '../report/facts.js';
+import { drawMap } from '../report/draw.js';
+import type { DrawnMap } from '../report/map-store.js';
+import { imagePage } from '../report/image-page.js';
+import { readOr } from './configuration.js';
+import { indexFacts, papersOf, writeIndex } from './fleet-index.js';
+import { MOST_RECORD } from './papers.js';
+
+export interface ReportOptions {
+  /** Build records and fleet records. */
+  readonly records: readonly string[];
+  /** A report of `clawdie-iso boot`; without, the one in the folder `boot` beside a record, where it is of that image. */
+  readonly boot?: string;
+  /** Whether the first page is shown in the browser of the desktop. */
+  readonly open: boolean;
+}
+
+/**
+ * `clawdie-iso report`: makes the report of each build record again, and of a fleet record those of its deployments and
+ * their index. Prints where they are.
+ *
+ * @throws InputError if a record is none, or the report of `boot` is of another image.
+ */
+export async function report(options: ReportOptions, print: (line: string) => void): Promise<void> {
+  const written: string[] = [];
+  for (const path of options.records) {
+    const text = await readOr(
+      path,
+      (why) => [
+        `The record ${path} cannot be read: ${why}.`,
+        'Name the .json beside an image, or fleet.json.',
+      ],
+      MOST_RECORD,
+    );
+    const fleet = parseFleetRecord(text);
+    written.push(
+      'flaw' in fleet ? await imageAgain(path, text, options.boot) : await fleetAgain(path, fleet),
+    );
+  }
+  for (const path of written) print(path);
+  const [first] = written;
+  if (options.open && first !== undefined) await show(first);
+}
+
+async function imageAgain(path: string, text: string, boot: string | undefined): Promise<string> {
+  const facts = readFacts(text);
+  if ('flaw' in facts)
+    throw new InputError(
+      `${path} cannot be used: ${facts.flaw}.`,
+      'Name the .json beside an image, or fleet.json.',
+    );
+  return writeReport(path, facts, boot);
+}
+
+async function writeReport(path: string, facts: ImageFacts, boot: string | undefined): Promise<string> {
+  const page = `${path.replace(/\.json$/, '')}.html`;
+  const drawn: DrawnMap[] = [];
+  for (const map of facts.maps ?? []) drawn.push({ map, drawing: await drawMap(map) });
+  await writeFileAtomic(page, imagePage(facts, drawn, await bootOf(path, facts, boot)), 0o644);
+  return page;
+}
+
+/** What `boot` found of the image of a record. */
+async function bootOf(
+  path: string,
+  facts: ImageFacts,
+  named: string | undefined,
+): Promise<BootFacts | undefined> {
+  const sums = new Set(facts.images.map(({ sha256 }) => sha256));
+  if (named === undefined) {
+    const found = await readText(join(dirname(path), 'boot', 'report.json'), MOST_RECORD).catch(() => '');
+    const boot = readBoot(found);
+    return boot && sums.has(boot.sha256) ? boot : undefined;
+  }
+  const boot = readBoot(
+    await readOr(named, (why) => [`--boot: ${named} cannot be read: ${why}.`], MOST_RECORD),
+  );
+  if (!boot)
+    throw new InputError(`--boot: ${named} is no report of clawdie-iso boot.`, 'Name its report.json.');
+  if (!sums.has(boot.sha256))
+    throw new InputError(
+      `--boot: ${named} is of another image than ${path}.`,
+      'Start that image with clawdie-iso boot.',
+    );
+  return boot;
+}
+
+/** The pages of a fleet. A deployment whose record is not there, since its image is elsewhere, has none. */
+async function fleetAgain(path: string, record: FleetRecord): Promise<string> {
+  const out = dirname(path);
+  const told = new Map<string, ReturnType<typeof indexFacts>>();
+  for (const entry of record.deployments) {
+    const name = papersOf(entry)?.record;
+    if (name === undefined) continue;
+    const facts = readFacts(
+      await readText(join(out, name), MOST_RECORD).catch((error: unknown) => {
+        if (codeOf(error) === 'ENOENT') return '';
+        throw new InputError(`The record ${join(out, name)} cannot be read: ${messageOf(error)}.`);
+      }),
+    );
+    if ('flaw' in facts) continue;
+    await writeReport(join(out, name), facts, undefined);
+    told.set(entry.name, indexFacts(facts));
+  }
+  return writeIndex(out, record, told);
+}
+
+/** Shows a page in the browser of the desktop. */
+async function show(path: string): Promise<void> {
+  const program = process.platform === 'darwin' ? 'open' : 'xdg-open';
+  await new Promise<void>((done, failed) => {
+    const child = spawn(program, [path], { stdio: 'ignore', detached: true });
+    child.once('spawn', () => {
+      child.unref();
+      done();
+    });
+    child.once('error', (error) => {
+      failed(
+        new UserError(
+          `The report cannot be opened: ${program}: ${messageOf(error)}.`,
+          `Open ${path} in a browser.`,
+        ),
+      );
+    });
+  });
+}

@@ -1,0 +1,200 @@
+import { bytes, duration } from '../monitor/format.js';
+import type { BootFacts, ImageFacts } from './facts.js';
+import { html, table } from './html.js';
+import type { Html, Part } from './html.js';
+
+/* The parts of a report below its map. Pure. */
+
+const code = (text: string): Html => html`<code>${text}</code>`;
+const list = (items: readonly Part[]): Html =>
+  html`<ul>
+    ${items.map((item) => html`<li>${item}</li>`)}
+  </ul> `;
+
+export function proof({ policy }: ImageFacts): Html {
+  const { cells, ways, situations, rows, assumed, exceptions } = policy;
+  return html`<p>
+      Proved for every packet: ${cells} cells (boxes of packets that are treated alike) and ${ways} ways
+      through the host, in ${situations.length} situations.
+    </p>
+    <h3>Situations</h3>
+    ${list(situations)}
+    <h3>Rows of the policy that are about packets</h3>
+    <p>${rows.map((row) => html`${code(row)} `)}</p>
+    <h3>Taken for granted</h3>
+    ${list(assumed)}
+    <h3>Exceptions</h3>
+    ${
+      exceptions.length === 0
+        ? html`<p>None: every row holds.</p>`
+        : table(
+            'Rows that POLICY_EXCEPTIONS lets the operator’s rules break',
+            ['row', 'how'],
+            exceptions.map(({ row, example }) => [html`<span class="bad">${row}</span>`, example]),
+          )
+    }`;
+}
+
+export function contents({ contents: installed, root, overlay, release }: ImageFacts): Html {
+  return html`<p>Release sets: ${release.from} (${release.trust}).</p>
+    ${table(
+      'Release sets',
+      ['set', 'SHA-256'],
+      Object.entries(release.sums).map(([name, sum]) => [name, code(sum)]),
+    )}
+    <p>
+      ${root.files} files of the release, ${root.kernelModules.length} kernel modules:
+      ${root.kernelModules.join(', ')}.
+    </p>
+    ${
+      installed === undefined
+        ? html`<p>
+            What instances install is not locked: there was no clawdie.lock.json, or nothing is to be
+            installed.
+          </p>`
+        : table(
+            `${installed.length} packages that an instance installs, as the lock has them`,
+            ['package', 'version', 'size', 'asked for by'],
+            installed.map(({ kind, name, version, bytes: size, asked }) => [
+              kind === 'npm' ? `${name} (npm)` : name,
+              version,
+              size === undefined ? '' : bytes(size),
+              asked.length > 0 ? asked.join(', ') : html`<span class="dim">another package</span>`,
+            ]),
+          )
+    }${table(
+      'Files of the deployment; contents of what may hold secrets have no sum here',
+      ['path', 'owner', 'mode', 'SHA-256'],
+      overlay
+        .filter(({ type }) => type !== 'dir')
+        .map(({ path, uid, gid, mode, target, sha256, own }) => [
+          html`${code(path)}${own === true ? ' (EXTRA_FILES)' : ''}`,
+          `${uid}:${gid}`,
+          mode,
+          sha256 === undefined
+            ? target === undefined
+              ? html`<span class="dim">not shown</span>`
+              : html`→ ${code(target)}`
+            : code(sha256.slice(0, 16)),
+        ]),
+    )}${table(
+      'Files of the release that run with another’s rights',
+      ['mode, owner, path'],
+      root.setuid.map((line) => [code(line)]),
+    )}`;
+}
+
+export function configuration({ configuration: settings }: ImageFacts): Html {
+  return table(
+    'Every key, its value, and where it came from; secrets are hidden',
+    ['key', 'value', 'from'],
+    Object.entries(settings).map(([key, { value, origin }]) => [
+      code(key),
+      value === '' ? html`<span class="dim">empty</span>` : code(value),
+      origin === 'default' ? html`<span class="dim">default</span>` : origin,
+    ]),
+  );
+}
+
+export function sizes({ images, root, baseImage }: ImageFacts): Html {
+  const iso = images.find(({ format }) => format === 'iso');
+  const slot = baseImage.slot.length;
+  const parts: (readonly [string, number])[] = [
+    ['root file system, compressed', root.compressedBytes],
+    ['overlay slot of the deployment', slot],
+    ...(iso
+      ? [['kernel, loader, EFI system partition', iso.bytes - root.compressedBytes - slot] as const]
+      : []),
+  ];
+  const whole = parts.reduce((sum, [, size]) => sum + size, 0);
+  return html`${table(
+      'Images',
+      ['image', 'size', 'SHA-256'],
+      images.map(({ name, bytes: size, sha256 }) => [name, bytes(size), code(sha256)]),
+    )}${table(
+      'An ISO by its parts',
+      ['part', 'size', 'share'],
+      parts.map(([name, size]) => [
+        name,
+        bytes(size),
+        html`<meter min="0" max="${Math.max(1, whole)}" value="${size}" aria-label="${name}">
+          ${bytes(size)}
+        </meter>`,
+      ]),
+    )}
+    <p class="dim">
+      Unpacked, the root is a file system of ${bytes(root.imageBytes)} with ${bytes(root.bytes)} in files.
+      Left out of the release:
+      ${
+        Object.entries(root.pruned)
+          .map(([why, count]) => `${count} files (${why})`)
+          .join(', ') || 'nothing'
+      }.
+    </p>`;
+}
+
+export function times({ stages }: ImageFacts): Html {
+  return table(
+    'Stages of the build',
+    ['stage', 'what was done', 'time'],
+    stages.map(({ stage, action, seconds }) => [
+      stage,
+      action === 'run' ? 'run' : 'taken from the cache',
+      seconds === undefined ? '' : duration(seconds),
+    ]),
+  );
+}
+
+export function since({ since: last }: ImageFacts): Html {
+  if (!last) return html`<p>There was no image of this deployment in the folder before this one.</p>`;
+  const { finished, changes } = last;
+  return changes.length === 0
+    ? html`<p>Nothing: the image of ${finished} was made of the same.</p>`
+    : table(
+        `Against the image of ${finished}`,
+        ['what', 'before', 'now'],
+        changes.map(({ what, before, now }) => [what, code(before), code(now)]),
+      );
+}
+
+export function bootReport(boot: BootFacts | undefined): Html {
+  if (!boot)
+    return html`<p>
+      None was made of this very image. <code>clawdie-iso boot</code> starts it in QEMU;
+      <code>clawdie-iso report</code> then shows here what came of it.
+    </p>`;
+  return html`<p>
+      ${boot.ok ? html`<span class="good">Everything held.</span>` : html`<span class="bad">Something did not hold.</span>`}
+    </p>
+    ${boot.starts.map(
+      ({ firmware, media, fault, accelerator, stages, firstFrame, stopped, reached, probes, checks }) => {
+        const name = [firmware, media, fault].filter((word) => word !== undefined).join(', ');
+        const frame = firstFrame === undefined ? [] : [{ name: 'first frame', seconds: firstFrame }];
+        const line = [...stages, ...frame].sort((a, b) => a.seconds - b.seconds);
+        const end = Math.max(0.1, ...line.map(({ seconds }) => seconds));
+        return html`<h3>${name} (${accelerator}, ${probes} probes)</h3>
+          ${stopped === undefined ? undefined : html`<p class="bad">Stopped after ${reached}: ${stopped}</p>`}
+          ${table(
+            `Timeline of ${name}`,
+            ['stage', 'seconds', ''],
+            line.map(({ name: stage, seconds }) => [
+              stage,
+              seconds.toFixed(1),
+              html`<meter min="0" max="${end}" value="${seconds}" aria-label="${stage}">
+                ${seconds.toFixed(1)} s
+              </meter>`,
+            ]),
+          )}${table(
+            `Checks of ${name}`,
+            ['check', 'state', 'found'],
+            checks.map(({ id, state, detail }) => [
+              id,
+              html`<span class="${state === 'failed' ? 'bad' : state === 'held' ? 'good' : 'dim'}"
+                >${state}</span
+              >`,
+              detail,
+            ]),
+          )}`;
+      },
+    )}`;
+}

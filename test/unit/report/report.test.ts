@@ -1,0 +1,162 @@
+import { createHash } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { changesBetween } from '../../../build/report/changes.js';
+import { readFacts } from '../../../build/report/facts.js';
+import type { ImageFacts } from '../../../build/report/facts.js';
+import { html, scriptJson } from '../../../build/report/html.js';
+import { imagePage } from '../../../build/report/image-page.js';
+import { indexPage } from '../../../build/report/index-page.js';
+import type { DrawnMap } from '../../../build/report/map-store.js';
+import { visible } from '../../../build/quote.js';
+import { factsOf, fleetOf, tagsOf } from '../../helpers/report.js';
+
+const HOSTILE = '</script><img src=x onerror=alert(1)>"\'&<!--\u202e\u0007]]>';
+
+/** Every text of a value replaced, but for words that the page goes by. */
+function hostile<T>(value: T, text: string): T {
+  const swap = (each: unknown, key = ''): unknown => {
+    if (typeof each === 'string')
+      return ['verdict', 'state', 'kind', 'family', 'direction', 'format', 'arrivesWith', 'type'].includes(
+        key,
+      )
+        ? each
+        : `${text}${each}`;
+    if (Array.isArray(each)) return each.map((item) => swap(item, key));
+    if (typeof each !== 'object' || each === null) return each;
+    return Object.fromEntries(Object.entries(each).map(([name, item]) => [name, swap(item, name)] as const));
+  };
+  return swap(value) as T;
+}
+
+describe('the report of an image', () => {
+  it.each([
+    ['as it is', {}],
+    ['with tenants and Tailscale', { TENANTS: 'igor natasha', TAILSCALE: 'host', JAIL_NETWORK: 'vnet' }],
+  ] as const)(
+    'has a line for each pair of the proof that is not closed, and no other: %s',
+    async (_, values) => {
+      const { facts, drawn } = await factsOf(values);
+      const page = imagePage(facts, drawn, undefined);
+      expect(drawn).toHaveLength('TAILSCALE' in values ? 2 : 1);
+      const lines = [...page.matchAll(/<g\s+class="tie"\s+data-from="([^"]*)"\s+data-to="([^"]*)"/g)].map(
+        ([, from, to]) => `${from ?? ''} ${to ?? ''}`,
+      );
+      const pairs = drawn.flatMap(({ map }) =>
+        map.pairs.filter(({ verdict }) => verdict !== 'closed').map(({ from, to }) => `${from} ${to}`),
+      );
+      expect(lines).toEqual(pairs);
+      expect(pairs).toContain('internet host');
+      for (const { map, drawing } of drawn) {
+        expect(drawing.boxes).toHaveLength(map.zones.length);
+        for (const { points } of drawing.lines) expect(points.length % 3).toBe(1);
+        // Boxes lie side by side.
+        for (const [index, a] of drawing.boxes.entries())
+          for (const b of drawing.boxes.slice(index + 1))
+            expect(a.x + a.w <= b.x || b.x + b.w <= a.x || a.y + a.h <= b.y || b.y + b.h <= a.y).toBe(true);
+      }
+    },
+  );
+
+  it('says of each open pair which rule decides, by its line, and which row of the policy it fulfils', async () => {
+    const { drawn } = await factsOf({});
+    const { map } = drawn[0] as DrawnMap;
+    const ssh = map.pairs.find(({ from, to }) => from === 'internet' && to === 'host');
+    const passing = ssh?.passes.find(({ services }) => services.some((text) => /\b22\b/.test(text)));
+    const rule = map.rules[passing?.steps.at(-1)?.rule ?? -1];
+    expect(rule).toMatchObject({ file: '/etc/pf.conf', text: expect.stringMatching(/^pass in/) as string });
+    expect(rule?.line).toBeGreaterThan(0);
+    const row = map.rows.find(({ id }) => id === passing?.steps.at(-1)?.row);
+    expect(row?.why).toBeTruthy();
+    const closed = map.pairs.find(
+      ({ verdict, from, to }) => verdict === 'closed' && from === 'card' && to !== from,
+    );
+    expect(closed?.blocks.some(({ verdict, rule: index }) => verdict === 'block' && index !== null)).toBe(
+      true,
+    );
+  });
+
+  it('keeps as text whatever names, rules and values hold', async () => {
+    const { facts, drawn } = await factsOf({ TENANTS: 'igor' });
+    const full: ImageFacts = {
+      ...facts,
+      contents: [{ kind: 'package', name: 'a', version: '1', bytes: 5, asked: ['PACKAGES'] }],
+      since: { finished: 'then', changes: [{ what: 'x', before: 'a', now: 'b' }] },
+      policy: { ...facts.policy, exceptions: [{ row: 'r', example: 'e' }] },
+    };
+    const boot = {
+      ...{ image: 'x.iso', sha256: 'a', ok: false },
+      starts: [
+        {
+          ...{
+            firmware: 'bios',
+            media: 'cd',
+            accelerator: 'tcg',
+            reached: 'loader',
+            stopped: 's',
+            probes: 3,
+          },
+          stages: [{ name: 'loader', seconds: 1 }],
+          checks: [{ id: 'ports', state: 'failed' as const, detail: 'd', seconds: 1 }],
+        },
+      ],
+    };
+    const plain = imagePage(hostile(full, ''), hostile(drawn, ''), hostile(boot, ''));
+    const page = imagePage(hostile(full, HOSTILE), hostile(drawn, HOSTILE), hostile(boot, HOSTILE));
+    expect(tagsOf(page)).toEqual(tagsOf(plain));
+    expect(page).not.toMatch(/<img|\u202e|\u0007/);
+    const data = /<script type="application\/json">([^<]*)<\/script>/.exec(page)?.[1] ?? '';
+    expect((JSON.parse(data) as DrawnMap['map']).rules[0]?.text).toContain(visible(HOSTILE));
+  });
+
+  it('loads nothing from anywhere, and runs its own script alone', async () => {
+    const { facts, drawn } = await factsOf({});
+    const page = imagePage(facts, drawn, undefined);
+    for (const [, target] of page.matchAll(/(?:href|src|action|data|xlink:href)="([^"]*)"/g))
+      expect(target).toMatch(/^#/);
+    expect(page).not.toMatch(/url\(|@import|<link|<iframe|fetch\(|XMLHttpRequest|\son[a-z]+=|style="/);
+    const policy = /http-equiv="Content-Security-Policy"\s+content="([^"]*)"/.exec(page)?.[1] ?? '';
+    expect(policy).toContain('default-src &#39;none&#39;');
+    const sum = (text: string): string => createHash('sha256').update(text).digest('base64');
+    for (const tag of ['style', 'script'])
+      expect(policy).toContain(sum(new RegExp(`<${tag}>([\\s\\S]*?)</${tag}>`).exec(page)?.[1] ?? ''));
+  });
+
+  it('is told by a record of an earlier version, too, and refuses what is none', async () => {
+    const { facts } = await factsOf({});
+    expect(imagePage({ ...facts, maps: undefined }, [], undefined)).toContain('has no map');
+    expect(readFacts('{}')).toMatchObject({ flaw: expect.stringContaining('no build record') as string });
+    expect(readFacts('x')).toEqual({ flaw: 'it is no JSON' });
+  });
+
+  it('says what differs from the image before', async () => {
+    const [{ facts: before }, { facts: now }] = [await factsOf({}), await factsOf({ HTTP: 'no' })];
+    expect(changesBetween(before, before)).toEqual([]);
+    const found = changesBetween(before, now).map(({ what }) => what);
+    expect(found).toContain('Configuration: HTTP');
+    expect(found).toContain('Who reaches whom: internet to host (Tailscale off)');
+  });
+});
+
+describe('the index of a fleet', () => {
+  it('has a row for each deployment, and what it is given stays text', () => {
+    const record = fleetOf(1000);
+    const page = indexPage(
+      record,
+      new Map([['n1', { report: 'a b#.html', changes: ['Configuration: HTTP'] }]]),
+    );
+    expect(page.match(/<th scope="row">/g)).toHaveLength(1000);
+    expect(page).toContain('href="./a%20b%23.html"');
+    expect(page).toContain('made: Configuration: HTTP');
+    const bad = hostile(record, HOSTILE);
+    expect(tagsOf(indexPage(bad, new Map()))).toEqual(tagsOf(indexPage(hostile(record, ''), new Map())));
+  });
+});
+
+describe('a template of markup', () => {
+  it('escapes texts, between tags and in attributes', () => {
+    expect(html`<a title="${'"><b>'}">${'<i>'}${[1, html`<br />`]}</a>`.text).toBe(
+      '<a title="&quot;&gt;&lt;b&gt;">&lt;i&gt;1<br /></a>',
+    );
+    expect(scriptJson({ a: '</script><!--' }).text).not.toMatch(/[<>]/);
+  });
+});
