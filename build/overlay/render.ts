@@ -6,6 +6,7 @@ import type { SpecEntry } from '../rootfs/mtree.js';
 import { compareBytes } from '../rootfs/tree.js';
 import { extraEntries } from './extra.js';
 import type { ExtraFiles } from './extra.js';
+import { ownerOf } from './owners.js';
 import { makeView } from './view.js';
 
 /** A file of overlays/firstboot: its path there, and its text. */
@@ -131,6 +132,12 @@ export function renderOverlay(input: RenderInput): readonly OverlayEntry[] {
       'List it there with its owner and mode.',
     );
   if (input.extra) entries.push(...extraEntries(input.extra, input.spec));
+  const foreign = entries.find(({ path }) => ownerOf(path) !== 'overlay');
+  if (foreign)
+    throw new UserError(
+      `The overlay would bring /${foreign.path}, which is the ${ownerOf(foreign.path)}’s and which no overlay replaces.`,
+      'docs/state.md says whose a file is.',
+    );
   return entries.sort((a, b) => compareBytes(a.path, b.path));
 }
 
