@@ -12,6 +12,7 @@ import { audit, VUXML } from './commands/audit.js';
 import { iso } from './commands/iso.js';
 import type { IsoContext } from './commands/iso.js';
 import { lock } from './commands/lock.js';
+import { overlay } from './commands/overlay.js';
 import { plan, PLAN_FORMATS } from './commands/plan.js';
 import { publish } from './commands/store.js';
 import { explain } from './commands/explain.js';
@@ -464,6 +465,35 @@ program
   .action(async (a: string, b: string, options: { patch: boolean; json: boolean }) => {
     if (!(await diff({ a, b, ...options }, print))) process.exitCode = EXIT.failed;
   });
+
+program
+  .command('overlay')
+  .description(
+    'print, unpack or compare what a configuration renders for an instance, without building an image',
+  )
+  .addOption(configOption)
+  .addOption(setOption)
+  .option('--file <path>', 'print this file of it, instead of the list')
+  .option('--unpack <folder>', 'put its files into a new folder')
+  .option('--slot <file>', 'write it as a slot, which an instance takes as its next overlay')
+  .option('--diff <image>', 'say how it differs from that of an image, a slot or another .cfg')
+  .option('--patch', 'with --diff: show the lines that differ', false)
+  .option('--json', 'as JSON', false)
+  .addHelpText('after', '\nExit codes: 0 done, 1 with --diff: they differ, or it failed, 2 wrong input.')
+  .action(
+    async (options: {
+      config?: string;
+      set: string[];
+      file?: string;
+      unpack?: string;
+      slot?: string;
+      diff?: string;
+      patch: boolean;
+      json: boolean;
+    }) => {
+      if (!(await overlay(options, env, print))) process.exitCode = EXIT.failed;
+    },
+  );
 
 program
   .command('doctor')
