@@ -13,6 +13,7 @@ import { iso } from './commands/iso.js';
 import type { IsoContext } from './commands/iso.js';
 import { lock } from './commands/lock.js';
 import { overlay } from './commands/overlay.js';
+import { verify } from './commands/verify.js';
 import { plan, PLAN_FORMATS } from './commands/plan.js';
 import { publish } from './commands/store.js';
 import { explain } from './commands/explain.js';
@@ -494,6 +495,19 @@ program
       if (!(await overlay(options, env, print))) process.exitCode = EXIT.failed;
     },
   );
+
+program
+  .command('verify')
+  .description(
+    'say whether images, their sums and their overlays are signed by one of the signers; needs no network',
+  )
+  .argument('<folder, image or slot>')
+  .requiredOption('--signers <file>', 'public keys, or a file of allowed signers (ssh-keygen(1))')
+  .option('--json', 'as JSON', false)
+  .addHelpText('after', '\nExit codes: 0 all holds, 1 something does not, 2 wrong input.')
+  .action(async (subject: string, options: { signers: string; json: boolean }) => {
+    if (!(await verify({ subject, ...options }, print))) process.exitCode = EXIT.failed;
+  });
 
 program
   .command('doctor')

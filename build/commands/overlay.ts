@@ -18,6 +18,7 @@ import type { ConfigOptions, LoadedConfig } from './configuration.js';
 import { readSlot } from './image-slot.js';
 import { imageTime } from './request.js';
 import { renderInput, ruleFiles } from './rules.js';
+import { readSignKey, signingOf } from './signing.js';
 
 export interface OverlayOptions extends ConfigOptions {
   /** A file of the overlay that is printed, instead of the list. */
@@ -150,7 +151,7 @@ async function unpack(
 }
 
 async function writeSlot(
-  { config }: LoadedConfig,
+  { config, folder }: LoadedConfig,
   entries: readonly OverlayEntry[],
   file: string,
   environment: NodeJS.ProcessEnv,
@@ -158,9 +159,11 @@ async function writeSlot(
 ): Promise<void> {
   proveImage(ruleFiles(entries), makeView(config), config.POLICY_EXCEPTIONS);
   const release = releaseOf({ version: config.FREEBSD_VERSION, arch: config.ARCH });
-  const { slot } = await packedOverlay(entries, release, imageTime(environment));
+  const signing = signingOf(config, folder, environment, await readSignKey(config, folder), print);
+  const { slot } = await packedOverlay(entries, release, imageTime(environment), signing);
   await writeFileAtomic(resolvePath(file), Buffer.concat([slot], SLOT_SIZE), 0o600);
-  print(`The slot for ${release} is ${file}; it may hold secrets.`);
+  const signed = signing ? `signed, serial ${signing.identity.serial}` : 'not signed';
+  print(`The slot for ${release} is ${file}, ${signed}; it may hold secrets.`);
 }
 
 function printDifferences(
