@@ -319,16 +319,16 @@ describe('clawdie-state', () => {
     expect(state(['import', file]).stderr).toContain('is damaged, or no export');
     for (const name of ['etc/master.passwd', 'etc/ssh/sshd_config', 'var/db/tailscale/../../../etc/passwd']) {
       other
-        .file('clawdie-state', 'clawdie-state 1\nassistant natasha\n')
+        .file(`${STATE}/export`, 'clawdie-state 1\nassistant natasha\n')
         .file('etc/ssh/sshd_config', 'x')
         .file('etc/master.passwd', 'x')
         .file('etc/passwd', 'x')
         .file('var/db/tailscale/x', 'x');
-      execFileSync('tar', ['-Pcf', file, '-C', other.root, 'clawdie-state', name]);
+      execFileSync('tar', ['-Pcf', file, '-C', other.root, `${STATE}/export`, name]);
       expect(state(['import', file]).stderr).toContain('is no part of a state; nothing was changed');
     }
     symlinkSync('/etc/passwd', join(other.root, 'var/db/tailscale/link'));
-    execFileSync('tar', ['-cf', file, '-C', other.root, 'clawdie-state', 'var/db/tailscale/link']);
+    execFileSync('tar', ['-cf', file, '-C', other.root, `${STATE}/export`, 'var/db/tailscale/link']);
     expect(state(['import', file]).stderr).toContain('holds what is no file');
     chmodSync(file, 0o600);
   });
