@@ -12,6 +12,8 @@ import { audit, VUXML } from './commands/audit.js';
 import { iso } from './commands/iso.js';
 import type { IsoContext } from './commands/iso.js';
 import { lock } from './commands/lock.js';
+import { overlay } from './commands/overlay.js';
+import { verify } from './commands/verify.js';
 import { plan, PLAN_FORMATS } from './commands/plan.js';
 import { publish } from './commands/store.js';
 import { report } from './commands/report.js';
@@ -478,6 +480,48 @@ program
   .action((records: string[], options: { boot?: string; open: boolean }) =>
     report({ records, ...options }, print),
   );
+
+program
+  .command('overlay')
+  .description(
+    'print, unpack or compare what a configuration renders for an instance, without building an image',
+  )
+  .addOption(configOption)
+  .addOption(setOption)
+  .option('--file <path>', 'print this file of it, instead of the list')
+  .option('--unpack <folder>', 'put its files into a new folder')
+  .option('--slot <file>', 'write it as a slot, which an instance takes as its next overlay')
+  .option('--diff <image>', 'say how it differs from that of an image, a slot or another .cfg')
+  .option('--patch', 'with --diff: show the lines that differ', false)
+  .option('--json', 'as JSON', false)
+  .addHelpText('after', '\nExit codes: 0 done, 1 with --diff: they differ, or it failed, 2 wrong input.')
+  .action(
+    async (options: {
+      config?: string;
+      set: string[];
+      file?: string;
+      unpack?: string;
+      slot?: string;
+      diff?: string;
+      patch: boolean;
+      json: boolean;
+    }) => {
+      if (!(await overlay(options, env, print))) process.exitCode = EXIT.failed;
+    },
+  );
+
+program
+  .command('verify')
+  .description(
+    'say whether images, their sums and their overlays are signed by one of the signers; needs no network',
+  )
+  .argument('<folder, image or slot>')
+  .requiredOption('--signers <file>', 'public keys, or a file of allowed signers (ssh-keygen(1))')
+  .option('--json', 'as JSON', false)
+  .addHelpText('after', '\nExit codes: 0 all holds, 1 something does not, 2 wrong input.')
+  .action(async (subject: string, options: { signers: string; json: boolean }) => {
+    if (!(await verify({ subject, ...options }, print))) process.exitCode = EXIT.failed;
+  });
 
 program
   .command('doctor')

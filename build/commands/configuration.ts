@@ -96,13 +96,16 @@ export function overrides(
   return { ...fromEnvironment(environment, name), commandLine };
 }
 
-/** Lines "@file" of SSH_AUTHORIZED_KEYS become the lines of the file. */
+/** Keys of build.cfg that hold public keys. */
+const KEY_LISTS: readonly KeyName[] = ['SSH_AUTHORIZED_KEYS', 'SIGNERS'];
+
+/** Lines "@file" of SSH_AUTHORIZED_KEYS and SIGNERS become the lines of the file. */
 export function expandKeyFiles(
   key: KeyName,
   value: string,
   folder: string,
 ): { value: string } | { message: string; fix: string } {
-  if (key !== 'SSH_AUTHORIZED_KEYS' || !value.includes('@')) return { value };
+  if (!KEY_LISTS.includes(key) || !value.includes('@')) return { value };
   const lines: string[] = [];
   for (const line of value.split('\n').map((part) => part.trim())) {
     if (!line.startsWith('@')) lines.push(line);

@@ -25,6 +25,8 @@ import { readExtraFiles } from './extra.js';
 import { baseRequest, imageStem, imageTime } from './request.js';
 import { programDigest, readOverlaySources, ruleFiles } from './rules.js';
 import type { OverlaySources } from './rules.js';
+import { readSignKey, signingOf } from './signing.js';
+import type { Signing } from '../pipeline/deploy.js';
 
 /** What all deployments of a folder share. */
 export const COMMON = 'common.cfg';
@@ -37,6 +39,8 @@ export interface Deployment {
   readonly authKey: string | undefined;
   readonly operatorRules: string | undefined;
   readonly extra: ExtraFiles | undefined;
+  readonly signKey: string | undefined;
+  readonly signing: Signing | undefined;
   readonly request: BaseRequest;
   /** Names of its images, without what tells the format. */
   readonly stem: string;
@@ -109,7 +113,7 @@ export async function loadFleet(
       problems.add(name, error);
     }
   }
-  const { deployments, sources, tools } = await complete(resolved, time, problems);
+  const { deployments, sources, tools } = await complete(resolved, time, environment, problems);
   const conflicts = findConflicts(deployments.map(placed));
   for (const sentence of conflicts.refused) problems.say(sentence);
   problems.throwIfAny(files.length);
@@ -132,6 +136,7 @@ async function readCommon(
 async function complete(
   resolved: readonly LoadedConfig[],
   time: number,
+  environment: NodeJS.ProcessEnv,
   problems: Problems,
 ): Promise<Omit<Fleet, 'warnings'>> {
   const [sources, program] = await Promise.all([readOverlaySources(), programDigest()]);
@@ -161,9 +166,11 @@ async function complete(
         await readOperatorRules(config, folder),
         await readExtraFiles(config, folder),
       ];
+      const signKey = await readSignKey(config, folder);
+      const signing = signingOf(config, folder, environment, signKey);
       const { release, request } = await requestOf(config, folder);
       deployments.push({
-        ...{ name, loaded, authKey, operatorRules, extra, request },
+        ...{ name, loaded, authKey, operatorRules, extra, signKey, signing, request },
         stem: imageStem(name, release, config),
         inputs: sha256(
           JSON.stringify([
@@ -175,6 +182,7 @@ async function complete(
             authKey,
             operatorRules,
             ...digestible(extra),
+            ...(signing ? [signKey, signing.identity] : []),
           ]),
         ),
       });
@@ -188,7 +196,13 @@ async function complete(
 /** A configuration without the names of files, what is in which counts: CI engines put secrets anywhere. */
 function withoutPaths(config: Config): Partial<Config> {
   const rest: Partial<Config> = { ...config };
-  return { ...rest, PF_RULES_FILE: undefined, TAILSCALE_AUTHKEY_FILE: undefined, EXTRA_FILES: undefined };
+  return {
+    ...rest,
+    PF_RULES_FILE: undefined,
+    TAILSCALE_AUTHKEY_FILE: undefined,
+    EXTRA_FILES: undefined,
+    SIGN_KEY: undefined,
+  };
 }
 
 /** Files of one's own as JSON has them; nothing where there are none. */
@@ -209,10 +223,10 @@ function placed({ loaded }: Deployment): Parameters<typeof findConflicts>[0][num
 
 /** Renders the overlay of a deployment. @throws UserError if a template asks for what is not there. */
 export function render(
-  { loaded, authKey, operatorRules, extra }: Deployment,
+  { loaded, authKey, operatorRules, extra, signKey }: Deployment,
   sources: OverlaySources,
 ): readonly OverlayEntry[] {
-  return renderOverlay({ config: loaded.config, authKey, operatorRules, extra, ...sources });
+  return renderOverlay({ config: loaded.config, authKey, operatorRules, extra, signKey, ...sources });
 }
 
 /**

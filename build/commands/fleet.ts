@@ -17,6 +17,7 @@ import { releaseOf, stage } from '../pipeline/base.js';
 import type { Work } from '../pipeline/base.js';
 import { Cache, cacheFolder } from '../pipeline/cache.js';
 import { packedOverlay, readyBase, writeChecksums, writeImages } from '../pipeline/deploy.js';
+import type { Signing } from '../pipeline/deploy.js';
 import type { ReadyBase } from '../pipeline/deploy.js';
 import { readyDisk } from '../pipeline/disk.js';
 import type { BaseDisk } from '../pipeline/disk.js';
@@ -146,6 +147,7 @@ async function bring(
   work: Surroundings,
 ): Promise<FleetRecord> {
   const { emit, signal, cache } = work;
+  const signing = commonSigning(chosen);
   const known = await standing(out);
   const earlier = new Map(since?.deployments.map((entry) => [entry.name, entry]));
   const current = new Map(
@@ -208,6 +210,8 @@ async function bring(
   await writeChecksums(
     out,
     [...entries.values()].flatMap(({ images }) => images),
+    undefined,
+    signing,
   );
   const record: FleetRecord = {
     format: FLEET_FORMAT,
@@ -227,6 +231,22 @@ async function bring(
   await writeIndex(out, record, told);
   await rm(join(out, JOURNAL), { force: true });
   return record;
+}
+
+/**
+ * Who signs the sums of a folder: those of its images, which are in one list.
+ *
+ * @throws InputError if deployments are signed with different keys.
+ */
+function commonSigning(chosen: readonly Deployment[]): Signing | undefined {
+  const [first] = chosen;
+  const other = chosen.find(({ signKey }) => signKey !== first?.signKey);
+  if (other)
+    throw new InputError(
+      `${first?.name ?? ''} and ${other.name} have not one SIGN_KEY; the images of a folder have one list of sums, which one key signs.`,
+      'Set SIGN_KEY in common.cfg, or build them into two folders: --only, --out.',
+    );
+  return first?.signing;
 }
 
 async function fromRegistry(
@@ -336,7 +356,7 @@ async function makeOne(deployment: Deployment, parts: Parts, work: Surroundings)
   const disk = wanted && parts.disks.get(wanted.key);
   const started = new Date();
   const entries = render(deployment, sources);
-  const overlay = await packedOverlay(entries, releaseOf(request), request.time);
+  const overlay = await packedOverlay(entries, releaseOf(request), request.time, deployment.signing);
   const made = { base, disk, overlay, secret: holdsSecret(overlay.entries), time: request.time };
   const images = await writeImages(made, config.FORMATS, out, stem, work);
   const { facts } = await writePapers({

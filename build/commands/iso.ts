@@ -21,6 +21,7 @@ import { buildInto, warnOfExceptions } from './output.js';
 import { startMaps, writePapers } from './papers.js';
 import { baseRequest, diskOf, imageStem, imageTime, planFor, zstdVersion } from './request.js';
 import { renderInput, ruleFiles } from './rules.js';
+import { readSignKey, signingOf } from './signing.js';
 
 export interface IsoOptions extends ConfigOptions {
   readonly out: string;
@@ -50,9 +51,14 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
     context.environment,
   );
   const { config } = loaded;
+  let monitor: Monitor | undefined;
   const time = imageTime(context.environment);
   const authKey = await readAuthKey(config, loaded.folder);
   const release = resolveRelease(config, loaded.folder);
+  const signKey = await readSignKey(config, loaded.folder);
+  const signing = signingOf(config, loaded.folder, context.environment, signKey, (text) => {
+    monitor?.emit({ type: 'note', text });
+  });
   const { lock, warning: unlocked } = await checkLock(loaded.folder, [{ loaded, release }]);
   const cache = new Cache(cacheFolder(context.environment, options.cache));
   const out = resolvePath(options.out);
@@ -64,11 +70,11 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
     return;
   }
 
-  const monitor = context.makeMonitor();
+  const events = (monitor = context.makeMonitor());
   const seconds: Partial<Record<StageName, number>> = {};
   const emit = (event: BuildEvent): void => {
     if (event.type === 'done') seconds[event.stage] = event.seconds;
-    monitor.emit(event);
+    events.emit(event);
   };
   const work = { cache, signal: context.signal, emit };
   const started = new Date();
@@ -89,7 +95,7 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
       const plan = await planFor([request], wanted ? [wanted] : [], cache);
       emit({ type: 'plan', stages: plan });
       const { overlay, policy } = await stage(work, 'overlay', async () => {
-        const made = await makeOverlay(await renderInput(loaded, authKey), releaseOf(request), time);
+        const made = await makeOverlay(await renderInput(loaded, authKey), releaseOf(request), time, signing);
         const proof = proveImage(ruleFiles(made.entries), makeView(config), config.POLICY_EXCEPTIONS);
         return { overlay: made, policy: proof };
       });
@@ -114,7 +120,7 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
         },
         ...{ maps, lock, base: base.checked.path, file: basename(loaded.path), out, stem },
       });
-      await writeChecksums(out, images);
+      await writeChecksums(out, images, undefined, signing);
       emit({
         type: 'result',
         images: images.map(({ name, ...rest }) => ({ path: join(out, name), ...rest })),
@@ -124,7 +130,7 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
     });
   } finally {
     await mapper.close();
-    await monitor.close();
+    await events.close();
   }
 }
 

@@ -20,6 +20,7 @@ import { parseMtree } from '../rootfs/mtree.js';
 import { loadConfig, PROJECT, readOperatorRules } from './configuration.js';
 import type { ConfigOptions, LoadedConfig } from './configuration.js';
 import { readExtraFiles } from './extra.js';
+import { readSignKey } from './signing.js';
 
 /** What every overlay is rendered of: the templates, their owners and modes. */
 export type OverlaySources = Pick<RenderInput, 'templates' | 'spec'>;
@@ -45,7 +46,8 @@ export async function renderInput(loaded: LoadedConfig, authKey: string | undefi
   const { config, folder } = loaded;
   const operatorRules = await readOperatorRules(config, folder);
   const extra = await readExtraFiles(config, folder);
-  return { config, authKey, operatorRules, extra, ...(await readOverlaySources()) };
+  const signKey = await readSignKey(config, folder);
+  return { config, authKey, operatorRules, extra, signKey, ...(await readOverlaySources()) };
 }
 
 /** SHA-256 over this program and the overlays that it renders: with another one, images are made again. */

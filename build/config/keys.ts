@@ -164,6 +164,18 @@ function readPublicKey(line: string): { value: string } | Check {
   return { value: [type, body, ...comment].join(' ') };
 }
 
+/** Reads public keys, one a line; empty lines and comments are passed over. */
+export function readPublicKeys(input: string): { value: readonly string[] } | Check {
+  const lines = input.split('\n').map((line) => line.trim());
+  const keys: string[] = [];
+  for (const line of lines.filter((entry) => entry !== '' && !entry.startsWith('#'))) {
+    const result = readPublicKey(line);
+    if (!('value' in result)) return result;
+    keys.push(result.value);
+  }
+  return { value: keys };
+}
+
 /** atob() refuses what is not padded to a multiple of four. */
 function padded(base64: string): string {
   const bare = base64.replace(/=+$/, '');
@@ -370,18 +382,37 @@ export const KEYS = {
   SSH_AUTHORIZED_KEYS: key(
     'Access',
     '',
-    text<readonly string[]>((input) => {
-      const lines = input.split('\n').map((line) => line.trim());
-      const keys: string[] = [];
-      for (const line of lines.filter((entry) => entry !== '' && !entry.startsWith('#'))) {
-        const result = readPublicKey(line);
-        if (!('value' in result)) return result;
-        keys.push(result.value);
-      }
-      return { value: keys };
-    }),
+    text<readonly string[]>(readPublicKeys),
     'Public keys that may log in as root over SSH, one a line; "@file" takes the lines of a file beside this one.',
     'An image needs a key or ROOT_PASSWORD_HASH: one that nobody can log in to is refused.',
+  ),
+  SIGN_KEY: key(
+    'Access',
+    '',
+    path,
+    'File of the public key that images and their overlays are signed with (relative to this file): "id_ed25519.pub". Its',
+    'private half is in ssh-agent, on a FIDO token, or in the file beside it. Empty: nothing is signed (docs/trust.md).',
+  ),
+  SIGNERS: key(
+    'Access',
+    '',
+    text<readonly string[]>(readPublicKeys),
+    'Public keys, one a line, or "@file": whose overlays an instance takes after this one. Empty: that of SIGN_KEY.',
+  ),
+  SERIAL: key(
+    'Access',
+    '',
+    text<number | undefined>((input) =>
+      input === ''
+        ? { value: undefined }
+        : /^(?:0|[1-9][0-9]{0,9})$/.test(input)
+          ? { value: Number(input) }
+          : {
+              message: 'must be a whole number of at most ten digits',
+              fix: 'write the time of a commit: "1767225600"',
+            },
+    ),
+    'Number of a signed overlay: an instance takes none with a lower one than its last. Empty: SOURCE_DATE_EPOCH.',
   ),
   SSH_PASSWORD_AUTH: key('Access', 'no', yesNo, 'Whether SSH takes passwords too. Needs ROOT_PASSWORD_HASH.'),
   ROOT_PASSWORD_HASH: key(

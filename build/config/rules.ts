@@ -45,6 +45,13 @@ export function crossCheck(c: Partial<Config>): readonly Breach[] {
       'set ROOT_PASSWORD_HASH, or SSH_PASSWORD_AUTH="no"',
     );
   }
+  if ('SIGN_KEY' in c && c.SIGN_KEY === undefined && (c.SIGNERS ?? []).length > 0) {
+    add(
+      'SIGNERS',
+      'SIGNERS is set, but there is no SIGN_KEY: an instance would refuse the next image of this configuration',
+      'set SIGN_KEY to the public key of one of the signers, or take SIGNERS out',
+    );
+  }
   if (c.AGENT_UI !== undefined && c.HTTPS === false) {
     add(
       'AGENT_UI',

@@ -10,6 +10,12 @@ import { sha256 } from '../host/hash.js';
  *     release 15.1-RELEASE
  *     length 123904                   bytes of the archive
  *     sha256 <hex>                    of the archive
+ *
+ * A signed one has two lines more, and in the first sector behind the archive the signature of the header's text, as
+ * ssh-keygen(1) writes it (/sbin/clawdie-trust reads it):
+ *
+ *     deployment natasha
+ *     serial 1767225600
  */
 export const SECTOR = 512;
 
@@ -41,12 +47,20 @@ export function installSlot(release: string, fs: 'ufs' | 'zfs'): Buffer {
   return sector([INSTALL_MAGIC, `release ${release}`, `fs ${fs}`]);
 }
 
+/** What a signed slot says of itself. */
+export interface SlotIdentity {
+  /** Letters, digits and `._-`. */
+  readonly deployment: string;
+  /** Whole number of at most ten digits: an instance takes none that is lower than its last. */
+  readonly serial: number;
+}
+
 /**
  * A slot with an overlay in it, as far as it is not zero: what is behind is the slot's size less its own.
  *
  * @throws UserError if the archive does not fit.
  */
-export function filledSlot(archive: Buffer, release: string): Buffer {
+export function filledSlot(archive: Buffer, release: string, identity?: SlotIdentity): Buffer {
   const room = SLOT_SIZE - SECTOR;
   if (archive.length > room) {
     throw new UserError(
@@ -59,8 +73,45 @@ export function filledSlot(archive: Buffer, release: string): Buffer {
     `release ${release}`,
     `length ${archive.length}`,
     `sha256 ${sha256(archive)}`,
+    ...(identity ? [`deployment ${identity.deployment}`, `serial ${identity.serial}`] : []),
   ]);
   return Buffer.concat([header, archive]);
+}
+
+/** The text of a slot's header: what is signed. */
+export function headerText(slot: Buffer): string {
+  return slot.toString('latin1', 0, SECTOR).replaceAll('\0', '');
+}
+
+/** Where the signature of a slot begins. @throws UserError if it holds no overlay. */
+function signaturePlace(slot: Buffer): number {
+  return SECTOR + Math.ceil(Number(headerOf(slot, 'length')) / SECTOR) * SECTOR;
+}
+
+/** Longest signature that an instance reads, in bytes. */
+const SIGNATURE_SIZE = 32 * SECTOR;
+
+/**
+ * A slot of filledSlot() with the signature of its header.
+ *
+ * @throws UserError if there is no room for it.
+ */
+export function withSignature(slot: Buffer, signature: string): Buffer {
+  const place = signaturePlace(slot);
+  const bytes = Buffer.from(signature, 'latin1');
+  if (bytes.length > SIGNATURE_SIZE || place + bytes.length > SLOT_SIZE)
+    throw new UserError(
+      `The overlay has ${headerOf(slot, 'length')} bytes, which leaves no room for its signature in the slot.`,
+      'Make it smaller: fewer keys, or fewer files of your own.',
+    );
+  return Buffer.concat([slot.subarray(0, place), Buffer.alloc(Math.max(0, place - slot.length)), bytes]);
+}
+
+/** The signature of a slot; undefined if it has none. */
+export function signatureIn(slot: Buffer): string | undefined {
+  const place = signaturePlace(slot);
+  const text = slot.toString('latin1', place, place + SIGNATURE_SIZE).replaceAll('\0', '');
+  return text.startsWith('-----BEGIN SSH SIGNATURE-----\n') ? text : undefined;
 }
 
 /** Nothing, for the rest of a slot. */

@@ -1,11 +1,13 @@
 import Handlebars from 'handlebars';
 import type { Config } from '../config/keys.js';
 import { UserError } from '../error.js';
+import { allowedSigners } from './signers.js';
 import { shellQuote } from '../quote.js';
 import type { SpecEntry } from '../rootfs/mtree.js';
 import { compareBytes } from '../rootfs/tree.js';
 import { extraEntries } from './extra.js';
 import type { ExtraFiles } from './extra.js';
+import { ownerOf } from './owners.js';
 import { makeView } from './view.js';
 
 /** A file of overlays/firstboot: its path there, and its text. */
@@ -35,6 +37,8 @@ export interface RenderInput {
   readonly operatorRules?: string | undefined;
   /** Files of the operator's own, where the deployment brings some. */
   readonly extra?: ExtraFiles | undefined;
+  /** The public key of SIGN_KEY, where the deployment has one. */
+  readonly signKey?: string | undefined;
   readonly templates: readonly Template[];
   /** Owners and modes: overlays/firstboot.mtree. */
   readonly spec: ReadonlyMap<string, SpecEntry>;
@@ -50,6 +54,9 @@ engine.registerHelper('yesNo', (value: unknown) => (value === true ? '"YES"' : '
 /** Where the operator's own filter rules are on the instance. */
 export const OPERATOR_RULES = 'etc/pf.conf.d/operator.conf';
 
+/** Whose overlays an instance takes after this one (clawdie-trust). */
+export const SIGNERS_FILE = 'etc/clawdie/allowed_signers';
+
 /** Files that stand in no template: made of the configuration, for those deployments that have them. */
 function generated(input: RenderInput): ReadonlyMap<string, string> {
   const { config, authKey } = input;
@@ -63,6 +70,9 @@ function generated(input: RenderInput): ReadonlyMap<string, string> {
     files.set('root/.ssh/authorized_keys', `${config.SSH_AUTHORIZED_KEYS.join('\n')}\n`);
   if (config.ROOT_PASSWORD_HASH !== undefined)
     files.set('var/db/clawdie/root.hash', `${config.ROOT_PASSWORD_HASH}\n`);
+  const signers =
+    config.SIGNERS.length > 0 ? config.SIGNERS : input.signKey === undefined ? [] : [input.signKey];
+  if (signers.length > 0) files.set(SIGNERS_FILE, allowedSigners(signers));
   if (authKey !== undefined) files.set('var/db/clawdie/tailscale.key', `${authKey}\n`);
   return files;
 }
@@ -89,7 +99,7 @@ export function isSecret({ path, type, mode }: Pick<OverlayEntry, 'path' | 'type
   return SECRET_FILES.has(path) || (mode & 0o004) === 0;
 }
 
-const OPTIONAL = new Set(['root/.ssh/authorized_keys', ...SECRET_FILES]);
+const OPTIONAL = new Set(['root/.ssh/authorized_keys', SIGNERS_FILE, ...SECRET_FILES]);
 
 /** Templates whose text would be empty are not installed: an empty resolv.conf would stand in the way of DHCP. */
 const DROPPED_WHEN_EMPTY = new Set(['etc/ntp.conf', 'etc/resolv.conf', 'etc/resolvconf.conf']);
@@ -131,6 +141,12 @@ export function renderOverlay(input: RenderInput): readonly OverlayEntry[] {
       'List it there with its owner and mode.',
     );
   if (input.extra) entries.push(...extraEntries(input.extra, input.spec));
+  const foreign = entries.find(({ path }) => ownerOf(path) !== 'overlay');
+  if (foreign)
+    throw new UserError(
+      `The overlay would bring /${foreign.path}, which is the ${ownerOf(foreign.path)}’s and which no overlay replaces.`,
+      'docs/state.md says whose a file is.',
+    );
   return entries.sort((a, b) => compareBytes(a.path, b.path));
 }
 

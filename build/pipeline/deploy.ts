@@ -5,13 +5,15 @@ import { partialName, sweepPartial, writeError, writeFileAtomic } from '../host/
 import { acquire } from '../host/lock.js';
 import type { Lock } from '../host/lock.js';
 import { withChecksums } from '../image/checksum.js';
-import { filledSlot } from '../image/slot.js';
+import { filledSlot, headerText, withSignature } from '../image/slot.js';
+import type { SlotIdentity } from '../image/slot.js';
 import { checkBase, DamagedBase, stamp } from '../image/stamp.js';
 import type { CheckedBase } from '../image/stamp.js';
 import { imageName, isDisk } from '../image/formats.js';
 import type { ImageFormat } from '../config/keys.js';
 import type { Written } from '../host/write-hashed.js';
 import { packOverlay } from '../overlay/pack.js';
+import { IMAGE_NAMESPACE, SLOT_NAMESPACE } from '../overlay/signers.js';
 import { renderOverlay } from '../overlay/render.js';
 import type { OverlayEntry, RenderInput } from '../overlay/render.js';
 import { checkOrder } from '../rc/check.js';
@@ -30,18 +32,35 @@ export interface Overlay {
   readonly slot: Buffer;
 }
 
-/** Renders and packs the overlay of a deployment; it stays in memory, since it may hold secrets. */
-export function makeOverlay(input: RenderInput, release: string, time: number): Promise<Overlay> {
-  return packedOverlay(renderOverlay(input), release, time);
+/** How what a deployment makes is signed (SIGN_KEY). */
+export interface Signing {
+  readonly identity: SlotIdentity;
+  /** Gives the signature as text. */
+  readonly sign: (namespace: string, data: string) => Promise<string>;
+  /** Whether a signature is this key's. */
+  readonly holds: (namespace: string, data: string, signature: string) => Promise<boolean>;
 }
 
-/** The overlay of entries that were rendered. */
+/** Renders and packs the overlay of a deployment; it stays in memory, since it may hold secrets. */
+export function makeOverlay(
+  input: RenderInput,
+  release: string,
+  time: number,
+  signing?: Signing,
+): Promise<Overlay> {
+  return packedOverlay(renderOverlay(input), release, time, signing);
+}
+
+/** The overlay of entries that were rendered. @throws UserError if it does not fit, or cannot be signed. */
 export async function packedOverlay(
   entries: readonly OverlayEntry[],
   release: string,
   time: number,
+  signing?: Signing,
 ): Promise<Overlay> {
-  return { entries, slot: filledSlot(await packOverlay(entries, time), release) };
+  const slot = filledSlot(await packOverlay(entries, time), release, signing?.identity);
+  if (!signing) return { entries, slot };
+  return { entries, slot: withSignature(slot, await signing.sign(SLOT_NAMESPACE, headerText(slot))) };
 }
 
 /** A base image that stands in the cache, and whose bytes were looked at. */
@@ -157,25 +176,41 @@ export async function writeImages(
   }
 }
 
-/** Sums of the images in a folder. */
+/** Sums of the images in a folder, and their signature, as ssh-keygen(1) calls it. */
 export const CHECKSUM = 'CHECKSUM.SHA256';
+export const CHECKSUM_SIGNATURE = `${CHECKSUM}.sig`;
 
 /**
  * Puts sums of images into CHECKSUM.SHA256 of their folder; those of images that are gone are dropped.
  *
  * @param keep whether the line of another image stays
+ * @param signing signs the list; without, a signature that no longer fits is removed
  */
 export async function writeChecksums(
   folder: string,
   images: readonly { readonly name: string; readonly sha256: string }[],
   keep: (name: string) => boolean = () => true,
+  signing?: Signing,
 ): Promise<void> {
   const path = join(folder, CHECKSUM);
   const text = await readFile(path, 'utf8').catch(() => '');
   const there = (name: string): boolean => existsSync(join(folder, name));
   const sums = new Map(images.flatMap(({ name, sha256 }) => (there(name) ? [[name, sha256] as const] : [])));
   const next = withChecksums(text, sums, (name) => keep(name) && there(name));
+  const signature = join(folder, CHECKSUM_SIGNATURE);
+  // Nobody touches a token for a list that is signed already.
+  const signed = await readFile(signature, 'utf8').catch(() => undefined);
+  if (
+    signing &&
+    next === text &&
+    signed !== undefined &&
+    (await signing.holds(IMAGE_NAMESPACE, text, signed))
+  )
+    return;
+  // In this order no list stands beside the signature of another one.
+  await rm(signature, { force: true });
   if (next !== text) await writeFileAtomic(path, next, 0o644);
+  if (signing) await writeFileAtomic(signature, await signing.sign(IMAGE_NAMESPACE, next), 0o644);
 }
 
 /** Takes the lock of an output folder, one build at a time writes there; and removes what killed ones have left. */

@@ -17,6 +17,13 @@ export const RULES: readonly (readonly [first: string, second: string, why: stri
 
 /** Held where the image has both: packages bring some, and a boot is not waited for until the others have run. */
 export const OPTIONAL: readonly (readonly [first: string, second: string, why: string])[] = [
+  [
+    'clawdie_state',
+    'clawdie_lockdown',
+    'rules would be loaded before they are as closed as the instance had them',
+  ],
+  ['pf', 'clawdie_bans', 'pf would forget who is shut out when it gets its rules'],
+  ['clawdie_bans', 'sshd', 'hosts that are shut out could try SSH again'],
   ['sshd', 'clawdie_packages', 'nobody could log in while a mirror does not answer'],
   ['sshd', 'clawdie_jails', 'nobody could log in while jails are made'],
   ['clawdie_jaildisk', 'bastille', 'jails would start without their file systems'],

@@ -76,7 +76,9 @@ describe('clawdie-init', () => {
     fake.file('dev/md0', slotWith(await archive(), RELEASE));
     const result = fake.run(INIT);
     expect(result).toMatchObject({ code: 0, stderr: '' });
-    expect(result.stdout).toMatch(/^clawdie-init: overlay [0-9a-f]{64} applied\.\n$/);
+    expect(result.stdout).toMatch(
+      /^clawdie-init: this instance has no signers: .*\nclawdie-init: overlay [0-9a-f]{64} applied\.\n$/,
+    );
     expect(fake.read('etc/rc.conf')).toBe('hostname="agent"\n');
     expect(statSync(join(fake.root, 'etc/rc.conf')).mode & 0o777).toBe(0o640);
     expect(result.calls.map((call) => call.replaceAll(fake.root, ''))).toEqual([

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Config, KeyName } from '../../../build/config/keys.js';
 import { KEY_NAMES } from '../../../build/config/keys.js';
+import { signingOf } from '../../../build/commands/signing.js';
 import { baseRequest, diskOf } from '../../../build/commands/request.js';
 import { findConflicts } from '../../../build/fleet/conflicts.js';
 import { repositoryUrl } from '../../../build/packages/repository.js';
@@ -27,6 +28,9 @@ const CHANGES: Readonly<
   FREEBSD_MANIFEST_SHA256: ['0'.repeat(64)],
   PROFILE: ['full'],
   SSH_AUTHORIZED_KEYS: [PUBLIC_KEY.replace('operator', 'another')],
+  SIGN_KEY: ['key.pub'],
+  SIGNERS: [PUBLIC_KEY, { SIGN_KEY: 'key.pub' }],
+  SERIAL: ['7', { SIGN_KEY: 'key.pub' }],
   SSH_PASSWORD_AUTH: ['yes', { ROOT_PASSWORD_HASH: HASH }],
   ROOT_PASSWORD_HASH: [HASH],
   EXT_IF: ['vtnet0'],
@@ -85,7 +89,11 @@ const OF_THE_IMAGE: readonly KeyName[] = [
   'POLICY_EXCEPTIONS',
   'PACKAGES_REPOSITORY',
   'PACKAGES_KEY_FILE',
+  'SERIAL',
 ];
+
+/** Another public key than that of SSH_AUTHORIZED_KEYS. */
+const OTHER_KEY = PUBLIC_KEY.replaceAll('ERERER', 'EREREB');
 
 /** What a build takes of them: keys of the cache, disk images, rows that may be broken. */
 async function build(config: Config): Promise<string> {
@@ -110,6 +118,7 @@ async function build(config: Config): Promise<string> {
     refused,
     config.POLICY_EXCEPTIONS,
     packages,
+    signingOf(config, '/deployments', { SOURCE_DATE_EPOCH: '1' }, config.SIGN_KEY && OTHER_KEY)?.identity,
   ]);
 }
 
@@ -118,6 +127,7 @@ const rendered = (config: Config): string =>
     overlayOf(config, {
       ...(config.PF_RULES_FILE !== undefined && { operatorRules: 'block in quick from 192.0.2.1\n' }),
       ...(config.TAILSCALE_AUTHKEY_FILE !== undefined && { authKey: 'tskey-x' }),
+      ...(config.SIGN_KEY !== undefined && { signKey: OTHER_KEY }),
       ...(config.EXTRA_FILES !== undefined && { extra: extraFiles({ 'opt/mine': 'mine\n' }) }),
     }),
   );
@@ -136,8 +146,8 @@ describe('every key of build.cfg', () => {
   });
 
   it.each(OF_THE_IMAGE.filter((key) => key !== 'ARCH'))('%s changes how the image is made', async (key) => {
-    const [value] = CHANGES[key];
-    expect(await build(configOf({ [key]: value }))).not.toBe(await build(configOf()));
+    const [value, within = {}] = CHANGES[key];
+    expect(await build(configOf({ ...within, [key]: value }))).not.toBe(await build(configOf(within)));
   });
 
   it('ARCH has one value so far, which is in the name of the image’s release', async () => {

@@ -1,5 +1,5 @@
 # Sourced, after common.sh and slot.sh, by what joins the tailnet or has to know of it: the first boot, clawdie-tailscale,
-# clawdie-netcheck.
+# clawdie-netcheck, and what brings the state of this instance back into a new overlay (state.sh).
 # shellcheck shell=sh disable=SC2154
 
 # Joins the tailnet as this host, or leaves it at what it is: join_tailnet [KEYFILE]. With TAILSCALE=subnet the net of
@@ -48,4 +48,15 @@ read_block()
 		rules = on ? "on" : "off"
 		print markers, rules
 	}' "${root}/etc/pf.conf"
+}
+
+# pf.conf with the Tailscale block in force or commented out: with_block on|off
+with_block()
+{
+	awk -v "wanted=$1" '
+	/^# >>> tailscale/ { inside = 1; print; next }
+	/^# <<< tailscale/ { inside = 0; print; next }
+	inside && wanted == "on" { sub(/^#/, "") }
+	inside && wanted == "off" && !/^#/ { $0 = "#" $0 }
+	{ print }' "${root}/etc/pf.conf"
 }

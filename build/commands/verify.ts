@@ -1,0 +1,153 @@
+import { createHash } from 'node:crypto';
+import { open, readdir, readFile, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { plain } from '../boot/stages.js';
+import { codeOf, InputError, messageOf, UserError } from '../error.js';
+import { hashRange, sha256 } from '../host/hash.js';
+import { verify as verifySignature } from '../host/ssh-sign.js';
+import { archiveIn, headerOf, headerText, signatureIn } from '../image/slot.js';
+import { asSigners, IMAGE_NAMESPACE, SLOT_NAMESPACE } from '../overlay/signers.js';
+import { CHECKSUM, CHECKSUM_SIGNATURE } from '../pipeline/deploy.js';
+import { readOr } from './configuration.js';
+import { readSlot } from './image-slot.js';
+
+export interface VerifyOptions {
+  /** A folder of images, one image in it, or a slot. */
+  readonly subject: string;
+  /** File with those who may have signed: allowed_signers of ssh-keygen(1), or public keys. */
+  readonly signers: string;
+  readonly json: boolean;
+}
+
+/** One thing that was looked at. */
+interface Finding {
+  readonly what: string;
+  readonly holds: boolean;
+  /** Who signed it and what it says, or what is wrong. */
+  readonly detail: string;
+}
+
+/**
+ * `clawdie-iso verify`: whether images are what one of the signers has signed: the list of their sums, the sums, and the overlay
+ * in each. Needs no network.
+ *
+ * @returns whether all holds
+ * @throws InputError if there is nothing to verify, or the signers cannot be read.
+ */
+export async function verify(options: VerifyOptions, print: (line: string) => void): Promise<boolean> {
+  const signers = asSigners(
+    await readOr(options.signers, (why) => [
+      `The signers ${options.signers} cannot be read: ${why}.`,
+      'Name a file of public keys, or one as ssh-keygen(1) reads it (ALLOWED SIGNERS).',
+    ]),
+  );
+  const info = await stat(options.subject).catch((error: unknown) => {
+    throw new InputError(`${options.subject} cannot be read: ${messageOf(error)}.`);
+  });
+  const findings = info.isDirectory()
+    ? await ofFolder(options.subject, undefined, signers)
+    : await ofFile(options.subject, signers);
+  if (options.json) print(JSON.stringify({ holds: findings.every(({ holds }) => holds), findings }, null, 2));
+  else
+    for (const { what, holds, detail } of findings)
+      print(plain(`${holds ? 'holds ' : 'BROKEN'}  ${what}: ${detail}`));
+  return findings.every(({ holds }) => holds);
+}
+
+async function ofFile(path: string, signers: string): Promise<readonly Finding[]> {
+  const folder = dirname(path);
+  const name = basename(path);
+  const listed = (await list(folder))?.sums.has(name) ?? false;
+  if (listed) return ofFolder(folder, name, signers);
+  const slot = await ofSlot(path, name, signers);
+  // Of a slot by itself the signature covers all; of an image it covers the overlay alone.
+  const bare = (await stat(path)).size === (await readSlot(path)).length;
+  return bare
+    ? [slot]
+    : [{ what: name, holds: false, detail: `there is no ${CHECKSUM} beside it that lists it` }, slot];
+}
+
+/** The list of sums of a folder; undefined if there is none. */
+async function list(
+  folder: string,
+): Promise<{ readonly text: string; readonly sums: ReadonlyMap<string, string> } | undefined> {
+  const text = await readFile(join(folder, CHECKSUM), 'utf8').catch((error: unknown) => {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw new InputError(`${join(folder, CHECKSUM)} cannot be read: ${messageOf(error)}.`);
+  });
+  if (text === undefined) return undefined;
+  const sums = new Map<string, string>();
+  for (const line of text.split('\n')) {
+    const match = /^SHA256 \(([^/]+)\) = ([0-9a-f]{64})$/.exec(line);
+    if (match?.[1] !== undefined && match[2] !== undefined) sums.set(match[1], match[2]);
+  }
+  return { text, sums };
+}
+
+async function ofFolder(
+  folder: string,
+  only: string | undefined,
+  signers: string,
+): Promise<readonly Finding[]> {
+  const found = await list(folder);
+  if (!found || found.sums.size === 0)
+    throw new InputError(
+      `${folder} has no ${CHECKSUM} with images.`,
+      'Name a folder that `make iso` has filled.',
+    );
+  const signature = await readFile(join(folder, CHECKSUM_SIGNATURE), 'utf8').catch(() => undefined);
+  const findings = [await signed(CHECKSUM, signers, IMAGE_NAMESPACE, found.text, signature)];
+  for (const [name, sum] of found.sums) {
+    if (only !== undefined && name !== only) continue;
+    findings.push(await ofImage(join(folder, name), name, sum));
+    findings.push(await ofSlot(join(folder, name), `the overlay of ${name}`, signers));
+  }
+  if (only === undefined)
+    for (const name of await readdir(folder))
+      if (/\.(?:iso|img\.zst|qcow2|vmdk|vhd)$/.test(name) && !found.sums.has(name))
+        findings.push({ what: name, holds: false, detail: `${CHECKSUM} does not list it` });
+  return findings;
+}
+
+async function signed(
+  what: string,
+  signers: string,
+  namespace: string,
+  data: string,
+  signature: string | undefined,
+): Promise<Finding> {
+  if (signature === undefined) return { what, holds: false, detail: 'it is not signed' };
+  const who = await verifySignature(signers, namespace, data, signature);
+  return who === undefined
+    ? { what, holds: false, detail: 'it is signed by none of the signers, or was changed since' }
+    : { what, holds: true, detail: `signed by ${who}` };
+}
+
+async function ofImage(path: string, what: string, sum: string): Promise<Finding> {
+  const file = await open(path, 'r').catch(() => undefined);
+  if (!file) return { what, holds: false, detail: 'it is listed, but cannot be read' };
+  try {
+    const hash = await hashRange(createHash('sha256'), file, 0, (await file.stat()).size);
+    const actual = hash.digest('hex');
+    return actual === sum
+      ? { what, holds: true, detail: `SHA-256 ${sum}` }
+      : { what, holds: false, detail: `its SHA-256 is ${actual}, not ${sum}` };
+  } finally {
+    await file.close();
+  }
+}
+
+async function ofSlot(path: string, what: string, signers: string): Promise<Finding> {
+  try {
+    const slot = await readSlot(path);
+    const sum = headerOf(slot, 'sha256');
+    if (sha256(archiveIn(slot)) !== sum) return { what, holds: false, detail: 'it is damaged' };
+    const finding = await signed(what, signers, SLOT_NAMESPACE, headerText(slot), signatureIn(slot));
+    if (!finding.holds) return finding;
+    const [deployment, serial] = [headerOf(slot, 'deployment'), headerOf(slot, 'serial')];
+    return { ...finding, detail: `deployment ${deployment}, serial ${serial}, ${finding.detail}` };
+  } catch (error) {
+    if (error instanceof UserError) return { what, holds: false, detail: error.message };
+    throw error;
+  }
+}

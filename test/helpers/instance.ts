@@ -1,0 +1,32 @@
+import { SLOT_SIZE, filledSlot } from '../../build/image/slot.js';
+import { packOverlay } from '../../build/overlay/pack.js';
+import type { OverlayEntry } from '../../build/overlay/render.js';
+import { FakeRoot } from './shell.js';
+import type { ScriptResult } from './shell.js';
+
+export const INIT = 'overlays/base/sbin/clawdie-init';
+export const RELEASE = '15.1-RELEASE-amd64';
+
+/** An installed instance before its first boot: its disk, and the programs of FreeBSD that clawdie-init runs. */
+export async function installedInstance(): Promise<FakeRoot> {
+  return (await FakeRoot.make())
+    .stub('mount', '[ "$1" != -p ] || echo "/dev/gpt/clawdie-root / ufs ro 1 1"')
+    .stub('fsck')
+    .stub('sync')
+    .stub('kenv')
+    .stub('pw')
+    .stub('sha256', `sha256sum | cut -d ' ' -f 1`)
+    .file('etc/clawdie/release', `${RELEASE}\n`)
+    .file('etc/clawdie/installed', 'installed\n');
+}
+
+/** A slot as a disk has it: whole. */
+export const whole = (slot: Buffer): Buffer => Buffer.concat([slot], SLOT_SIZE);
+
+export const slotOf = async (entries: readonly OverlayEntry[]): Promise<Buffer> =>
+  whole(filledSlot(await packOverlay(entries, 0), RELEASE));
+
+/** Boots with what is in the slot, as far as clawdie-init goes. */
+export function bootWith(fake: FakeRoot, slot: Buffer): ScriptResult {
+  return fake.file('dev/gpt/clawdie-slot', slot).run(INIT);
+}
