@@ -35,6 +35,8 @@ export interface RenderInput {
   readonly operatorRules?: string | undefined;
   /** Files of the operator's own, where the deployment brings some. */
   readonly extra?: ExtraFiles | undefined;
+  /** The packages of the medium (packages/medium.ts), where there is a lock. */
+  readonly packages?: string | undefined;
   readonly templates: readonly Template[];
   /** Owners and modes: overlays/firstboot.mtree. */
   readonly spec: ReadonlyMap<string, SpecEntry>;
@@ -50,6 +52,9 @@ engine.registerHelper('yesNo', (value: unknown) => (value === true ? '"YES"' : '
 /** Where the operator's own filter rules are on the instance. */
 export const OPERATOR_RULES = 'etc/pf.conf.d/operator.conf';
 
+/** The packages of the medium, with their sums, on the instance. */
+const PACKAGES_LIST = 'var/db/clawdie/packages.list';
+
 /** Files that stand in no template: made of the configuration, for those deployments that have them. */
 function generated(input: RenderInput): ReadonlyMap<string, string> {
   const { config, authKey } = input;
@@ -63,6 +68,7 @@ function generated(input: RenderInput): ReadonlyMap<string, string> {
     files.set('root/.ssh/authorized_keys', `${config.SSH_AUTHORIZED_KEYS.join('\n')}\n`);
   if (config.ROOT_PASSWORD_HASH !== undefined)
     files.set('var/db/clawdie/root.hash', `${config.ROOT_PASSWORD_HASH}\n`);
+  if (input.packages !== undefined) files.set(PACKAGES_LIST, input.packages);
   if (authKey !== undefined) files.set('var/db/clawdie/tailscale.key', `${authKey}\n`);
   return files;
 }
@@ -81,6 +87,7 @@ const NO_SECRETS: ReadonlySet<string> = new Set([
   OPERATOR_RULES,
   'firstboot',
   'root/.ssh/authorized_keys',
+  PACKAGES_LIST,
 ]);
 
 /** Whether nobody is to see what an entry holds: a secret of the configuration, or a file of one's own that not all may read. */
@@ -89,7 +96,7 @@ export function isSecret({ path, type, mode }: Pick<OverlayEntry, 'path' | 'type
   return SECRET_FILES.has(path) || (mode & 0o004) === 0;
 }
 
-const OPTIONAL = new Set(['root/.ssh/authorized_keys', ...SECRET_FILES]);
+const OPTIONAL = new Set(['root/.ssh/authorized_keys', PACKAGES_LIST, ...SECRET_FILES]);
 
 /** Templates whose text would be empty are not installed: an empty resolv.conf would stand in the way of DHCP. */
 const DROPPED_WHEN_EMPTY = new Set(['etc/ntp.conf', 'etc/resolv.conf', 'etc/resolvconf.conf']);

@@ -62,6 +62,7 @@ const CHANGES: Readonly<
   PACKAGES: ['git-lite'],
   PACKAGES_REPOSITORY: ['latest'],
   PACKAGES_KEY_FILE: ['repository.pub'],
+  MEMORY: ['2G'],
   FORMATS: ['iso qcow2'],
   INSTALL: ['auto'],
   INSTALL_DISK: ['vtbd0'],
@@ -85,6 +86,7 @@ const OF_THE_IMAGE: readonly KeyName[] = [
   'POLICY_EXCEPTIONS',
   'PACKAGES_REPOSITORY',
   'PACKAGES_KEY_FILE',
+  'MEMORY',
 ];
 
 /** What a build takes of them: keys of the cache, disk images, rows that may be broken. */
@@ -102,7 +104,7 @@ async function build(config: Config): Promise<string> {
     })),
   );
   const disk = diskOf(request, config, '1.5')?.key;
-  const packages = [repositoryUrl(config.PACKAGES_REPOSITORY, 'x'), config.PACKAGES_KEY_FILE];
+  const packages = [repositoryUrl(config.PACKAGES_REPOSITORY, 'x'), config.PACKAGES_KEY_FILE, config.MEMORY];
   return JSON.stringify([
     request.release.id,
     request.keys,
