@@ -231,6 +231,24 @@ describe('clawdie-install', () => {
     refused('vtbd0 holds an installed instance');
   });
 
+  it('takes the packages of the medium along, wherever it is mounted, and counts them in the room that it needs', () => {
+    const list = (size: number): string => `asked ${'a'.repeat(64)} ${size} ${size} All/x-1.pkg x 1\n`;
+    fake
+      .file('medium/overlay', Buffer.concat([slot], SLOT_SIZE))
+      .file('medium/packages/meta.conf', '{}')
+      .file('medium/packages/All/x-1.pkg', 'package')
+      .file('var/db/clawdie/packages.list', list(200 * MB))
+      .stub('mount', `[ "$1" != -p ] || echo "/dev/iso9660/CLAWDIE ${fake.root}/medium cd9660 ro 0 0"`);
+    refused('vtbd0 is too small');
+    fake.file('var/db/clawdie/packages.list', list(MB));
+    const result = fake.run(TOOL, ['--yes']);
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    expect(fake.read('mnt/var/db/clawdie/packages/All/x-1.pkg')).toBe('package');
+    expect(steps(result).filter((call) => call.includes('cd9660'))).toEqual([]);
+    // It is not the installer's to unmount.
+    expect(steps(result)).not.toContain('umount /medium');
+  });
+
   it('says how far it is as a gauge of bsddialog reads it', () => {
     const result = fake.run(TOOL, ['--yes', '--gauge']);
     expect(result.code).toBe(0);

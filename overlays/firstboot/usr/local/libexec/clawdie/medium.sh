@@ -154,6 +154,7 @@ packages_install()
 	packages_verify catalogue asked needed || return 1
 	packages_fit || return 1
 	rm -rf "${packages_work}"
+	mkdir -p "${packages_work%/*}"
 	mkdir -m 0700 "${packages_work}" "${packages_work}/repos" || return 1
 	packages_static "${packages_work}/pkg-static" || return 1
 	packages_conf "${root}" "${packages_folder}" > "${packages_work}/repos/clawdie.conf" || return 1
