@@ -77,7 +77,7 @@ describe('clawdie-install', () => {
   const steps = (result: ScriptResult): readonly string[] =>
     result.calls
       .map((call) => call.replaceAll(fake.root, '').trim())
-      .filter((call) => !/^(?:sysctl|diskinfo|id|df|gpart show|mount -p)/.test(call));
+      .filter((call) => !/^(?:sysctl|diskinfo|id|df|lockf|gpart show|mount -p)/.test(call));
 
   it('makes partitions, file systems, copies, and only then what boots: in that order', () => {
     const result = fake.run(TOOL, ['--yes']);
@@ -247,6 +247,13 @@ describe('clawdie-install', () => {
     expect(steps(result).filter((call) => call.includes('cd9660'))).toEqual([]);
     // It is not the installer's to unmount.
     expect(steps(result)).not.toContain('umount /medium');
+  });
+
+  it('copies nothing while packages are being installed', () => {
+    fake.file('var/run/clawdie-packages.lock', '').stub('lockf', 'exit 75');
+    refused('packages are being installed');
+    fake.stub('lockf');
+    expect(fake.run(TOOL, ['--yes'])).toMatchObject({ code: 0, stderr: '' });
   });
 
   it('says how far it is as a gauge of bsddialog reads it', () => {
