@@ -13,6 +13,8 @@ import type { ExtraFiles } from '../overlay/extra.js';
 import { renderOverlay } from '../overlay/render.js';
 import type { OverlayEntry } from '../overlay/render.js';
 import { makeView } from '../overlay/view.js';
+import { LOCK_FILE, misfits } from '../packages/lockfile.js';
+import type { Lock } from '../packages/lockfile.js';
 import { proveImage } from '../policy/image.js';
 import type { ImageProof } from '../policy/image.js';
 import type { BaseRequest } from '../pipeline/base.js';
@@ -22,6 +24,8 @@ import { expandKeyFiles, overrides, readAuthKey, readOperatorRules, shownPath } 
 import type { LoadedConfig } from './configuration.js';
 import { checkAddresses } from './environment.js';
 import { readExtraFiles } from './extra.js';
+import { readLock, subjectOf } from './lock-subject.js';
+import { listOf, packagesOf } from './medium.js';
 import { baseRequest, imageStem, imageTime } from './request.js';
 import { programDigest, readOverlaySources, ruleFiles } from './rules.js';
 import type { OverlaySources } from './rules.js';
@@ -142,15 +146,19 @@ async function complete(
   const [sources, program] = await Promise.all([readOverlaySources(), programDigest()]);
   let tools: Readonly<Record<string, string>> = {};
   const requests = new Map<string, { readonly release: Release; readonly request: BaseRequest }>();
-  const requestOf = async (config: Config, folder: string) => {
+  const lock = await lockOf(resolved);
+  const requestOf = async (loaded: LoadedConfig) => {
+    const { config, folder } = loaded;
     const { FREEBSD_DIST, FREEBSD_VERSION, FREEBSD_MIRROR, FREEBSD_MANIFEST_SHA256, ARCH, PROFILE } = config;
+    const release = resolveRelease(config, folder);
+    const packages = await packagesOf(loaded, release, lock && lockFor(loaded, release, lock));
     const key = JSON.stringify([
       ...[FREEBSD_DIST, FREEBSD_VERSION, FREEBSD_MIRROR, FREEBSD_MANIFEST_SHA256, ARCH, PROFILE],
+      ...[packages?.medium.digest, packages?.room],
     ]);
     const known = requests.get(key);
     if (known) return known;
-    const release = resolveRelease(config, folder);
-    const { request, tools: versions } = await baseRequest(config, release, time);
+    const { request, tools: versions } = await baseRequest(config, release, time, packages);
     tools = versions;
     const made = { release, request };
     requests.set(key, made);
@@ -168,7 +176,7 @@ async function complete(
       ];
       const signKey = await readSignKey(config, folder);
       const signing = signingOf(config, folder, environment, signKey);
-      const { release, request } = await requestOf(config, folder);
+      const { release, request } = await requestOf(loaded);
       deployments.push({
         ...{ name, loaded, authKey, operatorRules, extra, signKey, signing, request },
         stem: imageStem(name, release, config),
@@ -191,6 +199,17 @@ async function complete(
     }
   }
   return { deployments, sources, tools };
+}
+
+/** The lock of a folder, as far as it can be read: what is wrong with it is said by those who build. */
+async function lockOf([first]: readonly LoadedConfig[]): Promise<Lock | undefined> {
+  const found = first && (await readLock(join(first.folder, LOCK_FILE)).catch(() => undefined));
+  return found && 'lock' in found.parsed ? found.parsed.lock : undefined;
+}
+
+/** A lock, where it fits a deployment. */
+function lockFor(loaded: LoadedConfig, release: Release, lock: Lock): Lock | undefined {
+  return misfits(lock, subjectOf(loaded, release).subject).length === 0 ? lock : undefined;
 }
 
 /** A configuration without the names of files, what is in which counts: CI engines put secrets anywhere. */
@@ -223,10 +242,12 @@ function placed({ loaded }: Deployment): Parameters<typeof findConflicts>[0][num
 
 /** Renders the overlay of a deployment. @throws UserError if a template asks for what is not there. */
 export function render(
-  { loaded, authKey, operatorRules, extra, signKey }: Deployment,
+  { loaded, authKey, operatorRules, extra, signKey, request }: Deployment,
   sources: OverlaySources,
 ): readonly OverlayEntry[] {
-  return renderOverlay({ config: loaded.config, authKey, operatorRules, extra, signKey, ...sources });
+  const packages = listOf(loaded.config, request.packages);
+  const { config } = loaded;
+  return renderOverlay({ config, authKey, operatorRules, extra, signKey, packages, ...sources });
 }
 
 /**

@@ -30,6 +30,7 @@ import type { Deployment, Fleet } from './deployments.js';
 import { indexFacts, writeIndex } from './fleet-index.js';
 import type { IsoContext } from './iso.js';
 import { checkLock } from './lock-subject.js';
+import { checkRoom } from './medium.js';
 import { buildInto, needTools, warnOfExceptions } from './output.js';
 import { writePapers } from './papers.js';
 import { diskOf, planFor, zstdVersion } from './request.js';
@@ -70,6 +71,7 @@ export async function fleet(options: FleetOptions, context: IsoContext): Promise
     resolvePath(options.deployments),
     chosen.map(({ loaded, request: { release } }) => ({ loaded, release })),
   );
+  for (const { loaded, request } of chosen) checkRoom(loaded.config, request.packages);
   const since = options.changedSince === undefined ? undefined : await readRecord(options.changedSince);
   const cache = new Cache(cacheFolder(context.environment, options.cache));
   const out = resolvePath(options.out);
@@ -188,6 +190,10 @@ async function bring(
     const stored = await fromRegistry(options, requests, wanted, work);
     const supplied: Work = { ...work, ...(stored && { stored }) };
     for (const [key, request] of requests) bases.set(key, await readyBase(request, supplied));
+    for (const { loaded, request } of toMake) {
+      const base = bases.get(request.keys.base);
+      if (base) checkRoom(loaded.config, request.packages, base.facts.root.imageBytes);
+    }
     const disks = new Map<string, BaseDisk>();
     for (const [key, disk] of wanted) {
       const base = bases.get(disk.request.keys.base);

@@ -12,11 +12,13 @@ import { makeOverlay, readyBase, writeChecksums, writeImages } from '../pipeline
 import { readyDisk } from '../pipeline/disk.js';
 import { STAGES } from '../pipeline/events.js';
 import type { BuildEvent, Monitor, StageName } from '../pipeline/events.js';
+import type { PackagesRequest } from '../pipeline/packages.js';
 import { resolveRelease } from '../release/source.js';
 import type { Release } from '../release/source.js';
 import { loadConfig, readAuthKey } from './configuration.js';
 import type { ConfigOptions, LoadedConfig } from './configuration.js';
 import { checkLock } from './lock-subject.js';
+import { checkRoom, listOf, packagesOf } from './medium.js';
 import { buildInto, warnOfExceptions } from './output.js';
 import { startMaps, writePapers } from './papers.js';
 import { baseRequest, diskOf, imageStem, imageTime, planFor, zstdVersion } from './request.js';
@@ -60,12 +62,14 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
     monitor?.emit({ type: 'note', text });
   });
   const { lock, warning: unlocked } = await checkLock(loaded.folder, [{ loaded, release }]);
+  const packages = await packagesOf(loaded, release, lock);
+  checkRoom(config, packages);
   const cache = new Cache(cacheFolder(context.environment, options.cache));
   const out = resolvePath(options.out);
   const stem = imageStem(config.ASSISTANT_NAME, release, config);
 
   if (options.dryRun) {
-    await dryRun(loaded, release, cache, time, join(out, stem), context);
+    await dryRun(loaded, release, packages, cache, time, join(out, stem), context);
     if (unlocked !== undefined) context.print(`Warning: ${unlocked}`);
     return;
   }
@@ -89,18 +93,20 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
     if (unlocked !== undefined) emit({ type: 'warning', text: unlocked });
     const disks = config.FORMATS.some(isDisk);
     await buildInto(out, { ...options, disks }, work, async () => {
-      const { request, tools } = await baseRequest(config, release, time);
+      const { request, tools } = await baseRequest(config, release, time, packages);
       const zstd = await zstdVersion();
       const wanted = diskOf(request, config, zstd);
       const plan = await planFor([request], wanted ? [wanted] : [], cache);
       emit({ type: 'plan', stages: plan });
       const { overlay, policy } = await stage(work, 'overlay', async () => {
-        const made = await makeOverlay(await renderInput(loaded, authKey), releaseOf(request), time, signing);
+        const input = await renderInput(loaded, authKey, listOf(config, packages));
+        const made = await makeOverlay(input, releaseOf(request), time, signing);
         const proof = proveImage(ruleFiles(made.entries), makeView(config), config.POLICY_EXCEPTIONS);
         return { overlay: made, policy: proof };
       });
       warnOfExceptions(policy, emit);
       const base = await readyBase(request, work);
+      checkRoom(config, packages, base.facts.root.imageBytes);
       const disk = wanted && (await readyDisk(wanted, base, work));
       const images = await stage(work, 'stamp', () =>
         writeImages(
@@ -144,19 +150,24 @@ async function diskFormats(options: IsoOptions, { environment }: IsoContext): Pr
 async function dryRun(
   loaded: LoadedConfig,
   release: Release,
+  packages: PackagesRequest | undefined,
   cache: Cache,
   time: number,
   stem: string,
   context: IsoContext,
 ): Promise<void> {
   const lacking: string[] = missing('build').map((tool) => tool.name);
-  const { request } = await baseRequest(loaded.config, release, time);
+  const { request } = await baseRequest(loaded.config, release, time, packages);
   const wanted = diskOf(request, loaded.config, await zstdVersion());
   if (wanted) lacking.push(...missing('disk').map((tool) => tool.name));
   const plan = await planFor([request], wanted ? [wanted] : [], cache);
   // Rendering touches nothing, and tells now what would fail later.
   const overlay = await makeOverlay(
-    await renderInput(loaded, await readAuthKey(loaded.config, loaded.folder)),
+    await renderInput(
+      loaded,
+      await readAuthKey(loaded.config, loaded.folder),
+      listOf(loaded.config, packages),
+    ),
     releaseOf(request),
     time,
   );

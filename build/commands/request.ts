@@ -6,6 +6,7 @@ import { isDisk } from '../image/formats.js';
 import type { BaseRequest } from '../pipeline/base.js';
 import type { Cache } from '../pipeline/cache.js';
 import type { DiskRequest } from '../pipeline/disk.js';
+import type { PackagesRequest } from '../pipeline/packages.js';
 import type { PlannedStage } from '../pipeline/events.js';
 import { baseKeys, diskKey, planStages } from '../pipeline/plan.js';
 import type { Release } from '../release/source.js';
@@ -66,6 +67,7 @@ export async function planFor(
       'base',
       requests.map(({ keys }) => keys.base),
     ),
+    packages: requests.some(({ packages }) => packages !== undefined),
     disk:
       disks.length === 0
         ? undefined
@@ -82,11 +84,16 @@ export async function zstdVersion(): Promise<string> {
   return tool ? versionOf(tool) : 'unknown';
 }
 
-/** What the base image of a deployment is made of, and with which tools. */
+/**
+ * What the base image of a deployment is made of, and with which tools.
+ *
+ * @param packages that it carries, where there is a lock
+ */
 export async function baseRequest(
   config: Config,
   release: Release,
   time: number,
+  packages?: PackagesRequest,
 ): Promise<{ request: BaseRequest; tools: Readonly<Record<string, string>> }> {
   const overlays = join(PROJECT, 'overlays');
   const [baseOverlay, isoOverlay, tools] = await Promise.all([
@@ -100,7 +107,9 @@ export async function baseRequest(
     release: release.id,
     baseOverlay: baseOverlay.digest,
     isoOverlay: isoOverlay.digest,
+    packages: packages?.medium.digest,
+    room: packages !== undefined && packages.room > 0 ? packages.room : undefined,
     tools,
   });
-  return { request: { ...common, release, baseOverlay, isoOverlay, keys }, tools };
+  return { request: { ...common, release, baseOverlay, isoOverlay, packages, keys }, tools };
 }

@@ -41,13 +41,22 @@ export async function readOverlaySources(): Promise<OverlaySources> {
   return { templates, spec: parseMtree(await readFile(specPath, 'utf8'), specPath) };
 }
 
-/** Reads what an overlay is rendered of. */
-export async function renderInput(loaded: LoadedConfig, authKey: string | undefined): Promise<RenderInput> {
+/**
+ * Reads what an overlay is rendered of.
+ *
+ * @param packages the list of those on the medium, where there is a lock
+ */
+export async function renderInput(
+  loaded: LoadedConfig,
+  authKey: string | undefined,
+  packages?: string,
+): Promise<RenderInput> {
   const { config, folder } = loaded;
   const operatorRules = await readOperatorRules(config, folder);
   const extra = await readExtraFiles(config, folder);
   const signKey = await readSignKey(config, folder);
-  return { config, authKey, operatorRules, extra, signKey, ...(await readOverlaySources()) };
+  const sources = await readOverlaySources();
+  return { config, authKey, operatorRules, extra, signKey, packages, ...sources };
 }
 
 /** SHA-256 over this program and the overlays that it renders: with another one, images are made again. */

@@ -1,5 +1,5 @@
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve as resolvePath } from 'node:path';
 import { z } from 'zod';
 import { InputError, UserError } from '../error.js';
 import { removeTree } from '../host/files.js';
@@ -15,6 +15,7 @@ import type { StoreOptions } from '../store/oci.js';
 import { loadFleet } from './deployments.js';
 import type { Deployment } from './deployments.js';
 import type { IsoContext } from './iso.js';
+import { checkLock } from './lock-subject.js';
 import { needTools } from './output.js';
 import { diskOf, zstdVersion } from './request.js';
 import { parseJson } from '../json.js';
@@ -62,6 +63,10 @@ export async function publish(options: PublishOptions, context: IsoContext): Pro
   const repository = parseRepository(options.to);
   const { environment, signal, print } = context;
   const fleet = await loadFleet(options.deployments, options.set, environment);
+  await checkLock(
+    resolvePath(options.deployments),
+    fleet.deployments.map(({ loaded, request: { release } }) => ({ loaded, release })),
+  );
   const requests = requestsOf(fleet.deployments);
   const cache = new Cache(cacheFolder(environment, options.cache));
   const monitor = context.makeMonitor();

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { readJails, readLimit } from './jails.js';
+import { parseBytes, readJails, readLimit } from './jails.js';
 import type { Amount, JailEntry, Span } from './jails.js';
 import {
   contains,
@@ -693,6 +693,17 @@ export const KEYS = {
     ),
     'Where `clawdie-iso lock` finds them: "quarterly" or "latest" of FreeBSD, a URL (${ABI} stands for FreeBSD:15:amd64',
     'and the like), or a folder (relative to this file), such as one that `clawdie-iso lock --vendor` has filled.',
+  ),
+  MEMORY: key(
+    'Jails',
+    '1G',
+    text<number>((input) => {
+      const value = parseBytes(input);
+      return value === undefined
+        ? { message: 'must be a size', fix: 'write it as "1G" or "1536M"' }
+        : { value };
+    }),
+    'Memory that a machine has on which the live image runs. Where it needs more, with the packages of the lock, it is refused.',
   ),
   PACKAGES_KEY_FILE: key(
     'Jails',

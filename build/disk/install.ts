@@ -19,9 +19,10 @@ const GB = 1024 ** 3;
  * instance needs.
  *
  * @param rootBytes size of the root file system of the live image
+ * @param packageBytes size of the packages that lie on it, and of what they install
  */
-export function diskSize(rootBytes: number): number {
-  return Math.ceil((2 * rootBytes + GB) / GB) * GB;
+export function diskSize(rootBytes: number, packageBytes = 0): number {
+  return Math.ceil((2 * rootBytes + packageBytes + GB) / GB) * GB;
 }
 
 export interface Installation {

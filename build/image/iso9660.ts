@@ -60,6 +60,9 @@ async function rootOf(read: Read, image: string): Promise<Extent> {
   return extentOf(descriptor, 156);
 }
 
+/** Largest folder, in bytes: a package takes some 200. */
+const MOST_FOLDER = 4 * 1024 ** 2;
+
 interface FolderEntry {
   /** In capitals, without version. */
   readonly name: string;
@@ -69,7 +72,7 @@ interface FolderEntry {
 
 /** The records of a folder but those of itself and its parent. */
 async function readFolder(read: Read, extent: Extent): Promise<readonly FolderEntry[]> {
-  const folder = await read(extent.offset, Math.min(extent.length, 64 * ISO_SECTOR));
+  const folder = await read(extent.offset, Math.min(extent.length, MOST_FOLDER));
   const entries: FolderEntry[] = [];
   for (let at = 0; at < folder.length;) {
     const length = folder.readUInt8(at);

@@ -39,6 +39,8 @@ export interface RenderInput {
   readonly extra?: ExtraFiles | undefined;
   /** The public key of SIGN_KEY, where the deployment has one. */
   readonly signKey?: string | undefined;
+  /** The packages of the medium (packages/medium.ts), where there is a lock. */
+  readonly packages?: string | undefined;
   readonly templates: readonly Template[];
   /** Owners and modes: overlays/firstboot.mtree. */
   readonly spec: ReadonlyMap<string, SpecEntry>;
@@ -56,6 +58,8 @@ export const OPERATOR_RULES = 'etc/pf.conf.d/operator.conf';
 
 /** Whose overlays an instance takes after this one (clawdie-trust). */
 export const SIGNERS_FILE = 'etc/clawdie/allowed_signers';
+/** The packages of the medium, with their sums, on the instance. */
+const PACKAGES_LIST = 'var/db/clawdie/packages.list';
 
 /** Files that stand in no template: made of the configuration, for those deployments that have them. */
 function generated(input: RenderInput): ReadonlyMap<string, string> {
@@ -73,6 +77,7 @@ function generated(input: RenderInput): ReadonlyMap<string, string> {
   const signers =
     config.SIGNERS.length > 0 ? config.SIGNERS : input.signKey === undefined ? [] : [input.signKey];
   if (signers.length > 0) files.set(SIGNERS_FILE, allowedSigners(signers));
+  if (input.packages !== undefined) files.set(PACKAGES_LIST, input.packages);
   if (authKey !== undefined) files.set('var/db/clawdie/tailscale.key', `${authKey}\n`);
   return files;
 }
@@ -91,6 +96,7 @@ const NO_SECRETS: ReadonlySet<string> = new Set([
   OPERATOR_RULES,
   'firstboot',
   'root/.ssh/authorized_keys',
+  PACKAGES_LIST,
 ]);
 
 /** Whether nobody is to see what an entry holds: a secret of the configuration, or a file of one's own that not all may read. */
@@ -99,7 +105,12 @@ export function isSecret({ path, type, mode }: Pick<OverlayEntry, 'path' | 'type
   return SECRET_FILES.has(path) || (mode & 0o004) === 0;
 }
 
-const OPTIONAL = new Set(['root/.ssh/authorized_keys', SIGNERS_FILE, ...SECRET_FILES]);
+const OPTIONAL = new Set([
+  'root/.ssh/authorized_keys',
+  SIGNERS_FILE,
+  PACKAGES_LIST,
+  ...SECRET_FILES,
+]);
 
 /** Templates whose text would be empty are not installed: an empty resolv.conf would stand in the way of DHCP. */
 const DROPPED_WHEN_EMPTY = new Set(['etc/ntp.conf', 'etc/resolv.conf', 'etc/resolvconf.conf']);

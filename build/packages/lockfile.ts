@@ -9,8 +9,8 @@ import { parseSum } from './sums.js';
 export const LOCK_FILE = 'clawdie.lock.json';
 
 /**
- * Whether an image that asks for packages is refused where there is no lock. Until packages are installed from it, its absence
- * is told and no more.
+ * Whether an image that asks for packages is refused where there is no lock. Without one, instances fetch what their repository
+ * has: that is told, and no more.
  */
 export const LOCK_REQUIRED: boolean = false;
 

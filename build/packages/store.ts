@@ -69,7 +69,9 @@ export class PackageStore {
         };
         stop.signal.throwIfAborted();
         await this.one(file, options.kept, tell, stop.signal);
-        sums[index] = await sha256Of(this.path(file.expected), stop.signal);
+        sums[index] =
+          file.expected.sums.find(({ algorithm }) => algorithm === 'sha256')?.hex ??
+          (await sha256Of(this.path(file.expected), stop.signal));
         tell(file.size ?? 0);
       }
     };

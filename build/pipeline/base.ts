@@ -32,9 +32,14 @@ import type { FileSet, Rootfs } from '../rootfs/rootfs.js';
 import type { Tree } from '../rootfs/tree.js';
 import { makeUfs } from '../rootfs/ufs.js';
 import type { Cache, CacheEntry } from './cache.js';
-import type { BuildEvent, StageName } from './events.js';
+import type { BuildEvent } from './events.js';
+import { obtainPackages, placePackages } from './packages.js';
+import type { PackagesRequest } from './packages.js';
 import type { DiskFacts } from './disk.js';
 import type { BaseKeys } from './plan.js';
+import { stage, throttled } from './stage.js';
+
+export { stage, throttled };
 
 export interface BaseRequest {
   readonly release: Release;
@@ -44,6 +49,8 @@ export interface BaseRequest {
   readonly time: number;
   readonly baseOverlay: FileSet;
   readonly isoOverlay: FileSet;
+  /** Where there is a lock. */
+  readonly packages?: PackagesRequest | undefined;
   readonly keys: BaseKeys;
 }
 
@@ -100,20 +107,6 @@ export interface RootFacts {
 }
 
 export type BaseFacts = RootFacts & { readonly sums: BaseSums };
-
-/** Runs a stage, and tells when it begins, ends and how long it took. */
-export async function stage<T>(work: Pick<Work, 'emit'>, name: StageName, run: () => Promise<T>): Promise<T> {
-  const start = performance.now();
-  work.emit({ type: 'start', stage: name });
-  try {
-    const result = await run();
-    work.emit({ type: 'done', stage: name, seconds: (performance.now() - start) / 1000 });
-    return result;
-  } catch (error) {
-    work.emit({ type: 'failed', stage: name });
-    throw error;
-  }
-}
 
 /** The base image: from the cache where it stands there undamaged, otherwise made. */
 export async function obtainBase(request: BaseRequest, work: Work): Promise<CacheEntry<BaseFacts>> {
@@ -212,7 +205,9 @@ async function makeRoot(request: BaseRequest, work: Work): Promise<CacheEntry<Ro
       });
     });
     const image = join(folder, 'mfsroot');
-    await stage(work, 'ufs', () => makeUfs(rootfs.tree, rootfs.folder, image, request.time, signal));
+    await stage(work, 'ufs', () =>
+      makeUfs(rootfs.tree, rootfs.folder, image, request.time, signal, request.packages?.room),
+    );
     const out = join(folder, 'entry');
     await mkdir(out);
     const imageBytes = (await stat(image)).size;
@@ -392,6 +387,8 @@ async function makeBase(
   work: Work,
 ): Promise<CacheEntry<BaseFacts>> {
   const { cache, signal } = work;
+  const { packages } = request;
+  const store = packages && (await obtainPackages(packages, work));
   const folder = await cache.workFolder();
   try {
     return await stage(work, 'base', async () => {
@@ -410,6 +407,7 @@ async function makeBase(
       }
       // The same file under two names: it is only read, and is the larger part of the image.
       await link(part(ROOT_IMAGE), join(iso, ROOT_IMAGE));
+      if (packages && store) await placePackages(packages.medium, store, iso);
       await writeFile(join(iso, 'overlay'), emptySlot(releaseOf(request)));
       await settle(iso, request.time);
 
@@ -474,15 +472,4 @@ export function obtainRelease(release: Release, work: Work): Promise<CheckedRele
       await lock.release();
     }
   });
-}
-
-/** Passes calls on at most ten times a second. */
-export function throttled<A extends readonly unknown[]>(call: (...args: A) => void): (...args: A) => void {
-  let last = 0;
-  return (...args) => {
-    const now = performance.now();
-    if (now - last < 100) return;
-    last = now;
-    call(...args);
-  };
 }

@@ -113,7 +113,9 @@ async function makeDisk({ request, fs, key }: DiskRequest, base: ReadyBase, work
     await checkRoom(folder, imageBytes);
     const image = join(folder, 'install.iso');
     const disk = join(folder, 'disk');
-    const size = diskSize(imageBytes);
+    const medium = request.packages?.medium;
+    const packed = medium?.packages.reduce((sum, each) => sum + each.size, 0) ?? 0;
+    const size = diskSize(imageBytes, packed + (medium?.hostBytes ?? 0));
     await stamp(base.checked, installSlot(releaseOf(request), fs), image, 0o600);
     const slot = await installInQemu({
       ...{ image, as: 'image', disk, size, accel: 'auto', signal },

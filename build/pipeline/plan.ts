@@ -13,6 +13,9 @@ export interface BaseInputs {
   /** SHA-256 over overlays/base with its owners and modes, and over overlays/iso. */
   readonly baseOverlay: string;
   readonly isoOverlay: string;
+  /** What of a lock is on the medium, where there is a lock: a digest; and what room the root has for it, in bytes. */
+  readonly packages?: string | undefined;
+  readonly room?: number | undefined;
   /** Versions of the host tools, by name. */
   readonly tools: Readonly<Record<string, string>>;
 }
@@ -29,12 +32,12 @@ export interface BaseKeys {
 
 /** The cache keys of a base image: the same inputs, the same keys. Pure. */
 export function baseKeys(inputs: BaseInputs): BaseKeys {
-  const { tools, isoOverlay, ...rest } = inputs;
+  const { tools, isoOverlay, packages, ...rest } = inputs;
   const pick = (...names: string[]): Record<string, string> =>
     Object.fromEntries(names.map((name) => [name, tools[name] ?? 'missing']));
   const { rootfs, ufs, compress, base: baseVersion } = STAGE_VERSIONS;
   const root = digest({ ...rest, stages: { rootfs, ufs, compress }, tools: pick('pigz') });
-  const base = digest({ root, isoOverlay, stage: baseVersion, tools: pick('mformat', 'xorriso') });
+  const base = digest({ root, isoOverlay, packages, stage: baseVersion, tools: pick('mformat', 'xorriso') });
   return { root, base };
 }
 
@@ -59,6 +62,8 @@ export function planStages(present: {
   readonly base: boolean;
   /** undefined where no disk image is asked for */
   readonly disk?: boolean | undefined;
+  /** Whether packages of a lock are on the medium. */
+  readonly packages?: boolean;
 }): readonly PlannedStage[] {
   const root = present.root || present.base ? 'reuse' : 'run';
   return [
@@ -67,6 +72,9 @@ export function planStages(present: {
     { stage: 'rootfs', action: root },
     { stage: 'ufs', action: root },
     { stage: 'compress', action: root },
+    ...(present.packages === true
+      ? [{ stage: 'packages', action: present.base ? 'reuse' : 'run' } as const]
+      : []),
     { stage: 'base', action: present.base ? 'reuse' : 'run' },
     ...(present.disk === undefined
       ? []

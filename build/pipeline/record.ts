@@ -56,6 +56,11 @@ export function buildRecord(input: RecordInput): string {
       sha256BeforeSlot: input.base.sums.before,
       sha256BehindSlot: input.base.sums.behind,
     },
+    ...(input.request.packages && {
+      packages: input.request.packages.medium.packages.map(({ name, version, file, size, sha256: sum }) => ({
+        ...{ name, version, file, size, sha256: sum },
+      })),
+    }),
     ...(input.disk && { baseDisk: input.disk }),
     overlays: { base: input.request.baseOverlay.digest, iso: input.request.isoOverlay.digest },
     overlay: input.overlay.map(({ path, type, uid, gid, mode, body, own }) => ({

@@ -12,6 +12,9 @@ export const ROOT_LABEL = 'clawdieroot';
 /** Room for what the running instance writes to its root. The bytes cost as much memory. */
 const SPARE = { bytes: 96 * 1024 * 1024, inodes: 8192 };
 
+/** Packages have more small files than a log: so many bytes of their room have an inode. */
+const BYTES_OF_AN_INODE = 12 * 1024;
+
 /** Bytes that are read and written together. */
 const CHUNK = 1024 * 1024;
 
@@ -23,6 +26,7 @@ const BYTES_OF_A_FILE = BYTES_AT_ONCE / 64;
  * Makes the UFS2 image of a tree whose contents are in a folder: the same bytes for the same tree, on every machine.
  *
  * @param time seconds since the epoch, for every file and the file system itself
+ * @param room bytes that are free beside what is free in every image
  * @throws UserError if the image cannot be written; Error if a file is not as long as the tree says.
  */
 export async function makeUfs(
@@ -31,8 +35,12 @@ export async function makeUfs(
   image: string,
   time: number,
   signal: AbortSignal,
+  room = 0,
 ): Promise<void> {
-  const layout = plan(tree, SPARE);
+  const layout = plan(tree, {
+    bytes: SPARE.bytes + room,
+    inodes: SPARE.inodes + Math.ceil(room / BYTES_OF_AN_INODE),
+  });
   const output = openSync(image, 'wx', 0o600);
   try {
     ftruncateSync(output, imageBytes(layout.geometry));

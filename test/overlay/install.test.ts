@@ -77,7 +77,7 @@ describe('clawdie-install', () => {
   const steps = (result: ScriptResult): readonly string[] =>
     result.calls
       .map((call) => call.replaceAll(fake.root, '').trim())
-      .filter((call) => !/^(?:sysctl|diskinfo|id|df|gpart show)/.test(call));
+      .filter((call) => !/^(?:sysctl|diskinfo|id|df|lockf|gpart show|mount -p)/.test(call));
 
   it('makes partitions, file systems, copies, and only then what boots: in that order', () => {
     const result = fake.run(TOOL, ['--yes']);
@@ -209,7 +209,7 @@ describe('clawdie-install', () => {
       expect(result.stderr).toContain(message);
       const calls = steps(result);
       expect(calls.join('\n')).not.toMatch(/bootcode|clawdie-root|bootme/);
-      const mounts = calls.filter((call) => /^mount/.test(call)).length;
+      const mounts = calls.filter((call) => /^mount (?!-p)/.test(call)).length;
       const failed = name === 'mount' ? 1 : 0; // the one that was tried
       expect(calls.filter((call) => /^umount/.test(call))).toHaveLength(mounts - failed);
       expect(fake.run(TOOL, ['--status']).stdout).toBe('vtbd0 begun 600\n');
@@ -229,6 +229,31 @@ describe('clawdie-install', () => {
     disk('vtbd1', 600);
     refused('vtbd0 holds an installed instance, which is never overwritten', '--disk', 'vtbd1');
     refused('vtbd0 holds an installed instance');
+  });
+
+  it('takes the packages of the medium along, wherever it is mounted, and counts them in the room that it needs', () => {
+    const list = (size: number): string => `asked ${'a'.repeat(64)} ${size} ${size} All/x-1.pkg x 1\n`;
+    fake
+      .file('medium/overlay', Buffer.concat([slot], SLOT_SIZE))
+      .file('medium/packages/meta.conf', '{}')
+      .file('medium/packages/All/x-1.pkg', 'package')
+      .file('var/db/clawdie/packages.list', list(200 * MB))
+      .stub('mount', `[ "$1" != -p ] || echo "/dev/iso9660/CLAWDIE ${fake.root}/medium cd9660 ro 0 0"`);
+    refused('vtbd0 is too small');
+    fake.file('var/db/clawdie/packages.list', list(MB));
+    const result = fake.run(TOOL, ['--yes']);
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    expect(fake.read('mnt/var/db/clawdie/packages/All/x-1.pkg')).toBe('package');
+    expect(steps(result).filter((call) => call.includes('cd9660'))).toEqual([]);
+    // It is not the installer's to unmount.
+    expect(steps(result)).not.toContain('umount /medium');
+  });
+
+  it('copies nothing while packages are being installed', () => {
+    fake.file('var/run/clawdie-packages.lock', '').stub('lockf', 'exit 75');
+    refused('packages are being installed');
+    fake.stub('lockf');
+    expect(fake.run(TOOL, ['--yes'])).toMatchObject({ code: 0, stderr: '' });
   });
 
   it('says how far it is as a gauge of bsddialog reads it', () => {

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { sha256 } from '../../build/host/hash.js';
 import { FakeRoot } from '../helpers/shell.js';
 import type { ScriptResult } from '../helpers/shell.js';
 
@@ -139,6 +140,83 @@ describe('clawdie-jail create', () => {
     expect(calls(result, 'rctl -a')).toEqual(rules.map((rule) => `rctl -a ${rule}`));
     expect(fake.read('var/db/clawdie/jails.added')).toBe(
       'two natasha plain 192.168.100.11 clawdie/worker 25% 200 50 1073741824\n',
+    );
+  });
+
+  describe('with packages of the lock', () => {
+    const FOLDER = 'var/db/clawdie/packages';
+    const line = (kind: string, body: string, file: string): string =>
+      `${kind} ${sha256(body)} ${body.length} 0 ${file} ${file.includes('/') ? 'node24 1.0' : '- -'}\n`;
+    const ROOT = '/usr/local/bastille/jails/two/root';
+    const IN = `${ROOT}/var/cache/clawdie-packages`;
+    beforeEach(() => {
+      fake
+        .file('etc/clawdie/installed', '')
+        .stub('df', 'echo head; echo "/dev/x 9000 1 8000 1% /"')
+        .stub('dd', ': > "${2#of=}"')
+        .stub('mdconfig', '[ "$1" != -a ] || echo md7')
+        .stub('newfs')
+        .stub('fsck_ffs')
+        .file(`${FOLDER}/meta.conf`, 'meta')
+        .file(`${FOLDER}/data.pkg`, 'data')
+        .file(`${FOLDER}/All/node24-1.0.pkg`, 'node')
+        .file(
+          'var/db/clawdie/packages.list',
+          `${line('catalogue', 'meta', 'meta.conf')}${line('catalogue', 'data', 'data.pkg')}${line('other', 'node', 'All/node24-1.0.pkg')}`,
+        )
+        .file(
+          'usr/local/bastille/templates/clawdie/pi-worker/Bastillefile',
+          '# lock: pkg node24\nINCLUDE clawdie/worker\n',
+        )
+        .file('usr/local/bastille/templates/clawdie/worker/Bastillefile', 'CMD true\n')
+        .file(`${ROOT.slice(1)}/etc/pkg/FreeBSD.conf`, 'FreeBSD-ports: {\n}\nFreeBSD-ports-kmods: {\n}\n')
+        .stub('sha256', '[ "$1" = -q ] && sha256sum "$2" | cut -d " " -f 1')
+        .stub('jexec')
+        .stub(
+          'mount',
+          `[ "$1" != -p ] || { echo "/dev/md0 / ufs rw 0 0"; [ ! -e "$FAKE${IN}" ] || echo "x $FAKE${IN} nullfs ro 0 0"; }`,
+        );
+    });
+
+    it('shows them to the jail while a template that installs some is applied, and takes them away again', () => {
+      const result = run('create', 'two', '--template', 'clawdie/pi-worker');
+      expect(result).toMatchObject({ code: 0, stderr: '' });
+      const order = result.calls
+        .map((call) => call.replaceAll(fake.root, ''))
+        .filter((call) => /nullfs|bastille template|umount|jexec two sh/.test(call))
+        .map((call) => call.split('\n')[0]?.trim());
+      expect(order).toEqual([
+        `mount -t nullfs -o ro,nosuid /${FOLDER} ${IN}`,
+        'bastille template two clawdie/pi-worker',
+        `umount ${IN}`,
+        'jexec two sh -c rmdir /var/cache/clawdie-packages 2> /dev/null',
+      ]);
+      expect(fake.read(`${ROOT.slice(1)}/usr/local/etc/pkg/repos/clawdie.conf`)).toBe(
+        'FreeBSD-ports-kmods: { enabled: no }\n' +
+          'FreeBSD-ports: { url: "file:///var/cache/clawdie-packages", mirror_type: "none", signature_type: "none", enabled: yes }\n',
+      );
+    });
+
+    it('applies no template with packages that were altered, and leaves nothing mounted', () => {
+      fake.file(`${FOLDER}/All/node24-1.0.pkg`, 'nude');
+      const result = run('create', 'two', '--template', 'clawdie/pi-worker');
+      expect(result.code).toBe(1);
+      expect(result.stdout).toContain('All/node24-1.0.pkg has not the SHA-256 of the lock');
+      expect(result.stderr).toContain('the template clawdie/pi-worker could not be applied to two');
+      expect(calls(result, 'bastille template')).toEqual([]);
+      expect(calls(result, 'mount -t nullfs')).toEqual([]);
+    });
+
+    it.each(['clawdie/worker', 'own/one'])(
+      'asks for no packages where a template installs none, or is somebody else’s: %s',
+      (template) => {
+        fake
+          .removeFile(`${FOLDER}/meta.conf`)
+          .file('usr/local/bastille/templates/own/one/Bastillefile', 'PKG x\n');
+        const result = run('create', 'two', '--template', template);
+        expect(result).toMatchObject({ code: 0, stderr: '' });
+        expect(calls(result, 'mount -t nullfs')).toEqual([]);
+      },
     );
   });
 

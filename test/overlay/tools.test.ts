@@ -706,6 +706,29 @@ describe('clawdie-netcheck', () => {
       expect([name, state(result, name)]).toEqual([name, 'ok']);
   });
 
+  it('says what differs from the lock, and that nothing is locked where no lock came', () => {
+    expect(state(json(), 'services.packages')).toBe('none');
+    const line = (name: string): string => `needed ${'a'.repeat(64)} 1 1 All/${name}-1.0.pkg ${name} 1.0\n`;
+    fake
+      .file(
+        'var/db/clawdie/packages.list',
+        `# list\n${line('tmux')}${line('git')}${line('x').replace('needed', 'other')}`,
+      )
+      .stub('pkg', 'case "$4" in tmux | git) echo 1.0 ;; *) exit 1 ;; esac');
+    expect(state(json(), 'services.packages')).toBe('ok');
+    expect(detail(json(), 'services.packages')).toBe('2 packages, as the lock has them');
+    fake.stub('pkg', 'case "$4" in tmux) echo 1.1 ;; git) echo 1.0 ;; *) exit 1 ;; esac');
+    const newer = json();
+    expect(newer.code).toBe(0);
+    expect(detail(newer, 'services.packages')).toBe("in another version than the lock's: tmux 1.1 (1.0)");
+    fake.stub('pkg', 'exit 1');
+    const missing = json();
+    expect(missing.report.first).toBe('services');
+    expect(detail(missing, 'services.packages')).toContain(
+      'not there: tmux,git; see /var/log/clawdie-firstboot.log',
+    );
+  });
+
   it.each<[string, () => unknown, string, string]>([
     [
       'pf is off',

@@ -66,6 +66,7 @@ const CHANGES: Readonly<
   PACKAGES: ['git-lite'],
   PACKAGES_REPOSITORY: ['latest'],
   PACKAGES_KEY_FILE: ['repository.pub'],
+  MEMORY: ['2G'],
   FORMATS: ['iso qcow2'],
   INSTALL: ['auto'],
   INSTALL_DISK: ['vtbd0'],
@@ -90,6 +91,7 @@ const OF_THE_IMAGE: readonly KeyName[] = [
   'PACKAGES_REPOSITORY',
   'PACKAGES_KEY_FILE',
   'SERIAL',
+  'MEMORY',
 ];
 
 /** Another public key than that of SSH_AUTHORIZED_KEYS. */
@@ -110,7 +112,7 @@ async function build(config: Config): Promise<string> {
     })),
   );
   const disk = diskOf(request, config, '1.5')?.key;
-  const packages = [repositoryUrl(config.PACKAGES_REPOSITORY, 'x'), config.PACKAGES_KEY_FILE];
+  const packages = [repositoryUrl(config.PACKAGES_REPOSITORY, 'x'), config.PACKAGES_KEY_FILE, config.MEMORY];
   return JSON.stringify([
     request.release.id,
     request.keys,

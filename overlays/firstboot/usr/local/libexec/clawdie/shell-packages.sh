@@ -1,9 +1,11 @@
 #!/bin/sh
-# Installs PACKAGES with pkg(8), those that are not there yet. With --missing it installs nothing, and ends with 0 where
+# Installs PACKAGES with pkg(8), those that are not there yet: from the medium where they are locked, without a network. With --missing it installs nothing, and ends with 0 where
 # some are missing.
 
 # shellcheck source=SCRIPTDIR/common.sh
 . "${0%/*}/common.sh"
+# shellcheck source=SCRIPTDIR/medium.sh
+. "${0%/*}/medium.sh"
 
 wanted=
 for package in ${PACKAGES}; do
@@ -14,5 +16,10 @@ if [ "${1-}" = "--missing" ]; then
 	exit
 fi
 [ -n "${wanted}" ] || exit 0
+if packages_locked; then
+	# shellcheck disable=SC2086
+	packages_install ${wanted}
+	exit
+fi
 export ASSUME_ALWAYS_YES=yes
 timeout 900 pkg install -y ${wanted}

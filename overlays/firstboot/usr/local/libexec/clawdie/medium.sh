@@ -1,0 +1,214 @@
+# Sourced, after common.sh, by what installs packages of the lock: they lie on the medium of a live image, and in a folder
+# of an installed instance. pkg(8) does not look at the sums of files in a repository that is a folder, so that each is held
+# against the list of the overlay before pkg sees it, and what pkg has is looked at afterwards.
+# shellcheck shell=sh disable=SC2154
+
+# A line each: kind (catalogue, asked, needed, other), SHA-256, bytes, bytes installed, file, name, version.
+packages_list=${root}/var/db/clawdie/packages.list
+packages_installed=${root}/var/db/clawdie/packages
+packages_device=/dev/iso9660/CLAWDIE
+packages_mount=${root}/var/run/clawdie-medium
+packages_work=${root}/var/run/clawdie-pkg
+
+# Whether the packages of this deployment are locked.
+packages_locked()
+{
+	[ -s "${packages_list}" ]
+}
+
+# Lines of some kinds: packages_lines KIND...
+packages_lines()
+{
+	awk -v kinds=" $* " '!/^#/ && NF == 7 && index(kinds, " " $1 " ") { print }' "${packages_list}"
+}
+
+# Finds the folder of the packages: sets packages_folder. A device is mounted once: whoever has mounted it has it for all.
+packages_open()
+{
+	packages_folder=${packages_installed}
+	[ ! -f "${packages_folder}/meta.conf" ] || return 0
+	if [ -e "${root}/etc/clawdie/installed" ]; then
+		say "the packages of this instance are not there: /var/db/clawdie/packages has no meta.conf"
+		return 1
+	fi
+	_at=$(mount -p | awk -v device="${packages_device}" '$1 == device { print $2; exit }')
+	if [ -z "${_at}" ]; then
+		_at=${packages_mount}
+		mkdir -p "${_at}"
+		if ! mount -t cd9660 -o ro "${packages_device}" "${_at}"; then
+			say "the medium with the packages cannot be read (${packages_device}): attach the ISO that this instance was booted from"
+			return 1
+		fi
+	fi
+	packages_folder=${_at}/packages
+	[ -f "${packages_folder}/meta.conf" ] && return 0
+	say "the medium has no packages: attach the ISO that this instance was booted from"
+	return 1
+}
+
+# Holds the files of some kinds against the list: packages_verify KIND...
+packages_verify()
+{
+	packages_lines "$@" | {
+		_wrong=0
+		while read -r _kind _sum _size _flat _file _name _version; do
+			_path=${packages_folder}/${_file}
+			if [ ! -f "${_path}" ] || [ -L "${_path}" ]; then
+				_why="is not there"
+			elif [ "$(($(wc -c < "${_path}")))" -ne "${_size}" ]; then
+				_why="has not the ${_size} bytes of the lock"
+			elif [ "$(sha256 -q "${_path}")" != "${_sum}" ]; then
+				_why="has not the SHA-256 of the lock, ${_sum}"
+			else
+				continue
+			fi
+			say "${_file} ${_why}"
+			_wrong=1
+		done
+		[ "${_wrong}" -eq 0 ]
+	} && return 0
+	say "packages were altered or damaged, or are of another lock: nothing is installed"
+	return 1
+}
+
+# Whether there is room for what is still to be installed.
+packages_fit()
+{
+	_needed=$(packages_lines asked needed | while read -r _kind _sum _size _flat _file _name _version; do
+		pkg -N info -e "${_name}" > /dev/null 2>&1 || echo "${_flat}"
+	done | awk '{ sum += $1 } END { printf "%d", sum / 1024 }')
+	_free=$(df -k "${root}/" | awk 'NR == 2 { print $4 }')
+	[ "${_needed}" -gt "${_free}" ] || return 0
+	say "the packages take $((_needed / 1024)) MB, and $((_free / 1024)) are free: nothing is installed"
+	return 1
+}
+
+# Puts pkg-static, which needs nothing, out of the package of pkg(8) into a file: packages_static FILE
+packages_static()
+{
+	_pkg=$(packages_lines asked needed other | awk '$6 == "pkg" { print $5; exit }')
+	[ -n "${_pkg}" ] || { say "the lock has no pkg"; return 1; }
+	if ! tar -xOf "${packages_folder}/${_pkg}" '*/sbin/pkg-static' > "$1" || [ ! -s "$1" ]; then
+		say "${_pkg} has no pkg-static"
+		return 1
+	fi
+	chmod 0700 "$1"
+}
+
+# Names of the repositories that FreeBSD has set up below a root, its packages' own first: packages_repositories ROOT
+packages_repositories()
+{
+	sed -n 's/^\(FreeBSD[A-Za-z0-9_-]*\)[: {].*/\1/p' "$1/etc/pkg/FreeBSD.conf" 2> /dev/null || true
+}
+
+# The name that the repository has for pkg(8): that of FreeBSD's own, since updates come from there later.
+packages_name()
+{
+	_first=$(packages_repositories "$1" | head -n 1)
+	echo "${_first:-FreeBSD-ports}"
+}
+
+# A configuration of pkg(8): packages_conf ROOT FOLDER, and no repository of FreeBSD beside it.
+packages_conf()
+{
+	_own=$(packages_name "$1")
+	for _each in $(packages_repositories "$1"); do
+		[ "${_each}" = "${_own}" ] || echo "${_each}: { enabled: no }"
+	done
+	echo "${_own}: { url: \"file://$2\", mirror_type: \"none\", signature_type: \"none\", enabled: yes }"
+}
+
+# Whether pkg(8) has what the lock says: packages_hold NAME...
+packages_hold()
+{
+	packages_lines asked needed | {
+		_wrong=0
+		_there=
+		while read -r _kind _sum _size _flat _file _name _version; do
+			_has=$(pkg -N query %v "${_name}" 2> /dev/null) || _has=
+			if [ "${_has}" = "${_version}" ]; then
+				_there="${_there} ${_name}"
+				continue
+			fi
+			say "${_name} is there in version ${_has:-none}, and the lock has ${_version}"
+			# What was there before, in another version, is somebody's own.
+			case "${_has:+ $* }" in
+			"" | *" ${_name} "*) _wrong=1 ;;
+			esac
+		done
+		# shellcheck disable=SC2086
+		_said=$([ -z "${_there}" ] || pkg -N check -q -s ${_there} 2>&1) || true
+		if [ -n "${_said}" ]; then
+			say "pkg check: ${_said}"
+			_wrong=1
+		fi
+		[ "${_wrong}" -eq 0 ]
+	}
+}
+
+# Installs packages, by name, without a network: packages_install NAME...
+packages_install()
+{
+	packages_open || return 1
+	say "checking the packages in ${packages_folder#"${root}"}"
+	packages_verify catalogue asked needed || return 1
+	packages_fit || return 1
+	rm -rf "${packages_work}"
+	mkdir -p "${packages_work%/*}"
+	mkdir -m 0700 "${packages_work}" "${packages_work}/repos" || return 1
+	packages_static "${packages_work}/pkg-static" || return 1
+	packages_conf "${root}" "${packages_folder}" > "${packages_work}/repos/clawdie.conf" || return 1
+	_repository=$(packages_name "${root}")
+	ASSUME_ALWAYS_YES=yes
+	export ASSUME_ALWAYS_YES
+	# How they end says little: what is there is looked at.
+	timeout 1800 "${packages_work}/pkg-static" -R "${packages_work}/repos" update -f -r "${_repository}" || true
+	timeout 1800 "${packages_work}/pkg-static" -R "${packages_work}/repos" install -y -U -r "${_repository}" pkg "$@" ||
+	    say "pkg-static install ended with $?"
+	rm -rf "${packages_work}"
+	# What FreeBSD's repository has is asked for anew.
+	rm -rf "${root}/var/db/pkg/repos/${_repository}" "${root}/var/db/pkg/repo-${_repository}.sqlite"
+	packages_hold pkg "$@"
+}
+
+# ---- Jails: see make_jail of clawdie-jail
+
+# Where a jail sees the packages while its template is applied.
+packages_in_jail=/var/cache/clawdie-packages
+
+# Whether a template of this project installs packages: packages_wanted TEMPLATE
+packages_wanted()
+{
+	case "$1" in
+	clawdie/*) ;;
+	*) return 1 ;;
+	esac
+	_bastillefile=${root}/usr/local/bastille/templates/$1/Bastillefile
+	[ -r "${_bastillefile}" ] || return 1
+	! grep -Eq '^(PKG|# lock: pkg)[[:space:]]' "${_bastillefile}" || return 0
+	# Their names are words.
+	# shellcheck disable=SC2013
+	for _included in $(sed -n 's|^INCLUDE[[:space:]][[:space:]]*\(clawdie/[A-Za-z0-9_-]*\).*|\1|p' "${_bastillefile}"); do
+		[ "${_included}" = "$1" ] || ! packages_wanted "${_included}" || return 0
+	done
+	return 1
+}
+
+# Shows a new jail, in which nothing of its own runs yet, the packages of the lock and no others: packages_into ROOT
+packages_into()
+{
+	packages_open && packages_verify catalogue asked needed other || return 1
+	mkdir -p "$1${packages_in_jail}" "$1/usr/local/etc/pkg/repos" &&
+	    mount -t nullfs -o ro,nosuid "${packages_folder}" "$1${packages_in_jail}" &&
+	    packages_conf "$1" "${packages_in_jail}" > "$1/usr/local/etc/pkg/repos/clawdie.conf"
+}
+
+# Takes them away again, by a path that nobody in the jail can turn elsewhere: packages_out JAIL ROOT
+packages_out()
+{
+	if mount -p | awk -v folder="$2${packages_in_jail}" '$2 == folder { found = 1 } END { exit !found }'; then
+		umount "$2${packages_in_jail}" || umount -f "$2${packages_in_jail}" || return 1
+	fi
+	jexec "$1" sh -c "rmdir ${packages_in_jail} 2> /dev/null
+		rm -rf /usr/local/etc/pkg/repos/clawdie.conf /var/db/pkg/repos/$(packages_name "$2")"
+}

@@ -1,0 +1,223 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { sha256 } from '../../build/host/hash.js';
+import { SECTOR } from '../../build/image/slot.js';
+import { unpackOverlay } from '../../build/overlay/unpack.js';
+import { cli } from '../helpers/cli.js';
+import type { CliResult } from '../helpers/cli.js';
+import { baseEntries, rsaKey, writeRepository } from '../helpers/repository.js';
+import type { TestPackage } from '../helpers/repository.js';
+import { writeSets } from '../helpers/sets.js';
+import { addToTxz } from '../helpers/tar.js';
+import { tmp } from '../helpers/tmp.js';
+
+const KEY = rsaKey();
+const MIB = 1024 ** 2;
+
+const PACKAGES: readonly TestPackage[] = [
+  { name: 'pkg' },
+  { name: 'tmux', deps: ['libevent'], more: { flatsize: 90 * MIB } },
+  { name: 'libevent' },
+  { name: 'git-lite', version: '2.0_1,1' },
+];
+
+interface Place {
+  readonly folder: string;
+  readonly repository: string;
+  run(command: string, ...args: readonly string[]): Promise<CliResult>;
+}
+
+/** A folder with a build.cfg, release sets that trust the key, and a repository. */
+async function place(more = ''): Promise<Place> {
+  const folder = await tmp();
+  const repository = join(folder, 'repository');
+  await writeRepository(repository, PACKAGES, { key: KEY, sums: 'blake2' });
+  const sets = await writeSets(folder, (path) =>
+    addToTxz(join(path, 'base.txz'), baseEntries([KEY.fingerprint])),
+  );
+  mkdirSync(join(folder, 'site'));
+  writeFileSync(
+    join(folder, 'site', 'build.cfg'),
+    `${sets}HTTP=no\nHTTPS=no\nJAILS=\nPACKAGES="tmux"\nPACKAGES_REPOSITORY=../repository\n${more}\n`,
+  );
+  return {
+    ...{ folder, repository },
+    run: (command, ...args) =>
+      cli([
+        ...[command, '--config', join(folder, 'site', 'build.cfg'), '--cache', join(folder, 'cache')],
+        ...(command === 'iso' ? ['--out', join(folder, 'dist'), '--json'] : []),
+        ...args,
+      ]),
+  };
+}
+
+const ran = ({ stdout }: CliResult): readonly (string | undefined)[] =>
+  stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { readonly type: string; readonly stage?: string })
+    .filter(({ type }) => type === 'done')
+    .map(({ stage }) => stage);
+
+/** Everything of an ISO, below a folder. */
+function extracted(at: Place, name: string): string {
+  const iso = join(at.folder, 'dist', name);
+  const target = join(at.folder, `of-${name}`);
+  execFileSync('xorriso', ['-osirrox', 'on', '-indev', iso, '-extract', '/', target], { stdio: 'ignore' });
+  execFileSync('chmod', ['-R', 'u+w', target]);
+  return target;
+}
+
+const files = (folder: string): readonly string[] =>
+  readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1))
+    .sort();
+
+const imageOf = (name: string): string => `${name}-15.1-RELEASE-amd64`;
+
+async function overlayOf(folder: string): ReturnType<typeof unpackOverlay> {
+  const slot = readFileSync(join(folder, 'overlay'));
+  const length = Number(/^length (\d+)$/m.exec(slot.toString('latin1', 0, SECTOR))?.[1]);
+  return unpackOverlay(slot.subarray(SECTOR, SECTOR + length));
+}
+
+/** Builds of whole images, on machines that do other things as well. */
+const PATIENCE = 180_000;
+
+describe('an image with a lock', { timeout: PATIENCE }, () => {
+  it('carries the packages as a repository, and what an instance holds them against; another one costs a stamp', async () => {
+    const at = await place();
+    expect(await at.run('lock')).toMatchObject({ code: 0, stderr: '' });
+    // The cache has them: nobody is asked.
+    rmSync(at.repository, { recursive: true });
+    const made = await at.run('iso');
+    expect(made.stderr).toBe('');
+    expect(made.code).toBe(0);
+    expect(ran(made)).toContain('packages');
+    const folder = extracted(at, `${imageOf('clawdie')}.iso`);
+    expect(files(join(folder, 'packages'))).toEqual([
+      'All/libevent-1.0.pkg',
+      'All/pkg-1.0.pkg',
+      'All/tmux-1.0.pkg',
+      'Latest/pkg.pkg',
+      'data.pkg',
+      'meta.conf',
+    ]);
+    const { entries } = await overlayOf(folder);
+    const list = entries.find(({ path }) => path === 'var/db/clawdie/packages.list');
+    expect(list).toMatchObject({ mode: 0o600, uid: 0 });
+    const lines = (list?.body ?? '').split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+    expect(lines.map((line) => line.split(' ')[4]).sort()).toEqual(files(join(folder, 'packages')));
+    for (const line of lines) {
+      const [, sum, size, , file = ''] = line.split(' ');
+      const bytes = readFileSync(join(folder, 'packages', file));
+      expect([file, sha256(bytes), String(bytes.length)]).toEqual([file, sum, size]);
+    }
+    // It holds no secret: everybody may read the image.
+    expect(statSync(join(at.folder, 'dist', `${imageOf('clawdie')}.iso`)).mode & 0o777).toBe(0o644);
+    const record = JSON.parse(
+      readFileSync(join(at.folder, 'dist', `${imageOf('clawdie')}.json`), 'utf8'),
+    ) as { readonly packages: readonly { readonly name: string; readonly sha256: string }[] };
+    expect(record.packages.map(({ name }) => name)).toEqual(['libevent', 'pkg', 'tmux']);
+    const second = await at.run('iso', '--set', 'ASSISTANT_NAME=natasha', '--set', 'HOSTNAME=natasha');
+    expect(second).toMatchObject({ code: 0, stderr: '' });
+    expect(ran(second)).toEqual(['overlay', 'stamp']);
+  });
+
+  it('has the same bytes wherever it is made, and no room in its root where it goes onto a disk at once', async () => {
+    const at = await place();
+    await at.run('lock');
+    const sum = (): string => sha256(readFileSync(join(at.folder, 'dist', `${imageOf('clawdie')}.iso`)));
+    const rootBytes = (): number => {
+      const text = readFileSync(join(at.folder, 'dist', `${imageOf('clawdie')}.json`), 'utf8');
+      return (JSON.parse(text) as { readonly root: { readonly imageBytes: number } }).root.imageBytes;
+    };
+    await at.run('iso');
+    const first = sum();
+    rmSync(join(at.folder, 'cache'), { recursive: true });
+    rmSync(join(at.folder, 'dist'), { recursive: true });
+    // The files come from the folder of the repository, since no cache has them.
+    expect(await at.run('iso')).toMatchObject({ code: 0, stderr: '' });
+    expect(sum()).toBe(first);
+    const live = rootBytes();
+    expect(await at.run('iso', '--set', 'INSTALL=auto')).toMatchObject({ code: 0, stderr: '' });
+    // 90 MB, and what comes with them.
+    expect(live - rootBytes()).toBeGreaterThan(127 * MIB);
+  });
+
+  it('is refused where a package cannot be had as it was locked, with what to do', async () => {
+    const at = await place();
+    await at.run('lock');
+    rmSync(join(at.folder, 'cache'), { recursive: true });
+    const all = join(at.repository, 'All/Hashed');
+    const tmux = readdirSync(all).find((name) => name.startsWith('tmux')) ?? '';
+    const bytes = readFileSync(join(all, tmux));
+    bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
+    writeFileSync(join(all, tmux), bytes);
+    const altered = await at.run('iso');
+    expect(altered.code).toBe(1);
+    expect(altered.stderr).toContain('It was altered or damaged, and is not used.');
+    rmSync(join(all, tmux));
+    const gone = await at.run('iso');
+    expect(gone.code).toBe(1);
+    expect(gone.stderr).toMatch(/tmux 1\.0, which is locked, is no longer in .*lock --vendor FOLDER/s);
+    expect(readdirSync(join(at.folder, 'dist')).filter((name) => name.endsWith('.iso'))).toEqual([]);
+  });
+
+  it('is refused where it needs more than MEMORY', async () => {
+    const at = await place('MEMORY=256M');
+    await at.run('lock');
+    const refused = await at.run('iso', '--dry-run');
+    expect(refused.code).toBe(2);
+    expect(refused.stderr).toMatch(/needs \d+ MiB of memory, and MEMORY is 256:[^]* 90 MiB +tmux 1\.0/);
+    expect(await at.run('iso', '--dry-run', '--set', 'INSTALL=auto')).toMatchObject({ code: 0 });
+  });
+
+  it('has nothing of it where nothing is installed', async () => {
+    const at = await place();
+    await at.run('lock');
+    expect(await at.run('iso', '--set', 'PACKAGES=')).toMatchObject({ code: 0 });
+    const folder = extracted(at, `${imageOf('clawdie')}.iso`);
+    expect(files(folder).join('\n')).not.toContain('packages');
+    const { entries } = await overlayOf(folder);
+    expect(entries.map(({ path }) => path)).not.toContain('var/db/clawdie/packages.list');
+  });
+});
+
+describe('a fleet with a lock', { timeout: PATIENCE }, () => {
+  it('has one base image of it, each deployment with a list of its own', async () => {
+    const at = await place();
+    const site = join(at.folder, 'site');
+    const common = readFileSync(join(site, 'build.cfg'), 'utf8');
+    rmSync(join(site, 'build.cfg'));
+    writeFileSync(join(site, 'common.cfg'), common);
+    writeFileSync(join(site, 'a.cfg'), 'ASSISTANT_NAME=anna\nHOSTNAME=anna\n');
+    writeFileSync(
+      join(site, 'b.cfg'),
+      'ASSISTANT_NAME=boris\nHOSTNAME=boris\nPACKAGES="git-lite"\nAGENT_NET=192.168.7.0/24\n',
+    );
+    const run = (command: string, ...args: readonly string[]): Promise<CliResult> =>
+      cli([command, site, '--cache', join(at.folder, 'cache'), ...args]);
+    expect(await run('lock')).toMatchObject({ code: 0, stderr: '' });
+    const out = join(at.folder, 'dist');
+    const made = await run('fleet', '--out', out);
+    expect(made.code).toBe(0);
+    const record = JSON.parse(readFileSync(join(out, 'fleet.json'), 'utf8')) as { readonly bases: unknown[] };
+    expect(record.bases).toHaveLength(1);
+    const kinds = async (name: string): Promise<string> => {
+      const { entries } = await overlayOf(extracted(at, `${imageOf(name)}.iso`));
+      return (entries.find(({ path }) => path === 'var/db/clawdie/packages.list')?.body ?? '')
+        .split('\n')
+        .filter((line) => line.includes('All/'))
+        .map((line) => `${line.split(' ')[0]} ${line.split(' ')[5]}`)
+        .join(', ');
+    };
+    expect(await kinds('a')).toBe('other git-lite, needed libevent, asked pkg, asked tmux');
+    expect(await kinds('b')).toBe('asked git-lite, other libevent, asked pkg, other tmux');
+    const again = await run('fleet', '--out', out, '--json');
+    expect(again.stdout).toContain('"made":[]');
+  });
+});

@@ -1,0 +1,215 @@
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { sha256 } from '../../build/host/hash.js';
+import { mediumList, mediumOf } from '../../build/packages/medium.js';
+import { zstd } from '../helpers/repository.js';
+import { lockOf } from '../helpers/lock.js';
+import { FakeRoot } from '../helpers/shell.js';
+import type { ScriptResult } from '../helpers/shell.js';
+import { packTar } from '../helpers/tar.js';
+
+const LIBRARY = 'overlays/firstboot/usr/local/libexec/clawdie';
+const PKG = process.env['CLAWDIE_TEST_PKG'] ?? '';
+const FOLDER = 'var/db/clawdie/packages';
+const LIST = 'var/db/clawdie/packages.list';
+
+let fake: FakeRoot;
+
+/** pkg(8) as a stub: what it has is in a file, `name version` a line. */
+const STUB = `
+db="$CLAWDIE_ROOT/db"
+[ "$1" != -N ] || shift
+[ "$1" != -R ] || { grep -q 'url: "file://' "$2/clawdie.conf" || exit 70; shift 2; }
+case $1 in
+info) grep -q "^$3 " "$db" ;;
+query) sed -n "s/^$3 //p" "$db" ;;
+update) echo "up to date" ;;
+install) shift 5; for name; do echo "$name \${VERSION-1.0}" >> "$db"; [ "$name" != tmux ] || echo "libevent 1.0" >> "$db"; done ;;
+check) [ ! -e "$CLAWDIE_ROOT/altered" ] || echo "tmux-1.0: checksum mismatch for /usr/local/bin/tmux" >&2 ;;
+esac`;
+
+/** An installed instance with packages in a folder, and a lock that names them. */
+beforeEach(async () => {
+  const { lock, files } = await lockOf([
+    { name: 'pkg', asked: ['pkg(8)'] },
+    { name: 'libevent', more: { shlibs_provided: ['libevent.so.2'] } },
+    { name: 'tmux', deps: ['libevent'], asked: ['PACKAGES'] },
+    { name: 'node24', asked: ['clawdie/pi-worker'] },
+  ]);
+  const medium = await mediumOf(lock);
+  fake = await FakeRoot.make();
+  for (const [name, bytes] of medium.catalogue) fake.file(`${FOLDER}/${name}`, bytes);
+  for (const { name, file } of medium.packages)
+    fake.file(`${FOLDER}/${file}`, files.get(name) ?? Buffer.alloc(0));
+  fake
+    .file(`${FOLDER}/Latest/pkg.pkg`, files.get('pkg') ?? Buffer.alloc(0))
+    .file(LIST, mediumList(medium, ['tmux', 'pkg']), 0o600)
+    .file('etc/clawdie/installed', 'installed\n')
+    .file(
+      'etc/pkg/FreeBSD.conf',
+      'FreeBSD-ports: {\n  enabled: yes\n}\nFreeBSD-ports-kmods: {\n}\nFreeBSD-base: {\n}\n',
+    )
+    .file('db', '')
+    .configure({ PACKAGES: "'tmux'" })
+    .stub('sha256', '[ "$1" = -q ] && sha256sum "$2" | cut -d " " -f 1')
+    .stub('df', 'echo head; echo "/dev/x 200000 1 100000 1% /"')
+    .stub('timeout', 'shift; exec "$@"')
+    .stub('pkg', STUB)
+    .stub('tar', `printf '%s\\n' '#!/bin/sh' 'exec pkg "$@"'`);
+});
+
+const run = (...args: readonly string[]): ScriptResult => fake.run(join(LIBRARY, 'shell-packages.sh'), args);
+const installs = ({ calls }: ScriptResult): readonly string[] =>
+  calls.filter((call) => /^pkg .*install/.test(call)).map((call) => call.replaceAll(fake.root, ''));
+
+describe('packages of the lock', () => {
+  it('are installed from the folder, by the pkg-static of the lock, once', () => {
+    expect(run('--missing').code).toBe(0);
+    const result = run();
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    expect(installs(result)).toEqual([
+      'pkg -R /var/run/clawdie-pkg/repos install -y -U -r FreeBSD-ports pkg tmux',
+    ]);
+    expect(result.calls.findIndex((call) => call.startsWith('sha256'))).toBeLessThan(
+      result.calls.findIndex((call) => call.startsWith('tar')),
+    );
+    // What is not of this host is not looked at.
+    expect(result.calls.some((call) => call.startsWith('sha256') && call.includes('node24'))).toBe(false);
+    expect(fake.has('var/run/clawdie-pkg')).toBe(false);
+    expect(run('--missing').code).toBe(1);
+    expect(installs(run())).toEqual([]);
+  });
+
+  const flip = (path: string): void => {
+    const full = join(fake.root, FOLDER, path);
+    const bytes = readFileSync(full);
+    bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
+    writeFileSync(full, bytes);
+  };
+  it.each<readonly [what: string, how: () => void, says: string]>([
+    [
+      'a package was altered',
+      () => flip('All/tmux-1.0.pkg'),
+      'All/tmux-1.0.pkg has not the SHA-256 of the lock',
+    ],
+    ['what it needs was', () => flip('All/libevent-1.0.pkg'), 'All/libevent-1.0.pkg has not the SHA-256'],
+    ['pkg itself was', () => flip('All/pkg-1.0.pkg'), 'All/pkg-1.0.pkg has not the SHA-256'],
+    ['the catalogue was', () => flip('data.pkg'), 'data.pkg has not the SHA-256'],
+    ['meta.conf was', () => flip('meta.conf'), 'meta.conf has not the SHA-256'],
+    [
+      'a package is longer',
+      () => fake.file(`${FOLDER}/All/tmux-1.0.pkg`, 'x'.repeat(99_999)),
+      'All/tmux-1.0.pkg has not the',
+    ],
+    [
+      'a package is missing',
+      () => fake.removeFile(`${FOLDER}/All/tmux-1.0.pkg`),
+      'All/tmux-1.0.pkg is not there',
+    ],
+    [
+      'there are none',
+      () => renameSync(join(fake.root, FOLDER), join(fake.root, 'gone')),
+      'has no meta.conf',
+    ],
+    [
+      'there is no room',
+      () => fake.stub('df', 'echo head; echo "/dev/x 9 8 1 99% /"'),
+      'nothing is installed',
+    ],
+    ['pkg has no pkg-static', () => fake.stub('tar', 'exit 1'), 'All/pkg-1.0.pkg has no pkg-static'],
+  ])('are not seen by pkg where %s', (_, how, says) => {
+    how();
+    const result = run();
+    expect(result.code).not.toBe(0);
+    expect(result.stdout).toContain(says);
+    expect(installs(result)).toEqual([]);
+    expect(fake.read('db')).toBe('');
+  });
+
+  it('are there only when pkg says so, whatever it ends with', () => {
+    fake.stub('pkg', STUB.replace('install) ', 'install) exit 0;'));
+    expect(run()).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining('tmux is there in version none, and the lock has 1.0') as string,
+    });
+    fake.stub('pkg', `VERSION=0.9\n${STUB}`);
+    expect(run().stdout).toContain('tmux is there in version 0.9, and the lock has 1.0');
+    fake.file('db', '').stub('pkg', STUB).file('altered', '');
+    const altered = run();
+    expect(altered.code).toBe(1);
+    expect(altered.stdout).toContain('pkg check: tmux-1.0: checksum mismatch for /usr/local/bin/tmux');
+  });
+
+  it('lie on the medium of a live image, which is mounted once for all', () => {
+    renameSync(join(fake.root, FOLDER), join(fake.root, 'medium'));
+    fake.removeFile('etc/clawdie/installed');
+    fake.stub('mount', `[ "$1" = -p ] || { cp -R '${join(fake.root, 'medium')}' "$6/packages"; }`);
+    const first = run();
+    expect(first).toMatchObject({ code: 0, stderr: '' });
+    expect(first.calls.filter((call) => call.startsWith('mount -t'))).toEqual([
+      `mount -t cd9660 -o ro /dev/iso9660/CLAWDIE ${fake.root}/var/run/clawdie-medium`,
+    ]);
+    fake
+      .file('db', '')
+      .stub('mount', `echo "/dev/iso9660/CLAWDIE ${fake.root}/var/run/clawdie-medium cd9660 ro 0 0"`);
+    expect(run().code).toBe(0);
+    fake.file('db', '').stub('mount', '[ "$1" = -p ]');
+    const gone = run();
+    expect(gone.code).toBe(1);
+    expect(gone.stdout).toContain('attach the ISO that this instance was booted from');
+    expect(installs(gone)).toEqual([]);
+  });
+
+  it('are those of the real pkg(8), in a root', async (context) => {
+    if (PKG === '' || !existsSync('/usr/bin/bsdtar'))
+      context.skip('no pkg(8) or bsdtar(1): CLAWDIE_TEST_PKG names none');
+    // What pkg-static is on the instance is here the pkg of this machine, for the root of the test.
+    const real = `#!/bin/sh
+exec '${PKG}' -o ABI=FreeBSD:15:amd64 -o OSVERSION=1501000 -o PKG_DBDIR='${fake.root}/var/db/pkg' -o RUN_SCRIPTS=no -r '${fake.root}' "$@"
+`;
+    const { lock, files } = await lockOf([
+      { name: 'pkg', asked: ['pkg(8)'] },
+      { name: 'libevent' },
+      { name: 'tmux', deps: ['libevent'], asked: ['PACKAGES'] },
+    ]);
+    const [own, ...others] = lock.packages;
+    if (!own) throw new Error('there is a pkg');
+    const about = {
+      name: 'pkg',
+      origin: 'test/pkg',
+      version: '1.0',
+      comment: 'x',
+      maintainer: 'x',
+      www: 'x',
+    };
+    const manifest = JSON.stringify({
+      ...{ ...about, abi: 'FreeBSD:15:amd64', arch: 'freebsd:15:x86:64', prefix: '/usr/local' },
+      ...{ flatsize: 1, desc: 'x', categories: ['test'] },
+    });
+    const file = zstd(
+      await packTar([
+        { name: '+COMPACT_MANIFEST', body: manifest },
+        { name: '+MANIFEST', body: manifest },
+        { name: '/usr/local/sbin/pkg-static', body: real },
+      ]),
+    );
+    const sum = sha256(file);
+    const medium = await mediumOf({
+      ...lock,
+      packages: [{ ...own, size: file.length, sha256: sum, sum }, ...others],
+    });
+    files.forEach((bytes, name) => fake.file(`${FOLDER}/All/${name}-1.0.pkg`, name === 'pkg' ? file : bytes));
+    for (const [name, bytes] of medium.catalogue) fake.file(`${FOLDER}/${name}`, bytes);
+    fake
+      .file(`${FOLDER}/Latest/pkg.pkg`, file)
+      .file(LIST, mediumList(medium, ['tmux', 'pkg']))
+      .stub('pkg', `[ "$1" != -N ] || shift\n${real.replace('#!/bin/sh\n', '')}`)
+      .stub('tar', 'exec bsdtar "$@"');
+    const result = run();
+    expect(result.stdout).toContain('FreeBSD-ports repository update completed. 3 packages processed.');
+    expect(result.code).toBe(0);
+    expect(run('--missing').code).toBe(1);
+    expect(fake.has('var/db/pkg/repos/FreeBSD-ports')).toBe(false);
+  });
+});
