@@ -335,6 +335,7 @@ program
   .addOption(storeTimeoutOption)
   .addOption(cacheOption)
   .addOption(installOption)
+  .option('--maps', 'draw who reaches whom in each report (half a second of a processor each)', false)
   .addOption(noWaitOption)
   .addOption(jsonEvents)
   .action(
@@ -351,6 +352,7 @@ program
         storeTimeout: number;
         cache?: string;
         installTools: boolean;
+        maps: boolean;
         wait: boolean;
         json: boolean;
       },

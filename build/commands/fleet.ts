@@ -53,6 +53,8 @@ export interface FleetOptions {
   readonly insecure: boolean;
   /** seconds that one transfer from a registry may take */
   readonly storeTimeout: number;
+  /** Whether reports have maps: deciding all pairs costs half a second of a processor for each deployment. */
+  readonly maps: boolean;
   readonly wait: boolean;
   readonly json: boolean;
 }
@@ -203,13 +205,13 @@ async function bring(
     const replaced = new Set(toMake.flatMap(namesOf));
     await writeChecksums(out, [], (name) => !replaced.has(name));
     await stage(work, 'stamp', async () => {
-      const mapper = new Mapper(Math.min(toMake.length, AT_ONCE));
+      const mapper = options.maps ? new Mapper(Math.min(toMake.length, AT_ONCE)) : undefined;
       const parts = { sources: all.sources, tools: all.tools, zstd, bases, disks, proofs, plan, out };
       try {
         const made = await makeAll(toMake, { ...parts, mapper, told }, work);
         for (const entry of made) entries.set(entry.name, entry);
       } finally {
-        await mapper.close();
+        await mapper?.close();
       }
     });
   }
@@ -311,7 +313,8 @@ interface Parts {
   readonly proofs: ReadonlyMap<string, ImageProof>;
   readonly plan: readonly PlannedStage[];
   readonly out: string;
-  readonly mapper: Mapper;
+  /** None where reports have no maps. */
+  readonly mapper: Mapper | undefined;
   /** What the index says of those that are made. */
   readonly told: Map<string, Omit<IndexFacts, 'report'>>;
 }
@@ -373,7 +376,8 @@ async function makeOne(deployment: Deployment, parts: Parts, work: Surroundings)
       tools: disk ? { ...tools, zstd } : tools,
       seconds: { stamp: (Date.now() - started.getTime()) / 1000 },
     },
-    ...{ maps: parts.mapper.maps({ files: ruleFiles(entries), view: makeView(config) }), lock: work.lock },
+    maps: parts.mapper?.maps({ files: ruleFiles(entries), view: makeView(config) }) ?? Promise.resolve([]),
+    lock: work.lock,
     ...{ base: base.checked.path, file: basename(loaded.path), out, stem },
   });
   parts.told.set(name, indexFacts(facts));

@@ -26,7 +26,7 @@ export function imagePage(
       'Who may talk to whom',
       drawn.length > 0
         ? html`${drawn.map(({ map, drawing }) => mapView(map, drawing))}`
-        : html`<p>The record of this image has no map: it was made by an earlier version.</p>`,
+        : html`<p>The record of this image has no map: a fleet makes them with --maps.</p>`,
     ],
     ['proof', 'Proof', proof(facts)],
     ['contents', 'Contents', contents(facts)],
