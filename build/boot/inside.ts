@@ -328,8 +328,7 @@ function ruleFlaws(
   };
   const { ruleset } = readRules(files, { fallback: false, tailscaleActive: false });
   // The kernel does not give back the timeouts of a rule; `pfctl -nv` says them, `pfctl -s rules` does not.
-  const listed = (line: string): string =>
-    line.trim().replace(/, (?:src\.track|adaptive\.(?:start|end)) \d+/g, '');
+  const listed = (line: string): string => line.trim().replace(/, [a-z]+\.[a-z]+ \d+/g, '');
   const wanted = new Set(allRules(ruleset.rules).map((rule) => listed(printRule(rule))));
   const found = new Set([...rules, ...nat].map(listed));
   return [

@@ -288,10 +288,17 @@ states=$(pfctl -q -s info | awk '/current entries/ { print $3; exit }')
 /** Floods: what a jail does, until the operator has logged in or a minute and a half have gone. */
 function floodSteps(jail: DeployedJail, internet: string): readonly Step[] {
   const floods: Readonly<
-    Record<Exclude<Flood, 'flood-syn'>, { readonly does: string; readonly after?: string }>
+    Record<
+      Exclude<Flood, 'flood-syn'>,
+      { readonly does: string; readonly again?: boolean; readonly after?: string }
+    >
   > = {
-    'flood-fork': { does: 'bomb() { bomb | bomb & bomb | bomb; }; bomb' },
-    'flood-memory': { does: 'for n in 1 2 3 4; do tail /dev/zero & done; wait' },
+    // What sleeps keeps the jail full, and what cannot fork any more ends: each second it begins again.
+    'flood-fork': {
+      does: 'for n in $(jot 200); do sleep 20 & done; bomb() { bomb | bomb & bomb | bomb; }; bomb',
+      again: true,
+    },
+    'flood-memory': { does: 'for n in 1 2 3 4; do while :; do tail /dev/zero; done & done; wait' },
     'flood-disk': {
       does: 'while :; do cat /dev/zero > "$HOME/flood.$$"; sleep 1; done',
       after: `df -k / /usr/local/bastille/jails/${jail.name}\nrm -f /usr/local/bastille/jails/${jail.name}/root/home/worker/flood.*\n[ "$(df -k / | awk 'NR == 2 { print $4 }')" -gt 4096 ] && echo 'the host has room'`,
@@ -302,16 +309,18 @@ function floodSteps(jail: DeployedJail, internet: string): readonly Step[] {
     },
   };
   const steps = JAILED_FLOODS.map((flood): Step => {
-    const { does, after = 'true' } = floods[flood];
+    const { does, again = false, after = 'true' } = floods[flood];
+    const begin = `jexec -l -U worker ${jail.name} sh -c '${does.replaceAll("'", "'\\''")}' > /dev/null 2>&1 < /dev/null &`;
     return {
       name: flood,
       check: flood,
-      // Begun again each second, since a limit may end it; killed from outside: a jail without processes to spare lets nobody in.
+      // Killed from outside: a jail without processes to spare lets nobody in.
       typed: `worker=$(jexec ${jail.name} id -u worker) || exit 3
 left=90
 most=0
+${begin}
 until [ -e ${seenFile(flood)} ] || [ "$left" -eq 0 ]; do
-	jexec -l -U worker ${jail.name} sh -c '${does.replaceAll("'", "'\\''")}' > /dev/null 2>&1 < /dev/null &
+	${again ? begin : ':'}
 	sleep 1
 	left=$((left - 1))
 	now=$(pgrep -j ${jail.name} -U "$worker" | wc -l)
@@ -611,6 +620,14 @@ jexec ${name} pgrep -fl 'sleep 30[01]' || echo 'nothing is left'`,
 export function restartSteps(deployed: Deployed, cast: Cast): readonly Step[] {
   const [worker] = cast.jails.filter(({ network }) => network === 'plain');
   return [
+    {
+      // Those that were not up by then are started in the background; two at once that ask Bastille disturb each other.
+      name: 'restarted-made',
+      check: RESTART_CHECK,
+      typed: 'sleep 5\nlockf -k -t 600 /var/run/clawdie-jails.lock true',
+      ends: deployed.jails.length > 0 ? 0 : 'any',
+      seconds: 700,
+    },
     {
       name: 'restarted-list',
       check: RESTART_CHECK,
