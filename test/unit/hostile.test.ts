@@ -224,7 +224,7 @@ describe('hostile release sets', () => {
 
   it(
     'make a root file system or a sentence: no crash, nothing outside, in time',
-    { timeout: 300_000 },
+    { timeout: 600_000 },
     async () => {
       const seen = { taken: 0, refused: 0 };
       let run = 0;
@@ -389,7 +389,7 @@ describe('odd values of build.cfg', () => {
     { fallback: true, tailscaleActive: false },
   ];
 
-  it('are refused in a sentence, or make files that sh and pf read', { timeout: 300_000 }, async () => {
+  it('are refused in a sentence, or make files that sh and pf read', { timeout: 600_000 }, async () => {
     const folder = await tmp();
     const seen = { taken: 0, refused: 0 };
     const scripts: string[] = [];
