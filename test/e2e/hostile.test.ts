@@ -135,8 +135,7 @@ describe('what a build needs', () => {
     expect(readFileSync(join(folder, 'err'), 'utf8')).toBe('');
     expect(readdirSync(join(folder, 'dist')).sort()).toEqual([
       'CHECKSUM.SHA256',
-      `${SAMPLE}.iso`,
-      `${SAMPLE}.json`,
+      ...['cdx.json', 'html', 'iso', 'json', 'provenance.json'].map((ending) => `${SAMPLE}.${ending}`),
     ]);
   });
 

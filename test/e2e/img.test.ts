@@ -150,8 +150,9 @@ describe('clawdie-iso img', () => {
     expect((await img(folder, { env }, '--dry-run')).stdout).toMatch(/^image {4}.*\.img\.zst$/m);
     expect((await img(folder, { env })).code).toBe(0);
     expect(readdirSync(join(folder, 'dist')).filter((name) => name.startsWith('clawdie'))).toEqual([
-      `clawdie-${RELEASE}.img.zst`,
-      `clawdie-${RELEASE}.json`,
+      ...['cdx.json', 'html', 'img.zst', 'json', 'provenance.json'].map(
+        (ending) => `clawdie-${RELEASE}.${ending}`,
+      ),
     ]);
     expect((await cli(argsFor('iso', folder), { env })).code).toBe(0);
     expect(
