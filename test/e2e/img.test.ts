@@ -93,7 +93,8 @@ describe('clawdie-iso img', () => {
     expect(result).toMatchObject({ code: 0, stderr: '' });
     const dist = join(folder, 'dist');
     const names = FORMATS.map((extension) => `natasha-${RELEASE}.${extension}`);
-    expect(readdirSync(dist).sort()).toEqual(['CHECKSUM.SHA256', ...names, `natasha-${RELEASE}.json`].sort());
+    const papers = ['json', 'html', 'cdx.json', 'provenance.json'].map((end) => `natasha-${RELEASE}.${end}`);
+    expect(readdirSync(dist).sort()).toEqual(['CHECKSUM.SHA256', ...names, ...papers].sort());
     execFileSync('sha256sum', ['--quiet', '--strict', '-c', 'CHECKSUM.SHA256'], { cwd: dist });
     const raw = rawOf(folder, names[0] ?? '');
     expectOnlySlotDiffers(raw);
