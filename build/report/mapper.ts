@@ -16,6 +16,8 @@ export class Mapper {
   private readonly busy = new Map<Worker, Job>();
   private readonly queue: Job[] = [];
   private closed = false;
+  /** Whether threads can be had. */
+  private threads = true;
 
   /** @param most threads at once */
   constructor(private readonly most: number) {}
@@ -49,6 +51,10 @@ export class Mapper {
 
   private next(): void {
     if (this.closed || this.queue.length === 0) return;
+    if (!this.threads) {
+      for (const { input, done, failed } of this.queue.splice(0)) void makeMaps(input).then(done, failed);
+      return;
+    }
     const worker = this.idle.pop() ?? (this.busy.size < this.most ? this.start() : undefined);
     const job = worker && this.queue.shift();
     if (!job) return;
@@ -63,6 +69,15 @@ export class Mapper {
       this.busy.delete(worker);
       return job;
     };
+    // A thread that cannot be had (no open files to spare, no memory) takes nothing with it: its work is done here.
+    const gone = (): void => {
+      this.threads = false;
+      const at = this.idle.indexOf(worker);
+      if (at >= 0) this.idle.splice(at, 1);
+      const job = end();
+      if (job) void makeMaps(job.input).then(job.done, job.failed);
+      this.next();
+    };
     worker.on('message', ({ maps, error }: { maps?: readonly DrawnMap[]; error?: unknown }) => {
       const job = end();
       this.idle.push(worker);
@@ -70,9 +85,9 @@ export class Mapper {
       else job?.failed(error);
       this.next();
     });
-    worker.on('error', (error) => {
-      end()?.failed(error);
-      this.next();
+    worker.on('error', gone);
+    worker.on('exit', () => {
+      if (!this.closed) gone();
     });
     return worker;
   }
