@@ -105,12 +105,7 @@ export function isSecret({ path, type, mode }: Pick<OverlayEntry, 'path' | 'type
   return SECRET_FILES.has(path) || (mode & 0o004) === 0;
 }
 
-const OPTIONAL = new Set([
-  'root/.ssh/authorized_keys',
-  SIGNERS_FILE,
-  PACKAGES_LIST,
-  ...SECRET_FILES,
-]);
+const OPTIONAL = new Set(['root/.ssh/authorized_keys', SIGNERS_FILE, PACKAGES_LIST, ...SECRET_FILES]);
 
 /** Templates whose text would be empty are not installed: an empty resolv.conf would stand in the way of DHCP. */
 const DROPPED_WHEN_EMPTY = new Set(['etc/ntp.conf', 'etc/resolv.conf', 'etc/resolvconf.conf']);
