@@ -1,4 +1,5 @@
 import type { Lock, LockedNpm, LockedPackage } from '../packages/lockfile.js';
+import { closure } from '../packages/medium.js';
 import type { Content } from './facts.js';
 
 /** What of a lock is of one deployment. */
@@ -14,14 +15,7 @@ export interface LockedFor {
 export function lockedFor(lock: Lock, file: string): LockedFor {
   const asked = Object.hasOwn(lock.asked, file) ? lock.asked[file] : undefined;
   if (!asked) return { packages: [], npm: [] };
-  const all = new Map(lock.packages.map((each) => [each.name, each]));
-  const found = new Set<string>();
-  const queue = [...asked.packages];
-  for (let name = queue.pop(); name !== undefined; name = queue.pop()) {
-    if (found.has(name)) continue;
-    found.add(name);
-    queue.push(...(all.get(name)?.needs ?? []));
-  }
+  const found = closure(lock, asked.packages);
   return {
     packages: lock.packages.filter(({ name }) => found.has(name)),
     npm: asked.npm.length > 0 ? lock.npm : [],
