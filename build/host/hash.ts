@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 
 /** SHA-256 of text or bytes, in hexadecimal. */
@@ -48,9 +47,4 @@ export async function hashRange(
     at += bytesRead;
   }
   return hash;
-}
-
-/** SHA-256 of a small file, read whole. */
-export async function sha256Small(path: string): Promise<string> {
-  return sha256(await readFile(path));
 }

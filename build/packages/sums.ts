@@ -1,6 +1,3 @@
-import { createHash } from 'node:crypto';
-import type { Hash } from 'node:crypto';
-
 /**
  * Sums of packages as catalogues have them (libpkg/pkg_checksum.c): 64 hexadecimal digits of SHA-256, or, since pkg 2.8,
  * `<type>$<hash>` with the type as a number.
@@ -68,9 +65,4 @@ export function parseSum(text: string): Sum | undefined {
     return new RegExp(`^[0-9a-f]{${bytes * 2}}$`).test(hash) ? { algorithm, hex: hash, text } : undefined;
   const decoded = decodeBase32(hash, bytes);
   return decoded && { algorithm, hex: decoded.toString('hex'), text };
-}
-
-/** A hash to which the bytes of a package are given. */
-export function hashFor({ algorithm }: Sum): Hash {
-  return createHash(algorithm);
 }
