@@ -248,3 +248,8 @@ export function lockPackage(
     ...(conflicts.length > 0 && { conflicts: [...conflicts] }),
   };
 }
+
+/** The SHA-512 of an npm archive in hexadecimal, of its `integrity` (`sha512-` and base64: Subresource Integrity, W3C). */
+export function sha512Of(integrity: string): string {
+  return Buffer.from(integrity.slice('sha512-'.length), 'base64').toString('hex');
+}

@@ -14,7 +14,7 @@ import type { BaseFactsForPackages } from './base.js';
 import { Catalogue } from './catalogue.js';
 import type { Package } from './catalogue.js';
 import { signsOfAge, timeText } from './changes.js';
-import { lockPackage, misfits, unlocked } from './lockfile.js';
+import { lockPackage, misfits, sha512Of, unlocked } from './lockfile.js';
 import type { Lock, LockedNpm, LockSubject } from './lockfile.js';
 import { resolveNpm } from './npm.js';
 import { fetchCatalogue } from './repository.js';
@@ -303,7 +303,7 @@ const MOST_NPM = 512 * 1024 ** 2;
 
 function npmFile(input: Locking): (each: LockedNpm) => WantedFile {
   return ({ name, version, integrity, url }) => {
-    const hex = Buffer.from(integrity.slice('sha512-'.length), 'base64').toString('hex');
+    const hex = sha512Of(integrity);
     const expected = { sums: [{ algorithm: 'sha512', hex }] };
     return {
       ...{ label: `${name} ${version} of npm`, expected, size: undefined },

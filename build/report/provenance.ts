@@ -1,3 +1,4 @@
+import { sha512Of } from '../packages/lockfile.js';
 import type { LockedFor } from './contents.js';
 import type { ImageFacts } from './facts.js';
 
@@ -58,7 +59,7 @@ export function provenance(input: ProvenanceInput): string {
           ...locked.npm.map((each) => ({
             name: `npm ${each.name} ${each.version}`,
             digest: {
-              sha512: Buffer.from(each.integrity.slice('sha512-'.length), 'base64').toString('hex'),
+              sha512: sha512Of(each.integrity),
             },
           })),
         ],

@@ -1,3 +1,4 @@
+import { sha512Of } from '../packages/lockfile.js';
 import type { LockedFor } from './contents.js';
 import type { ImageFacts } from './facts.js';
 
@@ -49,7 +50,7 @@ export function sbom({ facts, version, arch, locked, boot }: SbomInput): string 
     hashes: [
       {
         alg: 'SHA-512',
-        content: Buffer.from(each.integrity.slice('sha512-'.length), 'base64').toString('hex'),
+        content: sha512Of(each.integrity),
       },
     ],
   }));
