@@ -2,6 +2,8 @@ import type { CheckResult } from './checks.js';
 import type { Deployed, DeployedJail, DeployedTenant } from './deployed.js';
 import type { WaysIn } from './expected.js';
 import type { Block } from './documents.js';
+import { guestEndSteps, guestsOf, guestSteps } from './guests.js';
+import type { Guest } from './guests.js';
 import { stepFlaws, stepTold, typedOn } from './steps.js';
 import type { Step } from './steps.js';
 
@@ -14,7 +16,7 @@ export const JAIL_CHECKS = {
   dhclient: 'no address is asked for on a jail’s host side',
   'host-closed': 'a plain jail finds no service of the host at its own address or at 127.0.0.1',
   reach: 'jails reach the internet, and neither the host nor what is forbidden',
-  pairs: 'jails of one tenant reach each other, those of two do not',
+  pairs: 'jails and guests of one tenant reach each other, those of two do not',
   'ways-in': 'what OPEN_PORTS, FORWARD_PORTS and SSH_ALLOW let in comes in, as often as it likes',
   'host-ports': 'jails reach the ports of the host that JAIL_HOST_PORTS names',
   turn: 'a turn runs as the worker, on no terminal of the host, within its time, and leaves nothing',
@@ -217,15 +219,19 @@ function deviceSteps(jails: readonly DeployedJail[], check: string): readonly St
   ];
 }
 
-function pairSteps({ jails }: Cast, check: string): readonly Step[] {
-  const pairs = jails.flatMap((from) => jails.map((to) => ({ from, to })));
-  const kind = ({ name, tenant, network }: DeployedJail): string => `${name} (${network} of ${tenant})`;
-  const words = (from: DeployedJail, to: DeployedJail): string => `${kind(from)} to ${kind(to)}:`;
+function pairSteps({ tenants, jails }: Cast, release: string, check: string): readonly Step[] {
+  const parties: readonly (DeployedJail | Guest)[] = [...jails, ...guestsOf(tenants)];
+  const pairs = parties.flatMap((from) => parties.map((to) => ({ from, to })));
+  const kind = ({ name, tenant, network }: DeployedJail | Guest): string =>
+    `${name} (${network} of ${tenant})`;
+  const words = (from: DeployedJail | Guest, to: DeployedJail | Guest): string =>
+    `${kind(from)} to ${kind(to)}:`;
   return [
+    ...guestSteps(tenants, release, check),
     {
       name: `${check}-listen`,
       check,
-      typed: [...jails.map(({ name, address }) => listens(address, PAIR_PORT, name)), 'sleep 2'].join('\n'),
+      typed: [...parties.map(({ name, address }) => listens(address, PAIR_PORT, name)), 'sleep 2'].join('\n'),
     },
     {
       name: `${check}-pairs`,
@@ -234,8 +240,9 @@ function pairSteps({ jails }: Cast, check: string): readonly Step[] {
       shows: pairs.map(({ from, to }) =>
         line(`${escaped(words(from, to))} ${from.tenant === to.tenant ? 'yes' : 'no'}`),
       ),
-      seconds: 240,
+      seconds: 360,
     },
+    ...guestEndSteps(tenants, check),
   ];
 }
 
@@ -531,7 +538,7 @@ done`,
         ({ name }) => new RegExp(`^${name} stream inet tcp ${escaped(internet)}\\b`, 'm'),
       ),
     },
-    ...pairSteps(cast, 'pairs'),
+    ...pairSteps(cast, deployed.release, 'pairs'),
     {
       name: 'host-ports-closed',
       check: 'pairs',
@@ -637,7 +644,7 @@ export function restartSteps(deployed: Deployed, cast: Cast): readonly Step[] {
     },
     ...deviceSteps(cast.jails, RESTART_CHECK),
     ...dhclientSteps(RESTART_CHECK),
-    ...pairSteps(cast, RESTART_CHECK),
+    ...pairSteps(cast, deployed.release, RESTART_CHECK),
     ...limitSteps(deployed.jails.length > 0 ? deployed.jails : cast.made, RESTART_CHECK),
     ...(worker ? turnSteps(worker, RESTART_CHECK) : []),
   ];
