@@ -1,13 +1,14 @@
 import { decideCells } from '../pf/cells.js';
 import type { Conditions, Diagram } from '../pf/cells.js';
-import { FIELD, linesAt, seesFragments } from '../pf/lines.js';
-import type { Fields, Line, Place } from '../pf/lines.js';
-import type { Resolver, World } from '../pf/resolve.js';
-import { afterTranslation, possible, variantsOf } from '../pf/translate.js';
+import { FIELD } from '../pf/lines.js';
+import type { Line, Place } from '../pf/lines.js';
+import { afterTranslation, possible } from '../pf/translate.js';
 import type { Variant } from '../pf/translate.js';
-import type { Rule, Ruleset } from '../pf/types.js';
+import type { Rule } from '../pf/types.js';
 import { isIn } from './row.js';
 import type { Row, RowLine } from './row.js';
+import { stationAt } from './station.js';
+import type { Rules, Station } from './station.js';
 import type { Addresses } from '../pf/ranges.js';
 
 /** What is so for a box of packets: the row that is about them, what decides, and what is wrong, if anything is. */
@@ -20,11 +21,7 @@ export interface Outcome {
 }
 
 /** A place, and all that decides there. */
-export interface Matter {
-  readonly ruleset: Ruleset;
-  readonly world: World;
-  readonly resolver: Resolver;
-  readonly fields: Fields;
+export interface Matter extends Rules {
   readonly place: Place;
   readonly rows: readonly RowLine[];
   /** The addresses that what leaves has to have. */
@@ -37,54 +34,30 @@ export interface Matter {
  * @param named whether each box is to be told with the rule that decides; without, there are fewer of them
  */
 export function decidePlace(matter: Matter, named: boolean): readonly Diagram<Outcome>[] {
-  const { ruleset, world, resolver, fields, place, rows } = matter;
-  if (rows.length === 0) return [];
-  const skipped = world.interfaces.some(
-    (device) =>
-      device.name === place.interface &&
-      ruleset.skip.some((name) => name === device.name || device.groups.includes(name)),
-  );
-  const { translations, filters } = skipped
-    ? { translations: [], filters: [] }
-    : linesAt(ruleset, world, resolver, fields, place);
-  // Fragments that are put together are whole packets to every rule.
-  const whole = !seesFragments(ruleset, world, place);
-  const variants = variantsOf(translations, filters, resolver, place);
-  return variants.map((variant) =>
-    decideVariant(matter, { translations, filters, variant, whole, skipped, named }),
-  );
-}
-
-/** What decides at a place, under one translation. */
-interface Variation {
-  readonly translations: readonly Line[];
-  readonly filters: readonly Line[];
-  readonly variant: Variant;
-  /** Whether there are no fragments. */
-  readonly whole: boolean;
-  /** Whether the interface is skipped. */
-  readonly skipped: boolean;
-  readonly named: boolean;
+  if (matter.rows.length === 0) return [];
+  const station = stationAt(matter, matter.place);
+  return station.variants.map((variant) => decideVariant(matter, station, variant, named));
 }
 
 function decideVariant(
   { world: { defaultDrop }, host, fields, rows }: Matter,
-  options: Variation,
+  { translations, filters, skipped, fragments }: Station,
+  variant: Variant,
+  named: boolean,
 ): Diagram<Outcome> {
-  const { variant } = options;
-  const seen = options.filters.flatMap((line): readonly Line[] => {
+  const seen = filters.flatMap((line): readonly Line[] => {
     const conditions = afterTranslation(line.conditions, variant);
     return conditions ? [{ ...line, conditions }] : [];
   });
-  const first = options.translations.length;
+  const first = translations.length;
   const second = first + seen.length;
   const lines: readonly Conditions[] = [
-    ...options.translations.map(({ conditions }) => conditions),
+    ...translations.map(({ conditions }) => conditions),
     ...seen.map(({ conditions }) => conditions),
     ...rows.map(({ conditions }) => conditions),
   ];
   const order = new Map(rows.map((row, index) => [row, index]));
-  const passes = options.skipped || variant.natPass;
+  const passes = skipped || variant.natPass;
   const nothing = { key: '', value: (): Outcome => ({}) };
   const decideEnd = (row: RowLine, alive: readonly Line[]) => {
     if (row.verdict === 'either') return nothing;
@@ -93,17 +66,17 @@ function decideVariant(
       : decideLines(alive, row.verdict === 'block' ? 'open' : 'closed', defaultDrop);
     const problem = problemOf(row, decided, variant, host);
     return {
-      key: `${order.get(row)} ${problem === undefined && !options.named ? '' : seen.findIndex(({ rule }) => rule === decided.rule)} ${problem ?? ''}`,
+      key: `${order.get(row)} ${problem === undefined && !named ? '' : seen.findIndex(({ rule }) => rule === decided.rule)} ${problem ?? ''}`,
       value: (): Outcome => ({
         row: row.row,
-        ...(decided.rule && (problem !== undefined || options.named) && { rule: decided.rule }),
+        ...(decided.rule && (problem !== undefined || named) && { rule: decided.rule }),
         ...(problem !== undefined && { problem }),
       }),
     };
   };
-  const spans = options.whole
-    ? fields.spans.map((span, field) => (field === FIELD.fragment ? ([0, 0] as const) : span))
-    : fields.spans;
+  const spans = fragments
+    ? fields.spans
+    : fields.spans.map((span, field) => (field === FIELD.fragment ? ([0, 0] as const) : span));
   return decideCells<Outcome>({
     spans,
     lines,
@@ -130,7 +103,7 @@ function decideVariant(
       }
       if (!possible(variant, moving, moved)) return nothing;
       const kept = narrowRules(alive.slice(at, rowAt), (index) => seen[index - first], certain);
-      if (!options.named && sure && moving.length === 0 && !passes) {
+      if (!named && sure && moving.length === 0 && !passes) {
         const last = seen[(kept.at(-1) ?? -1) - first];
         const may = (action: 'pass' | 'block'): boolean =>
           kept.some((index) => seen[index - first]?.rule.action === action);

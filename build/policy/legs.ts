@@ -1,61 +1,43 @@
 import type { Conditions } from '../pf/cells.js';
-import { FIELD, linesAt, seesFragments } from '../pf/lines.js';
-import type { Fields, Line, Place } from '../pf/lines.js';
+import { FIELD } from '../pf/lines.js';
+import type { Line, Place } from '../pf/lines.js';
 import { inside, intersect } from '../pf/ranges.js';
 import type { Ranges } from '../pf/ranges.js';
-import { isCalled } from '../pf/resolve.js';
-import type { Resolver, World } from '../pf/resolve.js';
-import { afterTranslation, variantsOf } from '../pf/translate.js';
+import { afterTranslation } from '../pf/translate.js';
 import type { Variant } from '../pf/translate.js';
-import type { Ruleset } from '../pf/types.js';
 import type { Crossing } from './paths.js';
 import { rowLines } from './row.js';
 import type { Row, RowLine } from './row.js';
+import { stationAt } from './station.js';
+import type { Rules, Station } from './station.js';
 
 /** What decides about journeys. */
-export interface Country {
-  readonly ruleset: Ruleset;
-  readonly world: World;
-  readonly resolver: Resolver;
-  readonly fields: Fields;
+export interface Country extends Rules {
   readonly rows: readonly Row[];
   /** What was found at places before. */
-  readonly places: Map<string, Station>;
+  readonly places: Map<string, Stop>;
   /** What conditions and the packets of ways have in common, as far as it was asked. */
   readonly met: Map<Ranges, Map<Ranges, Ranges>>;
 }
 
-/** A place with what decides there. */
-export interface Station {
-  readonly translations: readonly Line[];
-  readonly filters: readonly Line[];
+/** What decides at a place, and the rows that are about it. */
+interface Stop extends Station {
   readonly rows: () => readonly RowLine[];
-  readonly variants: readonly Variant[];
-  readonly skipped: boolean;
-  readonly fragments: boolean;
 }
 
-function stationOf(country: Country, { interface: name, direction }: Crossing): Station {
-  const { ruleset, world, resolver, fields, places } = country;
+function stopAt(country: Country, { interface: name, direction }: Crossing): Stop {
+  const { fields, places } = country;
   const place: Place = { interface: name, direction, af: fields.af };
   const key = `${name} ${direction}`;
   const known = places.get(key);
   if (known) return known;
-  const device = world.interfaces.find((candidate) => candidate.name === name);
-  const skipped = device !== undefined && ruleset.skip.some((group) => isCalled(device, group));
-  const lines = skipped
-    ? { translations: [], filters: [] }
-    : linesAt(ruleset, world, resolver, fields, place);
   let rows: readonly RowLine[] | undefined;
-  const station = {
-    ...lines,
+  const stop = {
+    ...stationAt(country, place),
     rows: (): readonly RowLine[] => (rows ??= rowLines(country.rows, fields, place)),
-    variants: variantsOf(lines.translations, lines.filters, resolver, place),
-    skipped,
-    fragments: seesFragments(ruleset, world, place),
   };
-  places.set(key, station);
-  return station;
+  places.set(key, stop);
+  return stop;
 }
 
 /** A packet's new addresses, as far as translations have changed them. */
@@ -89,7 +71,7 @@ export function combinations(
 ): readonly { readonly legs: MakeLegs; readonly moved: Moved }[] {
   const [crossing, ...rest] = crossings;
   if (!crossing) return [{ legs: () => [], moved: arriving.moved }];
-  const station = stationOf(country, crossing);
+  const station = stopAt(country, crossing);
   const whole = arriving.whole || !station.fragments;
   const before: Traveller = { moved: arriving.moved, whole };
   return station.variants.flatMap((variant) => {
@@ -135,7 +117,7 @@ function translator(country: Country, crossing: Crossing, domain: Conditions): W
 
 function legOf(
   crossing: Crossing,
-  station: Station,
+  station: Stop,
   variant: Variant,
   before: Traveller,
   after: Traveller,
