@@ -6,7 +6,7 @@ import { InputError } from '../error.js';
 import { OPERATOR_RULES, renderOverlay } from '../overlay/render.js';
 import type { OverlayEntry, RenderInput, Template } from '../overlay/render.js';
 import { makeView } from '../overlay/view.js';
-import { parseIp } from '../pf/address.js';
+import { bare, parseIp } from '../pf/address.js';
 import { Evaluator } from '../pf/evaluate.js';
 import type { Packet } from '../pf/evaluate.js';
 import { ICMP6_TYPES, ICMP_TYPES, PROTOCOLS, SERVICES } from '../pf/names.js';
@@ -187,12 +187,10 @@ function packetsOf(from: string, to: string, situation: Situation): readonly Pac
   };
   const source = party(from);
   const goal = party(
-    target === 'host' && from === 'tailnet'
-      ? pick(PARTIES.tailnetHost4, PARTIES.tailnetHost6).replace(/\/.*/, '')
-      : target,
+    target === 'host' && from === 'tailnet' ? bare(pick(PARTIES.tailnetHost4, PARTIES.tailnetHost6)) : target,
   );
-  const src = parseIp(source.address.replace(/\/.*/, ''));
-  const dst = parseIp(goal.address.replace(/\/.*/, ''));
+  const src = parseIp(bare(source.address));
+  const dst = parseIp(bare(goal.address));
   if (!src || !dst || src.af !== dst.af)
     throw new InputError(
       `${from} and ${target} are not of one address family.`,

@@ -41,3 +41,8 @@ export function parseNet(text: string): Extract<Address, { kind: 'net' }> | unde
   if (!Number.isInteger(prefix) || prefix < 0 || prefix > WIDTH[ip.af]) return undefined;
   return { kind: 'net', af: ip.af, base: ip.value, prefix };
 }
+
+/** An address without the length of its prefix, if it has one. */
+export function bare(text: string): string {
+  return text.replace(/\/.*/, '');
+}

@@ -131,11 +131,11 @@ export function proveImage(files: RuleFiles, view: View, exceptions: readonly st
     const { ruleset, flaws } = rulesOf(situation);
     for (const row of policyRows(situation)) known.add(row.id);
     if (flaws.length > 0) continue; // what does not load proves nothing
-    const proof = prove(ruleset, situation);
+    const subject = subjectOf(ruleset, situation);
+    const proof = prove(subject);
     cells += proof.cells;
     places += proof.places;
     for (const row of proof.rows) rows.add(row);
-    const subject = subjectOf(ruleset, situation);
     for (const assumption of assumptions(ruleset, dynamicTables(ruleset))) assumed.add(assumption);
     let broken = false;
     for (const violation of proof.violations) {

@@ -1,4 +1,5 @@
 import { isIn } from './row.js';
+import { bare } from '../pf/address.js';
 import { dynamicTables, FIELD } from '../pf/lines.js';
 import { printRule } from '../pf/print.js';
 import { addresses, intersect, union } from '../pf/ranges.js';
@@ -23,7 +24,7 @@ import { zonesOf } from './zones.js';
 import type { Zone } from './zones.js';
 
 const FAMILIES = ['inet', 'inet6'] as const;
-const EXTERNAL = addresses(...[PARTIES.host4, PARTIES.host6].map((text) => text.replace(/\/.*/, '')));
+const EXTERNAL = addresses(...[PARTIES.host4, PARTIES.host6].map(bare));
 
 /** What decides about journeys in a family. */
 export function countryOf(subject: Subject, af: Family, resolver: Resolver): Country {

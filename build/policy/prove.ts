@@ -89,17 +89,12 @@ export function* decidePolicy(subject: Subject, named: boolean): Generator<Decid
 }
 
 /**
- * Proves that a rule set does what the policy says, for every packet. Of the violations of one row by one rule, one is
+ * Proves that a rule set in a situation does what the policy says, for every packet. Of the violations of one row by one rule, one is
  * told.
  *
  * @param atFirst whether to stop at the first place with one
  */
-export function prove(
-  ruleset: Ruleset,
-  situation: Situation,
-  { atFirst = false }: { atFirst?: boolean } = {},
-): Proof {
-  const subject = subjectOf(ruleset, situation);
+export function prove(subject: Subject, { atFirst = false }: { atFirst?: boolean } = {}): Proof {
   const violations = new Map<string, Violation>();
   const rows = new Set<string>();
   let cells = 0;

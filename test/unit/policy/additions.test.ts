@@ -5,7 +5,7 @@ import { readRules } from '../../../build/policy/image.js';
 import type { RuleFiles } from '../../../build/policy/image.js';
 import { lint } from '../../../build/policy/lint.js';
 import { pinned } from '../../../build/policy/pinned.js';
-import { prove } from '../../../build/policy/prove.js';
+import { prove, subjectOf } from '../../../build/policy/prove.js';
 import type { Situation } from '../../../build/policy/world.js';
 import { configOf } from '../../helpers/config.js';
 import { bodyOf, overlayOf } from '../../helpers/deployment.js';
@@ -34,7 +34,7 @@ function objections(operator: string): readonly string[] {
   );
   return found.length > 0
     ? found
-    : prove(ruleset, situation, { atFirst: true }).violations.map(({ message }) => message);
+    : prove(subjectOf(ruleset, situation), { atFirst: true }).violations.map(({ message }) => message);
 }
 
 /** Where a rule may stand; all but egress and the bridges are no interfaces that this image has. */

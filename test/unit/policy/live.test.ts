@@ -83,7 +83,7 @@ describe('the rules of a running instance', () => {
     ],
   ])('are read as pfctl %s prints them, and mean what those of the image mean', (_, lines) => {
     expect(verdicts(lines)).toEqual(ofImage);
-    expect(prove(read(lines).ruleset, situation).violations).toEqual([]);
+    expect(prove(subjectOf(read(lines).ruleset, situation)).violations).toEqual([]);
   });
 
   it('keep their own lines', () => {
@@ -98,7 +98,7 @@ describe('the rules of a running instance', () => {
     const rule =
       'pass in quick on egress inet proto tcp from any to any port = 8080 flags S/SA keep state (if-bound)';
     const lines = [...NAT, ...FILTER, rule];
-    const { violations } = prove(read(lines).ruleset, situation);
+    const { violations } = prove(subjectOf(read(lines).ruleset, situation));
     expect(violations.map(({ row }) => row.id)).toContain('closed');
     expect(violations[0]?.rule?.place).toMatchObject({ file: 'pfctl.txt', line: lines.length });
   });

@@ -3,7 +3,7 @@ import { makeView } from '../../../build/overlay/view.js';
 import type { Ruleset } from '../../../build/pf/types.js';
 import { readRules, withTailscale } from '../../../build/policy/image.js';
 import { lint } from '../../../build/policy/lint.js';
-import { prove } from '../../../build/policy/prove.js';
+import { prove, subjectOf } from '../../../build/policy/prove.js';
 import type { Situation } from '../../../build/policy/world.js';
 import { configOf } from '../../helpers/config.js';
 import { bodyOf, overlayOf } from '../../helpers/deployment.js';
@@ -118,7 +118,7 @@ describe.each(CASES)('the proof of $name', (example) => {
     const { ruleset, flaws } = read(whole, situation);
     expect(flaws).toEqual([]);
     expect(lint(ruleset)).toEqual([]);
-    expect(prove(ruleset, situation).violations).toEqual([]);
+    expect(prove(subjectOf(ruleset, situation)).violations).toEqual([]);
     expect(tried.length).toBeGreaterThan(3000);
     expect(breaks(ruleset)).toBe(false);
   });
@@ -130,7 +130,7 @@ describe.each(CASES)('the proof of $name', (example) => {
     let refusedOnly = 0;
     for (const { what, text } of mutants(example)) {
       const { ruleset, flaws } = read(text, situation);
-      const refused = flaws.length > 0 || prove(ruleset, situation, { atFirst: true }).violations.length > 0;
+      const refused = flaws.length > 0 || prove(subjectOf(ruleset, situation), { atFirst: true }).violations.length > 0;
       if (flaws.length === 0 && breaks(ruleset)) {
         changed++;
         if (!refused) missed.push(what);
