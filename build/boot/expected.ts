@@ -1,5 +1,8 @@
-import { isIPv4 } from 'node:net';
 import { parseInterface, parseNetwork4, toText } from '../config/net.js';
+import { readForward, readOpenPort, readSource } from '../config/ports.js';
+import type { Port } from '../config/ports.js';
+import { itemsOf } from '../config/reading.js';
+import type { Reading } from '../config/reading.js';
 import type { Expected } from './checks.js';
 import { NETWORK } from './peer.js';
 import type { Network } from './peer.js';
@@ -48,19 +51,17 @@ export interface WaysIn {
 
 /** The ways in that OPEN_PORTS, FORWARD_PORTS and SSH_ALLOW name. Pure. */
 export function waysInOf(value: RecordedValues): WaysIn {
-  const words = (key: string): readonly string[] =>
-    value(key, '')
-      .split(/[\s,]+/)
-      .filter(Boolean);
+  const read = <T>(key: string, parse: (item: string) => Reading<T>): readonly T[] =>
+    itemsOf(value(key, '')).flatMap((item) => {
+      const reading = parse(item);
+      return 'value' in reading ? [reading.value] : [];
+    });
+  const tcp = <P extends Port>(ports: readonly P[]): readonly P[] =>
+    ports.filter(({ proto }) => proto === 'tcp');
   return {
-    open: words('OPEN_PORTS').flatMap((word) => (word.endsWith('/tcp') ? [parseInt(word, 10)] : [])),
-    forwards: words('FORWARD_PORTS').flatMap((word) => {
-      const [, port, jail = '', to] = /^(\d+)\/tcp=(\w+):(\d+)$/.exec(word) ?? [];
-      return port === undefined ? [] : [{ port: Number(port), jail, to: Number(to) }];
-    }),
-    allowed: words('SSH_ALLOW').flatMap(
-      (word) => parseInterface(word, 4)?.address ?? (isIPv4(word) ? [word] : []),
-    )[0],
+    open: tcp(read('OPEN_PORTS', readOpenPort)).map(({ port }) => port),
+    forwards: tcp(read('FORWARD_PORTS', readForward)).map(({ port, jail, to }) => ({ port, jail, to })),
+    allowed: read('SSH_ALLOW', readSource).flatMap((source) => parseInterface(source, 4)?.address ?? [])[0],
   };
 }
 

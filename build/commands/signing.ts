@@ -1,6 +1,6 @@
 import { resolve as resolvePath } from 'node:path';
 import type { Config } from '../config/keys.js';
-import { readPublicKeys } from '../config/keys.js';
+import { readPublicKeys } from '../config/readers.js';
 import { InputError } from '../error.js';
 import { sign, verify } from '../host/ssh-sign.js';
 import { allowedSigners } from '../overlay/signers.js';

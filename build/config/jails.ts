@@ -1,11 +1,7 @@
 import { contains, parseNetwork4, toNumber, toText } from './net.js';
+import { parseCount } from './reading.js';
+import type { Reading, Span, Wrong } from './reading.js';
 import type { Tenant } from './tenants.js';
-
-/** A part of a value, in characters from its start: where a message points. */
-export interface Span {
-  readonly start: number;
-  readonly length: number;
-}
 
 /** What a jail may take of the machine. */
 export interface JailLimits {
@@ -46,12 +42,6 @@ export interface Jail extends JailLimits {
   readonly template: string;
 }
 
-interface Wrong {
-  readonly message: string;
-  readonly fix: string;
-  readonly span?: Span;
-}
-
 /**
  * The longest name of a jail: Bastille calls the host's end of its network card `e0a_<name>`, and an interface name
  * has 15 bytes (IFNAMSIZ - 1, net/if.h).
@@ -83,13 +73,6 @@ export function formatAmount(amount: Amount): string {
   return 'bytes' in amount ? String(amount.bytes) : `${amount.percent}%`;
 }
 
-/** Reads a whole number between two bounds; undefined if it is none. */
-export function parseCount(text: string, least: number, most: number): number | undefined {
-  if (!/^[1-9][0-9]{0,8}$/.test(text)) return undefined;
-  const value = Number(text);
-  return value >= least && value <= most ? value : undefined;
-}
-
 /** What a limit is called in a line of JAILS, how it is read, and the rule that it follows. */
 const LIMITS = {
   memory: {
@@ -119,10 +102,7 @@ const LIMITS = {
 } as const;
 
 /** Reads a limit by its name; says which rule the text breaks. */
-export function readLimit<K extends keyof JailLimits>(
-  name: K,
-  text: string,
-): { value: JailLimits[K] } | Wrong {
+export function readLimit<K extends keyof JailLimits>(name: K, text: string): Reading<JailLimits[K]> {
   const { read, rule, sample } = LIMITS[name];
   const value = read(text) as JailLimits[K] | undefined;
   return value === undefined
@@ -136,7 +116,7 @@ const SYNTAX =
 /**
  * Reads the text of JAILS: one line a jail. Never throws; what is wrong comes with its place.
  */
-export function readJails(text: string): { readonly value: readonly JailEntry[] } | Wrong {
+export function readJails(text: string): Reading<readonly JailEntry[]> {
   const entries: JailEntry[] = [];
   let start = 0;
   for (const line of text.split('\n')) {

@@ -1,19 +1,22 @@
-import { z } from 'zod';
+import type { z } from 'zod';
 import { parseBytes, readJails, readLimit } from './jails.js';
-import type { Amount, JailEntry, Span } from './jails.js';
-import {
-  contains,
-  isUnicast,
-  normalAddress,
-  parseInterface,
-  parseNetwork4,
-  PRIVATE4,
-  toNumber,
-} from './net.js';
-import type { Interface, Network4 } from './net.js';
+import type { Amount, JailEntry } from './jails.js';
+import { normalAddress, toNumber } from './net.js';
 import { readForward, readOpenPort, readSource } from './ports.js';
 import type { Forward, Port } from './ports.js';
-import { isVirtual, reservedReason } from './reserved.js';
+import {
+  hostLabel,
+  readLogHost,
+  readName,
+  readNetwork,
+  readPublicKeys,
+  readTimeServers,
+  readWan,
+} from './readers.js';
+import type { LogHost, StaticWan, TenantEntry } from './readers.js';
+import type { Reading } from './reading.js';
+import { isVirtual } from './reserved.js';
+import { list, oneOf, optional, path, text, whole, yesNo } from './schema.js';
 import { ZONES } from './zones.js';
 
 /** What a key of build.cfg is: its documentation, its default, and how its text becomes a value. */
@@ -31,180 +34,6 @@ export const IMAGE_FORMATS = ['iso', 'img', 'qcow2', 'vmdk', 'vhd'] as const;
 export type ImageFormat = (typeof IMAGE_FORMATS)[number];
 export type DiskFormat = Exclude<ImageFormat, 'iso'>;
 
-/** What is wrong with a value; `span` is the part of it, where it is not all of it. */
-type Check = { readonly message: string; readonly fix: string; readonly span?: Span };
-
-/** A value that is read from text; the reader returns the value, or says which rule the text breaks. */
-function text<T>(read: (text: string) => { readonly value: T } | Check): z.ZodType<T, string> {
-  return whole((input) => read(input.trim()));
-}
-
-/** The same for a value whose lines and places count. */
-function whole<T>(read: (text: string) => { readonly value: T } | Check): z.ZodType<T, string> {
-  return z.string().transform((input, context) => {
-    const result = read(input);
-    if ('value' in result) return result.value;
-    const { message, fix, span } = result;
-    context.issues.push({ code: 'custom', message, input, params: { fix, ...(span && { span }) } });
-    return z.NEVER;
-  });
-}
-
-function optional<T>(
-  read: (text: string) => { readonly value: T } | Check,
-): z.ZodType<T | undefined, string> {
-  return text<T | undefined>((input) => (input === '' ? { value: undefined } : read(input)));
-}
-
-function oneOf<const T extends readonly string[]>(...choices: T): z.ZodType<T[number], string> {
-  const list = choices.map((choice) => `"${choice}"`).join(', ');
-  return text((input) =>
-    choices.includes(input)
-      ? { value: input }
-      : { message: `must be one of ${list}`, fix: `write one of ${list}` },
-  );
-}
-
-const yesNo = text<boolean>((input) =>
-  input === 'yes' || input === 'no'
-    ? { value: input === 'yes' }
-    : { message: 'must be "yes" or "no"', fix: 'write "yes" or "no"' },
-);
-
-/** Longest assistant or tenant name: an interface name has 15 bytes (IFNAMSIZ - 1, net/if.h), one is the digit. */
-export const NAME_MAX = 14;
-
-function readName(input: string): { value: string } | Check {
-  if (!/^[a-z](?:[a-z0-9]*[a-z])?$/.test(input) || input.length > NAME_MAX) {
-    return {
-      message: `must be 1 to ${NAME_MAX} lower-case letters and digits, beginning and ending with a letter: "<name>0" becomes an interface name of at most 15 bytes`,
-      fix: 'choose a short plain name, such as "clawdie"',
-    };
-  }
-  const reason = reservedReason(input);
-  if (reason !== undefined) {
-    return { message: `cannot be "${input}": that ${reason}`, fix: 'choose another name, such as "clawdie"' };
-  }
-  return { value: input };
-}
-
-function readNetwork(input: string, longest: number, shortest: number): { value: Network4 } | Check {
-  const network = parseNetwork4(input);
-  if (!network) {
-    return {
-      message: 'must be an IPv4 network with its host bits zero',
-      fix: 'write it as "192.168.100.0/24"',
-    };
-  }
-  if (network.prefix < shortest || network.prefix > longest) {
-    const want =
-      shortest === longest ? `a /${shortest} network` : `a network from /${shortest} to /${longest}`;
-    return { message: `must be ${want}, not a /${network.prefix}`, fix: `choose ${want}` };
-  }
-  if (!PRIVATE4.some((outer) => contains(outer, network))) {
-    return {
-      message: 'must be a private network of RFC 1918',
-      fix: 'choose from 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16',
-    };
-  }
-  return { value: network };
-}
-
-/** A further tenant of the host: its name, and its network where build.cfg names one. */
-export interface TenantEntry {
-  readonly name: string;
-  readonly net?: Network4;
-}
-
-/** The static address of the internet side. */
-export interface StaticWan {
-  readonly kind: 'static';
-  readonly interface: Interface;
-  readonly gateway: string;
-}
-
-function readWan(
-  input: string,
-  family: 4 | 6,
-  words: readonly string[],
-): { value: string | StaticWan } | Check {
-  if (words.includes(input)) return { value: input };
-  const sample = family === 4 ? '203.0.113.10/24 203.0.113.1' : '2001:db8::10/64 fe80::1';
-  const rule = `must be ${words.map((word) => `"${word}"`).join(', ')} or "address/prefix gateway"`;
-  const [interfaceText = '', gatewayText = '', ...rest] = input.split(/\s+/);
-  const fix = `write "${words[0] ?? ''}", or as in "${sample}"`;
-  if (rest.length > 0 || gatewayText === '') return { message: rule, fix };
-  const parsed = parseInterface(interfaceText, family);
-  const gateway = normalAddress(gatewayText, family);
-  if (!parsed || gateway === undefined) return { message: `${rule}, both of IPv${family}`, fix };
-  if (!isUnicast(parsed.address) || !isUnicast(gateway)) {
-    return { message: 'must name unicast addresses', fix };
-  }
-  if (parsed.address === gateway) return { message: 'has one address for the host and its gateway', fix };
-  return { value: { kind: 'static', interface: parsed, gateway } };
-}
-
-const KEY_TYPES =
-  /^(?:ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)|sk-ssh-ed25519@openssh\.com|sk-ecdsa-sha2-nistp256@openssh\.com)$/;
-
-/** Reads one line of an authorized_keys file (sshd(8)), without options: type, base64, comment. */
-function readPublicKey(line: string): { value: string } | Check {
-  const [type = '', body = '', ...comment] = line.split(/\s+/);
-  const fix = 'paste the line of a .pub file, or write "@path/to/key.pub"';
-  if (/PRIVATE KEY/.test(line)) return { message: 'holds a private key', fix: 'use the .pub file beside it' };
-  if (!KEY_TYPES.test(type)) return { message: 'holds a line that is no OpenSSH public key', fix };
-  if (!/^[A-Za-z0-9+/]+={0,3}$/.test(body))
-    return { message: 'holds a key whose base64 part is damaged', fix };
-  const blob = Uint8Array.from(atob(padded(body)), (char) => char.charCodeAt(0));
-  const length = blob.length < 4 ? 0 : new DataView(blob.buffer).getUint32(0);
-  const inner = new TextDecoder().decode(blob.subarray(4, 4 + length));
-  if (inner !== type || blob.length < 4 + length + 32) {
-    return { message: `holds a key that says ${type} but is not one, or is cut short`, fix };
-  }
-  return { value: [type, body, ...comment].join(' ') };
-}
-
-/** Reads public keys, one a line; empty lines and comments are passed over. */
-export function readPublicKeys(input: string): { value: readonly string[] } | Check {
-  const lines = input.split('\n').map((line) => line.trim());
-  const keys: string[] = [];
-  for (const line of lines.filter((entry) => entry !== '' && !entry.startsWith('#'))) {
-    const result = readPublicKey(line);
-    if (!('value' in result)) return result;
-    keys.push(result.value);
-  }
-  return { value: keys };
-}
-
-/** atob() refuses what is not padded to a multiple of four. */
-function padded(base64: string): string {
-  const bare = base64.replace(/=+$/, '');
-  return bare.length % 4 === 1 ? '' : bare + '='.repeat((4 - (bare.length % 4)) % 4);
-}
-
-/** A list whose items are separated by blanks, commas or new lines. */
-function list<T>(
-  read: (item: string) => { readonly value: T } | Check,
-  most: number,
-): z.ZodType<readonly T[], string> {
-  return text((input) => {
-    const values: T[] = [];
-    const seen = new Set<string>();
-    for (const item of input.split(/[\s,]+/).filter((part) => part !== '')) {
-      if (seen.has(item)) return { message: `names ${item} twice`, fix: 'remove one of them' };
-      seen.add(item);
-      const result = read(item);
-      if (!('value' in result)) return { message: `${result.message} (here: ${item})`, fix: result.fix };
-      values.push(result.value);
-    }
-    if (values.length > most)
-      return { message: `has ${values.length} entries, ${most} at most`, fix: 'remove some' };
-    return { value: values };
-  });
-}
-
-const path = text<string | undefined>((input) => ({ value: input === '' ? undefined : input }));
-
 function key<T>(
   group: string,
   fallback: string,
@@ -212,54 +41,6 @@ function key<T>(
   ...doc: readonly string[]
 ): Key<T> {
   return { group, fallback, schema, doc };
-}
-
-const hostLabel = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/i;
-
-/** A host as a service of the instance looks it up: a name, or an address in normal form. */
-function readHost(input: string): { value: string } | Check {
-  const address = normalAddress(input);
-  if (address !== undefined) return { value: address };
-  const labels = input.split('.');
-  const named = input.length <= 253 && labels.every((label) => hostLabel.test(label));
-  // What is all digits and dots is a wrong address, not a name.
-  return named && !/^[0-9.]+$/.test(input)
-    ? { value: input.toLowerCase() }
-    : { message: 'must be host names or addresses', fix: 'write it as "time.example.org 192.0.2.7"' };
-}
-
-/** Servers that ntpd(8) asks: `none`, or names and addresses; without any the pool. */
-function readTimeServers(input: string): { value: 'off' | readonly string[] } | Check {
-  if (input === 'off') return { value: 'off' };
-  const servers: string[] = [];
-  for (const item of input.split(/[\s,]+/).filter((part) => part !== '')) {
-    const host = readHost(item);
-    if (!('value' in host)) return { message: `${host.message} (here: ${item})`, fix: host.fix };
-    if (servers.includes(host.value)) return { message: `names ${item} twice`, fix: 'remove one of them' };
-    servers.push(host.value);
-  }
-  if (servers.length > 8) return { message: `has ${servers.length} entries, 8 at most`, fix: 'remove some' };
-  return { value: servers };
-}
-
-/** A host that takes logs, and its UDP port. */
-export interface LogHost {
-  readonly host: string;
-  readonly port: number;
-}
-
-function readLogHost(input: string): { value: LogHost | undefined } | Check {
-  if (input === '') return { value: undefined };
-  const fix = 'write it as "log.example.org", "192.0.2.7:514" or "[2001:db8::7]:514"';
-  if (/^[a-z]+:\/\//i.test(input) || /^(?:tcp|tls):/i.test(input))
-    return { message: 'names a protocol, but syslogd of FreeBSD sends over UDP alone', fix };
-  const match = /^(?:\[([^\]]+)\]|([^:[\]]+))(?::([1-9][0-9]{0,4}))?$/.exec(input);
-  const bare = normalAddress(input, 6);
-  const host = bare === undefined ? readHost(match?.[1] ?? match?.[2] ?? '') : { value: bare };
-  const port = Number(match?.[3] ?? '514');
-  if (!('value' in host) || port > 65535 || (match?.[1] !== undefined && !host.value.includes(':')))
-    return { message: 'must be a host, or a host with its port', fix };
-  return { value: { host: host.value, port } };
 }
 
 const HTTP_URL = /^https?:\/\/[^\s/?#@]+(?:\/[^\s?#]*)?$/i;
@@ -448,14 +229,14 @@ export const KEYS = {
   WAN_IPV4: key(
     'Network',
     'dhcp',
-    text<'dhcp' | StaticWan>((input) => readWan(input, 4, ['dhcp']) as { value: 'dhcp' | StaticWan } | Check),
+    text<'dhcp' | StaticWan>((input) => readWan(input, 4, ['dhcp']) as Reading<'dhcp' | StaticWan>),
     'IPv4 of the internet side: "dhcp", or "address/prefix gateway".',
   ),
   WAN_IPV6: key(
     'Network',
     'slaac',
     text<'slaac' | 'off' | StaticWan>(
-      (input) => readWan(input, 6, ['slaac', 'off']) as { value: 'slaac' | 'off' | StaticWan } | Check,
+      (input) => readWan(input, 6, ['slaac', 'off']) as Reading<'slaac' | 'off' | StaticWan>,
     ),
     'IPv6 of the internet side: "slaac", "off", or "address/prefix gateway".',
   ),

@@ -1,6 +1,7 @@
 import ipaddr from 'ipaddr.js';
 import { normalAddress } from './net.js';
-import type { Span } from './jails.js';
+import { parseCount } from './reading.js';
+import type { Reading } from './reading.js';
 
 /** A port of TCP or UDP. */
 export interface Port {
@@ -15,16 +16,7 @@ export interface Forward extends Port {
   readonly to: number;
 }
 
-interface Wrong {
-  readonly message: string;
-  readonly fix: string;
-  readonly span?: Span;
-}
-
-function portNumber(text: string): number | undefined {
-  const value = /^[1-9][0-9]{0,4}$/.test(text) ? Number(text) : 0;
-  return value >= 1 && value <= 65535 ? value : undefined;
-}
+const portNumber = (text: string): number | undefined => parseCount(text, 1, 65535);
 
 /** Ports that have keys of their own, or that the policy keeps closed, with what to do about it. */
 const TAKEN: Readonly<Record<string, string>> = {
@@ -34,7 +26,7 @@ const TAKEN: Readonly<Record<string, string>> = {
 };
 
 /** Reads `8443/tcp`: a port of the host's that is open to the internet. */
-export function readOpenPort(text: string): { readonly value: Port } | Wrong {
+export function readOpenPort(text: string): Reading<Port> {
   const match = /^([0-9]+)\/(tcp|udp)$/.exec(text);
   const port = portNumber(match?.[1] ?? '');
   if (!match || port === undefined)
@@ -45,7 +37,7 @@ export function readOpenPort(text: string): { readonly value: Port } | Wrong {
 }
 
 /** Reads `8443/tcp=worker:443`: a port of the host's, and where it leads. */
-export function readForward(text: string): { readonly value: Forward } | Wrong {
+export function readForward(text: string): Reading<Forward> {
   const fix = 'write it as "8443/tcp=worker:443"';
   const match = /^([^=]*)=([a-z][a-z0-9]{0,10}):([0-9]+)$/.exec(text);
   const to = portNumber(match?.[3] ?? '');
@@ -59,7 +51,7 @@ export function readForward(text: string): { readonly value: Forward } | Wrong {
 const WIDEST = { ipv4: 8, ipv6: 19 } as const;
 
 /** Reads an address or a network, `192.0.2.7` or `2001:db8::/48`; gives it in normal form, always with its prefix. */
-export function readSource(text: string): { readonly value: string } | Wrong {
+export function readSource(text: string): Reading<string> {
   const fix = 'write it as "192.0.2.7 198.51.100.0/24 2001:db8::/48"';
   const [address = '', bits, ...rest] = text.split('/');
   const normal = normalAddress(address);

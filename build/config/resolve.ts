@@ -3,7 +3,7 @@ import { KEY_NAMES, KEYS } from './keys.js';
 import type { Config, KeyName } from './keys.js';
 import { parse } from './parse.js';
 import type { Place } from './parse.js';
-import type { Span } from './jails.js';
+import type { Span } from './reading.js';
 import type { Finding } from './report.js';
 import { crossCheck } from './rules.js';
 

@@ -1,7 +1,7 @@
 import ipaddr from 'ipaddr.js';
 import type { Config, KeyName } from './keys.js';
 import { overcommitted, planJails } from './jails.js';
-import type { Span } from './jails.js';
+import type { Span } from './reading.js';
 import { contains, formatNetwork4, overlaps, toNumber } from './net.js';
 import type { Network4 } from './net.js';
 import type { Port } from './ports.js';

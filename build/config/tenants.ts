@@ -1,4 +1,4 @@
-import type { TenantEntry } from './keys.js';
+import type { TenantEntry } from './readers.js';
 import { contains, formatNetwork4, overlaps, toText } from './net.js';
 import type { Network4 } from './net.js';
 

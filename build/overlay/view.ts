@@ -1,7 +1,8 @@
 import ipaddr from 'ipaddr.js';
 import type { JailLimits } from '../config/jails.js';
 import { formatAmount, jailRelease, planJails } from '../config/jails.js';
-import type { Config, KeyName, StaticWan, TenantEntry } from '../config/keys.js';
+import type { Config, KeyName } from '../config/keys.js';
+import type { StaticWan, TenantEntry } from '../config/readers.js';
 import { formatNetwork4 } from '../config/net.js';
 import { assignTenants } from '../config/tenants.js';
 import type { Tenant } from '../config/tenants.js';
