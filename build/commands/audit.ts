@@ -1,7 +1,6 @@
-import { stat } from 'node:fs/promises';
 import { join, resolve as resolvePath } from 'node:path';
 import { InputError, messageOf, UserError } from '../error.js';
-import { openFile } from '../host/files.js';
+import { isFolder, readBytes } from '../host/files.js';
 import { open } from '../packages/archive.js';
 import { LOCK_FILE } from '../packages/lockfile.js';
 import { auditPackages, parseVuxml } from '../packages/vuxml.js';
@@ -34,11 +33,7 @@ export async function audit(
   { signal, print }: { readonly signal: AbortSignal; readonly print: (line: string) => void },
 ): Promise<boolean> {
   const given = resolvePath(options.lock);
-  const isFolder = await stat(given).then(
-    (info) => info.isDirectory(),
-    () => false,
-  );
-  const path = isFolder ? join(given, LOCK_FILE) : given;
+  const path = (await isFolder(given)) ? join(given, LOCK_FILE) : given;
   const found = await readLock(path);
   if (!found)
     throw new InputError(`There is no lock ${shownPath(path)}.`, 'Run `clawdie-iso lock`, or name the lock.');
@@ -98,13 +93,7 @@ async function readVuxml(from: string, signal: AbortSignal): Promise<string> {
 
 async function readFile(path: string): Promise<Buffer> {
   try {
-    const file = await openFile(path);
-    try {
-      if ((await file.stat()).size > MOST) throw new UserError(`it is larger than ${MOST} bytes`);
-      return await file.readFile();
-    } finally {
-      await file.close();
-    }
+    return await readBytes(path, MOST);
   } catch (error) {
     throw new InputError(
       `--vuxml ${path} cannot be read: ${messageOf(error)}.`,

@@ -1,7 +1,6 @@
-import { stat } from 'node:fs/promises';
 import { join, resolve as resolvePath } from 'node:path';
 import { InputError, messageOf } from '../error.js';
-import { openFile, writeFileAtomic } from '../host/files.js';
+import { isFolder, readBytes, writeFileAtomic } from '../host/files.js';
 import { bytes } from '../monitor/format.js';
 import { abiOf } from '../packages/base.js';
 import { changeLine, changesOf } from '../packages/changes.js';
@@ -135,13 +134,6 @@ async function loadAll(
   };
 }
 
-async function isFolder(path: string): Promise<boolean> {
-  return stat(path).then(
-    (info) => info.isDirectory(),
-    () => false,
-  );
-}
-
 /** A lock is of one release and one repository. */
 function checkSame(one: Loaded, other: Loaded): void {
   const of = ({ loaded: { config }, release }: Loaded): string =>
@@ -168,18 +160,15 @@ function updateOf(update: LockOptions['update'], before: Lock | undefined): 'all
   return [...new Set(update)];
 }
 
+/** Largest key of a repository, in bytes. */
+const MOST_KEY = 64 * 1024;
+
 /** The key of a repository of one's own, as bytes: its fingerprint is of them. */
 async function readKey(file: string | undefined, folder: string): Promise<Buffer | undefined> {
   if (file === undefined) return undefined;
   const path = resolvePath(folder, file);
   try {
-    const handle = await openFile(path);
-    try {
-      if ((await handle.stat()).size > 64 * 1024) throw new InputError('it is larger than a key');
-      return await handle.readFile();
-    } finally {
-      await handle.close();
-    }
+    return await readBytes(path, MOST_KEY);
   } catch (error) {
     throw new InputError(
       `PACKAGES_KEY_FILE: ${path} cannot be read: ${messageOf(error)}.`,

@@ -101,6 +101,26 @@ const MOST_TEXT = 1024 * 1024;
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
+ * Reads a file that is not large.
+ *
+ * @param most bytes that it may have
+ * @throws UserError whose message is the end of a sentence, if it is no file, or larger; the system's error if it cannot be
+ *   read.
+ */
+export async function readBytes(path: string, most: number): Promise<Buffer> {
+  const file = await openFile(path);
+  try {
+    checkSize((await file.stat()).size, most);
+    const bytes = await file.readFile();
+    // What a file system says of a size may be nothing, as in /proc.
+    checkSize(bytes.length, most);
+    return bytes;
+  } finally {
+    await file.close();
+  }
+}
+
+/**
  * Reads a text that is not large.
  *
  * @param most bytes that it may have: 1 MiB, unless said otherwise
@@ -108,13 +128,7 @@ const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
  *   cannot be read.
  */
 export async function readText(path: string, most = MOST_TEXT): Promise<string> {
-  const file = await openFile(path);
-  try {
-    checkSize((await file.stat()).size, most);
-    return textOf(await file.readFile(), most);
-  } finally {
-    await file.close();
-  }
+  return textOf(await readBytes(path, most));
 }
 
 /** As readText() does, for those who cannot wait. */
@@ -124,19 +138,20 @@ export function readTextSync(path: string, most = MOST_TEXT): string {
     const info = fstatSync(file);
     checkFile(info);
     checkSize(info.size, most);
-    return textOf(readFileSync(file), most);
+    const bytes = readFileSync(file);
+    checkSize(bytes.length, most);
+    return textOf(bytes);
   } finally {
     closeSync(file);
   }
 }
 
 function checkSize(size: number, most: number): void {
-  if (size > most) throw new UserError(`it is larger than ${most / 1024 ** 2} MiB`);
+  const limit = most < 1024 ** 2 ? `${most / 1024} KiB` : `${most / 1024 ** 2} MiB`;
+  if (size > most) throw new UserError(`it is larger than ${limit}`);
 }
 
-function textOf(bytes: Buffer, most: number): string {
-  // What a file system says of a size may be nothing, as in /proc.
-  checkSize(bytes.length, most);
+function textOf(bytes: Buffer): string {
   try {
     return UTF8.decode(bytes);
   } catch {
@@ -158,6 +173,14 @@ export async function sweepPartial(folder: string): Promise<void> {
 export async function exists(path: string): Promise<boolean> {
   return stat(path).then(
     () => true,
+    () => false,
+  );
+}
+
+/** Whether the path is that of a folder. */
+export async function isFolder(path: string): Promise<boolean> {
+  return stat(path).then(
+    (info) => info.isDirectory(),
     () => false,
   );
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { copyFile, mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, isAbsolute, join, resolve as resolvePath } from 'node:path';
 import { codeOf, InputError, messageOf, UserError } from '../error.js';
-import { openFile, partialName, writeError } from '../host/files.js';
+import { openFile, partialName, readBytes, writeError } from '../host/files.js';
 import { hashRange } from '../host/hash.js';
 import { download, downloadBytes, NotThere } from '../release/download.js';
 import type { DownloadOptions, Expected, OnProgress } from '../release/download.js';
@@ -70,9 +70,9 @@ function onServer(url: string, options: DownloadOptions): Repository {
 }
 
 function inFolder(url: string, folder: string, { signal }: DownloadOptions): Repository {
-  const read = async (name: string): Promise<Awaited<ReturnType<typeof openFile>> | undefined> => {
+  const found = async <T>(name: string, read: (path: string) => Promise<T>): Promise<T | undefined> => {
     try {
-      return await openFile(join(folder, name));
+      return await read(join(folder, name));
     } catch (error) {
       if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined;
       throw new UserError(`${join(folder, name)} cannot be read: ${messageOf(error)}.`, `Check ${KEY}.`);
@@ -80,20 +80,10 @@ function inFolder(url: string, folder: string, { signal }: DownloadOptions): Rep
   };
   return {
     url,
-    async small(name, most) {
-      const file = await read(name);
-      if (!file) return undefined;
-      try {
-        if ((await file.stat()).size > most)
-          throw new UserError(`${join(folder, name)} is larger than ${most} bytes.`, `Check ${KEY}.`);
-        return await file.readFile();
-      } finally {
-        await file.close();
-      }
-    },
+    small: (name, most) => found(name, (path) => readBytes(path, most)),
     async bring(path, to, expected, size) {
       const source = join(folder, path);
-      const file = await read(path);
+      const file = await found(path, openFile);
       if (!file) throw new NotThere(`${source} is not there.`, `Check ${KEY}.`);
       await file.close();
       await mkdir(dirname(to), { recursive: true });
