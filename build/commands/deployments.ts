@@ -214,9 +214,8 @@ function lockFor(loaded: LoadedConfig, release: Release, lock: Lock): Lock | und
 
 /** A configuration without the names of files, what is in which counts: CI engines put secrets anywhere. */
 function withoutPaths(config: Config): Partial<Config> {
-  const rest: Partial<Config> = { ...config };
   return {
-    ...rest,
+    ...config,
     PF_RULES_FILE: undefined,
     TAILSCALE_AUTHKEY_FILE: undefined,
     EXTRA_FILES: undefined,
