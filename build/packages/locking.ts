@@ -1,15 +1,14 @@
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import { InputError, UserError } from '../error.js';
 import { removeTree, writeFileAtomic } from '../host/files.js';
 import { sha256 } from '../host/hash.js';
-import { obtainRelease, stage, throttled } from '../pipeline/base.js';
+import { stage, throttled } from '../pipeline/base.js';
 import type { Work } from '../pipeline/base.js';
-import { download, NotThere } from '../release/download.js';
+import { ensureFiles, withPackages } from '../pipeline/packages.js';
+import { download } from '../release/download.js';
 import type { DownloadOptions } from '../release/download.js';
 import type { Release } from '../release/source.js';
 import type { Profile } from '../rootfs/prune.js';
-import { readBase } from './base.js';
+import { baseFacts, commonLibraries } from './base-facts.js';
 import type { BaseFactsForPackages } from './base.js';
 import { Catalogue } from './catalogue.js';
 import type { Package } from './catalogue.js';
@@ -17,14 +16,13 @@ import { signsOfAge, timeText } from './changes.js';
 import { lockPackage, misfits, sha512Of, unlocked } from './lockfile.js';
 import type { Lock, LockedNpm, LockSubject } from './lockfile.js';
 import { resolveNpm } from './npm.js';
+import { packageFile } from './package-file.js';
 import { fetchCatalogue } from './repository.js';
 import type { Repository, VerifiedCatalogue } from './repository.js';
 import type { Trust } from './signature.js';
 import { resolvePackages } from './solver.js';
 import type { Resolution, Universe, Wanted } from './solver.js';
-import { PackageStore } from './store.js';
-import type { WantedFile } from './store.js';
-import { parseSum } from './sums.js';
+import type { PackageStore, WantedFile } from './store.js';
 import type { WantedOf } from './wanted.js';
 
 /** A configuration whose packages are locked. */
@@ -64,25 +62,15 @@ export type MadeLock = Omit<Lock, 'checksum' | 'format'>;
 export async function makeLock(input: Locking, work: Work): Promise<MadeLock> {
   const { subjects, before, update, release } = input;
   const base = await baseFacts(release, work);
-  const store = new PackageStore(join(work.cache.folder, 'packages'));
   const fits =
     before !== undefined &&
     update.length === 0 &&
     subjects.length === Object.keys(before.asked).length &&
     subjects.every(({ subject }) => misfits(before, subject).length === 0);
-  const lock = await work.cache.lock(
-    sha256('packages'),
-    (holder) => {
-      work.emit({ type: 'note', text: `Waiting for ${holder}, which obtains packages.` });
-    },
-    work.signal,
-  );
-  try {
+  return withPackages(work, async (store) => {
     const plan = await stage(work, 'catalogue', () => resolveAll(input, base, fits, store, work));
-    return await stage(work, 'packages', () => bringAll(input, plan, store, work));
-  } finally {
-    await lock.release();
-  }
+    return stage(work, 'packages', () => bringAll(input, plan, store, work));
+  });
 }
 
 /** What was resolved, before the files are there. */
@@ -219,24 +207,12 @@ function trustOf({ trusted, revoked }: BaseFactsForPackages, { key, release }: L
 async function bringAll(input: Locking, plan: Plan, store: PackageStore, work: Work): Promise<MadeLock> {
   const { subjects, abi, release } = input;
   const files = [
-    ...plan.resolution.packages.map((each) => fileOf(each, plan, input)),
+    ...plan.resolution.packages.map((each) =>
+      packageFile({ ...each, sha256: plan.known.get(each.name) }, input.repository, GONE),
+    ),
     ...plan.npm.map(npmFile(input)),
   ];
-  const stop = new AbortController();
-  const onAbort = (): void => {
-    stop.abort(work.signal.reason);
-  };
-  work.signal.addEventListener('abort', onAbort, { once: true });
-  const tell = throttled((done: number, total: number, label: string) => {
-    work.emit({ type: 'progress', stage: 'packages', label, done, total, unit: 'bytes' });
-  });
-  let sums: readonly string[];
-  try {
-    work.signal.throwIfAborted();
-    sums = await store.ensure(files, { kept: input.vendor, stop, onProgress: tell });
-  } finally {
-    work.signal.removeEventListener('abort', onAbort);
-  }
+  const sums = await ensureFiles(store, files, work, input.vendor);
   if (input.vendor !== undefined) {
     await store.keep(files, input.vendor, work.signal);
     if (!(await store.keepCatalogue(plan.catalogue.sha256, input.vendor)))
@@ -271,32 +247,11 @@ async function bringAll(input: Locking, plan: Plan, store: PackageStore, work: W
   };
 }
 
-function fileOf(each: Package, { known }: Plan, { repository }: Locking): WantedFile {
-  const sum = parseSum(each.sum);
-  if (!sum) throw new Error(`${each.name} has no sum`); // the catalogue was asked
-  const own = known.get(each.name);
-  const label = `${each.name} ${each.version}`;
-  const expected = {
-    sums: [
-      { algorithm: sum.algorithm, hex: sum.hex },
-      ...(own !== undefined && sum.algorithm !== 'sha256' ? [{ algorithm: 'sha256', hex: own }] : []),
-    ],
-  };
-  return {
-    ...{ label, expected, size: each.size, kept: each.path },
-    bring: async (to, onProgress) => {
-      try {
-        await repository.bring(each.path, to, expected, each.size, onProgress);
-      } catch (error) {
-        if (!(error instanceof NotThere) || own === undefined) throw error;
-        throw new UserError(
-          `${label}, which is locked, is no longer in ${repository.url}, and neither in the cache nor in a folder that keeps it (--vendor): ${error.message}`,
-          'Run `clawdie-iso lock --update` for the versions that there are now.',
-        );
-      }
-    },
-  };
-}
+/** What to do where the repository no longer has a package that is locked. */
+const GONE = {
+  looked: 'neither in the cache nor in a folder that keeps it (--vendor)',
+  fix: 'Run `clawdie-iso lock --update` for the versions that there are now.',
+};
 
 /** Largest package of npm, in bytes. */
 const MOST_NPM = 512 * 1024 ** 2;
@@ -317,37 +272,6 @@ function npmFile(input: Locking): (each: LockedNpm) => WantedFile {
         }),
     };
   };
-}
-
-/** What base.txz says, from the cache where it was read before. */
-async function baseFacts(release: Release, work: Work): Promise<BaseFactsForPackages> {
-  const { cache, signal } = work;
-  const key = sha256(JSON.stringify(['base facts 1', release.id]));
-  const present = await cache.get<BaseFactsForPackages>('keys', key);
-  if (present) return present.facts;
-  const sets = await obtainRelease(release, work);
-  const folder = await cache.workFolder();
-  try {
-    const entry = join(folder, 'entry');
-    const read = join(folder, 'read');
-    await mkdir(entry);
-    await mkdir(read);
-    const facts = await readBase(sets.archives['base.txz'], read, signal);
-    return (await cache.put('keys', key, entry, facts, true, signal)).facts;
-  } finally {
-    await sets.close();
-    await removeTree(folder);
-  }
-}
-
-/** Libraries that images of all these profiles have. */
-function commonLibraries(
-  { libraries }: BaseFactsForPackages,
-  profiles: readonly Profile[],
-): ReadonlySet<string> {
-  const sets = profiles.map((profile) => new Set(libraries[profile]));
-  const [first = new Set<string>(), ...rest] = sets;
-  return new Set([...first].filter((name) => rest.every((set) => set.has(name))));
 }
 
 /** What several configurations want, each once, with all that ask for it. */

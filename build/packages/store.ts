@@ -1,9 +1,8 @@
-import { createHash } from 'node:crypto';
 import { copyFile, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { UserError } from '../error.js';
-import { exists, openFile, partialName, writeError } from '../host/files.js';
-import { hashRange } from '../host/hash.js';
+import { exists, partialName, writeError } from '../host/files.js';
+import { sha256File } from '../host/hash.js';
 import type { Expected, OnProgress } from '../release/download.js';
 import { AGAIN } from './archive.js';
 import { wrongFile } from './repository.js';
@@ -45,12 +44,14 @@ export class PackageStore {
     files: readonly WantedFile[],
     options: {
       readonly kept?: string | undefined;
-      readonly stop: AbortController;
+      readonly signal: AbortSignal;
       readonly onProgress: (done: number, total: number, label: string) => void;
     },
   ): Promise<readonly string[]> {
     await mkdir(this.folder, { recursive: true });
-    const { stop, onProgress } = options;
+    const { onProgress } = options;
+    const stop = new AbortController();
+    const signal = AbortSignal.any([options.signal, stop.signal]);
     const done = files.map(() => 0);
     const sums: string[] = [];
     const total = files.reduce((sum, { size }) => sum + (size ?? 0), 0);
@@ -67,11 +68,11 @@ export class PackageStore {
             file.label,
           );
         };
-        stop.signal.throwIfAborted();
-        await this.one(file, options.kept, tell, stop.signal);
+        signal.throwIfAborted();
+        await this.one(file, options.kept, tell, signal);
         sums[index] =
           file.expected.sums.find(({ algorithm }) => algorithm === 'sha256')?.hex ??
-          (await sha256Of(this.path(file.expected), stop.signal));
+          (await sha256File(this.path(file.expected), { signal }));
         tell(file.size ?? 0);
       }
     };
@@ -83,7 +84,7 @@ export class PackageStore {
     );
     // Nobody is to be writing any more when the first reason is told.
     await Promise.allSettled(workers);
-    stop.signal.throwIfAborted();
+    signal.throwIfAborted();
     return sums;
   }
 
@@ -151,14 +152,5 @@ async function copyWhole(from: string, to: string): Promise<void> {
   } catch (error) {
     await rm(part, { force: true });
     throw writeError(to, error);
-  }
-}
-
-async function sha256Of(path: string, signal: AbortSignal): Promise<string> {
-  const file = await openFile(path);
-  try {
-    return (await hashRange(createHash('sha256'), file, 0, (await file.stat()).size, signal)).digest('hex');
-  } finally {
-    await file.close();
   }
 }

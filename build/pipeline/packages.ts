@@ -1,15 +1,12 @@
 import { link, mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { UserError } from '../error.js';
 import { sha256 } from '../host/hash.js';
 import { BOOTSTRAP, MEDIUM_FOLDER } from '../packages/medium.js';
-import type { Medium, MediumPackage } from '../packages/medium.js';
+import type { Medium } from '../packages/medium.js';
+import { expectedOf, packageFile } from '../packages/package-file.js';
 import { repositoryAt } from '../packages/repository.js';
-import type { Repository } from '../packages/repository.js';
 import { PackageStore } from '../packages/store.js';
 import type { WantedFile } from '../packages/store.js';
-import { parseSum } from '../packages/sums.js';
-import { NotThere } from '../release/download.js';
 import type { Cache } from './cache.js';
 import type { BuildEvent } from './events.js';
 import { stage, throttled } from './stage.js';
@@ -23,6 +20,13 @@ export interface PackagesRequest {
   readonly room: number;
 }
 
+/** Where packages are kept, and who hears what is done with them. */
+interface StoreWork {
+  readonly cache: Cache;
+  readonly signal: AbortSignal;
+  readonly emit: (event: BuildEvent) => void;
+}
+
 /**
  * Sees to it that the files of locked packages are in the cache, each with the size and the sums of the lock, as a stage.
  *
@@ -30,43 +34,55 @@ export interface PackagesRequest {
  */
 export async function obtainPackages(
   { medium, repository: { value, abi, folder } }: PackagesRequest,
-  work: {
-    readonly cache: Cache;
-    readonly signal: AbortSignal;
-    readonly emit: (event: BuildEvent) => void;
-  },
+  work: StoreWork,
 ): Promise<PackageStore> {
-  const { cache, emit, signal } = work;
-  const store = new PackageStore(join(cache.folder, 'packages'));
-  const repository = repositoryAt(value, abi, folder, { signal });
-  return stage(work, 'packages', async () => {
-    const lock = await cache.lock(
-      sha256('packages'),
-      (holder) => {
-        emit({ type: 'note', text: `Waiting for ${holder}, which obtains packages.` });
-      },
-      signal,
-    );
-    const stop = new AbortController();
-    const onAbort = (): void => {
-      stop.abort(signal.reason);
-    };
-    signal.addEventListener('abort', onAbort, { once: true });
-    try {
-      await store.ensure(
-        medium.packages.map((each) => wantedFile(each, repository)),
-        {
-          stop,
-          onProgress: throttled((done: number, total: number, label: string) => {
-            emit({ type: 'progress', stage: 'packages', label, done, total, unit: 'bytes' });
-          }),
-        },
-      );
+  const repository = repositoryAt(value, abi, folder, { signal: work.signal });
+  const files = medium.packages.map((each) => packageFile(each, repository, GONE));
+  return stage(work, 'packages', () =>
+    withPackages(work, async (store) => {
+      await ensureFiles(store, files, work);
       return store;
-    } finally {
-      signal.removeEventListener('abort', onAbort);
-      await lock.release();
-    }
+    }),
+  );
+}
+
+/** What to do where the repository no longer has a package that is locked. */
+const GONE = {
+  looked: 'not in the cache',
+  fix: 'Bring it back into the cache from a folder that keeps it (`clawdie-iso lock --vendor FOLDER`), or lock what there is now: `clawdie-iso lock --update`.',
+};
+
+/** Uses the store of packages of a cache while nobody else changes it. */
+export async function withPackages<T>(
+  { cache, emit, signal }: StoreWork,
+  use: (store: PackageStore) => Promise<T>,
+): Promise<T> {
+  const lock = await cache.lock(
+    sha256('packages'),
+    (holder) => {
+      emit({ type: 'note', text: `Waiting for ${holder}, which obtains packages.` });
+    },
+    signal,
+  );
+  try {
+    return await use(new PackageStore(join(cache.folder, 'packages')));
+  } finally {
+    await lock.release();
+  }
+}
+
+/** As PackageStore.ensure() does, with the progress of the stage. */
+export async function ensureFiles(
+  store: PackageStore,
+  files: readonly WantedFile[],
+  { emit, signal }: StoreWork,
+  kept?: string,
+): Promise<readonly string[]> {
+  return store.ensure(files, {
+    ...{ kept, signal },
+    onProgress: throttled((done: number, total: number, label: string) => {
+      emit({ type: 'progress', stage: 'packages', label, done, total, unit: 'bytes' });
+    }),
   });
 }
 
@@ -84,34 +100,4 @@ export async function placePackages(medium: Medium, store: PackageStore, iso: st
     await mkdir(dirname(join(folder, BOOTSTRAP)));
     await link(target, join(folder, BOOTSTRAP));
   }
-}
-
-function expectedOf({ sum, sha256: own }: MediumPackage): WantedFile['expected'] {
-  const parsed = parseSum(sum);
-  if (!parsed) throw new Error('a lock has sums');
-  return {
-    sums: [
-      { algorithm: parsed.algorithm, hex: parsed.hex },
-      ...(parsed.algorithm === 'sha256' ? [] : [{ algorithm: 'sha256', hex: own }]),
-    ],
-  };
-}
-
-function wantedFile(each: MediumPackage, repository: Repository): WantedFile {
-  const expected = expectedOf(each);
-  const label = `${each.name} ${each.version}`;
-  return {
-    ...{ label, expected, size: each.size, kept: each.path },
-    bring: async (to, onProgress) => {
-      try {
-        await repository.bring(each.path, to, expected, each.size, onProgress);
-      } catch (error) {
-        if (!(error instanceof NotThere)) throw error;
-        throw new UserError(
-          `${label}, which is locked, is no longer in ${repository.url}, and not in the cache: ${error.message}`,
-          'Bring it back into the cache from a folder that keeps it (`clawdie-iso lock --vendor FOLDER`), or lock what there is now: `clawdie-iso lock --update`.',
-        );
-      }
-    },
-  };
 }
