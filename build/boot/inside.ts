@@ -5,7 +5,7 @@ import { printRule } from '../pf/print.js';
 import { readRules } from '../policy/image.js';
 import { OPTIONAL, RULES } from '../rc/check.js';
 import type { CheckResult } from './checks.js';
-import { notLookedAt } from './jails.js';
+import { notLookedAt } from './jails/judge.js';
 import type { Extra } from './steps.js';
 import { parseJson } from '../json.js';
 

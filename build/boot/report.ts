@@ -1,5 +1,5 @@
 import { CHECKS } from './checks.js';
-import { JAIL_CHECKS } from './jails.js';
+import { JAIL_CHECKS } from './jails/checks.js';
 import type { CheckResult } from './checks.js';
 import type { Firmware, Media } from './machine.js';
 import type { Reached } from './stages.js';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { inspection, judgeInside, scriptsRun } from '../../../build/boot/inside.js';
 import type { Inspected } from '../../../build/boot/inside.js';
-import { JAIL_CHECKS } from '../../../build/boot/jails.js';
+import { JAIL_CHECKS } from '../../../build/boot/jails/checks.js';
 import type { OverlayEntry } from '../../../build/overlay/render.js';
 import { allRules } from '../../../build/pf/expand.js';
 import { printRule } from '../../../build/pf/print.js';

@@ -2,15 +2,13 @@ import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
 import { deployedOf } from '../../../build/boot/deployed.js';
 import type { Deployed } from '../../../build/boot/deployed.js';
-import {
-  castOf,
-  FLOODS,
-  JAIL_CHECKS,
-  jailSteps,
-  judgeJails,
-  restartSteps,
-} from '../../../build/boot/jails.js';
-import type { Login, Passage } from '../../../build/boot/jails.js';
+import { jailSteps, restartSteps } from '../../../build/boot/jails.js';
+import { castOf } from '../../../build/boot/jails/cast.js';
+import { JAIL_CHECKS } from '../../../build/boot/jails/checks.js';
+import { FLOODS } from '../../../build/boot/jails/floods.js';
+import type { Login } from '../../../build/boot/jails/floods.js';
+import { judgeJails } from '../../../build/boot/jails/judge.js';
+import type { Passage } from '../../../build/boot/jails/ways.js';
 import { stepFlaws } from '../../../build/boot/steps.js';
 import type { Step } from '../../../build/boot/steps.js';
 import { configOf } from '../../helpers/config.js';

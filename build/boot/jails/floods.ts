@@ -1,0 +1,127 @@
+import type { DeployedJail } from '../deployed.js';
+import type { Step } from '../steps.js';
+import { JAIL_CHECKS } from './checks.js';
+import type { JailCheck } from './checks.js';
+import { escaped, line } from './typed.js';
+
+export type Flood = Extract<JailCheck, `flood-${string}`>;
+export const FLOODS = Object.keys(JAIL_CHECKS).filter((id): id is Flood => id.startsWith('flood-'));
+
+/** Those that a jail makes. */
+const JAILED_FLOODS = FLOODS.filter((id) => id !== 'flood-syn');
+
+/** A login of the operator, measured from outside. */
+export interface Login {
+  /** During which flood; undefined for the one before all of them. */
+  readonly flood: Flood | undefined;
+  /** until the first command had run */
+  readonly seconds: number;
+  /** What went wrong; undefined if somebody was logged in. */
+  readonly failure: string | undefined;
+}
+
+/** Seconds within which the operator has to be logged in. */
+export const LOGIN_SECONDS = 5;
+
+/** The file that a login makes during a flood, so that the flood ends. */
+export const seenFile = (flood: Flood): string => `/var/run/inspect.${flood}`;
+
+/** The flood from outside: what pf says of it, until the operator has logged in. */
+const SYN_STEP: Step = {
+  name: 'flood-syn',
+  check: 'flood-syn',
+  typed: `left=120
+until [ -e ${seenFile('flood-syn')} ] || [ "$left" -eq 0 ]; do
+	sleep 5
+	left=$((left - 5))
+	pfctl -q -v -s info 2> /dev/null | awk '/current entries|^  active/ { printf "%s ", $NF } END { print "" }'
+done
+pfctl -q -v -s info
+states=$(pfctl -q -s info | awk '/current entries/ { print $3; exit }')
+[ "$states" -lt 40000 ] && echo "there is room: $states states"`,
+  shows: [/^there is room: \d+ states$/m],
+  tells: /^there is room/,
+  seconds: 300,
+};
+
+/** Floods: what a jail does, until the operator has logged in or a minute and a half have gone. */
+export function floodSteps(jail: DeployedJail, internet: string): readonly Step[] {
+  const floods: Readonly<
+    Record<
+      Exclude<Flood, 'flood-syn'>,
+      { readonly does: string; readonly again?: boolean; readonly after?: string }
+    >
+  > = {
+    // What sleeps keeps the jail full, and what cannot fork any more ends: each second it begins again.
+    'flood-fork': {
+      does: 'for n in $(jot 200); do sleep 20 & done; bomb() { bomb | bomb & bomb | bomb; }; bomb',
+      again: true,
+    },
+    'flood-memory': { does: 'for n in 1 2 3 4; do while :; do tail /dev/zero; done & done; wait' },
+    'flood-disk': {
+      does: 'while :; do cat /dev/zero > "$HOME/flood.$$"; sleep 1; done',
+      after: `df -k / /usr/local/bastille/jails/${jail.name}\nrm -f /usr/local/bastille/jails/${jail.name}/root/home/worker/flood.*\n[ "$(df -k / | awk 'NR == 2 { print $4 }')" -gt 4096 ] && echo 'the host has room'`,
+    },
+    'flood-connections': {
+      does: `for n in $(jot 20); do while :; do nc -n -z -w 1 ${internet} 80; done & done; cat /dev/zero | nc -n -u ${internet} 9; wait`,
+      after: 'pfctl -q -s info | grep entries',
+    },
+  };
+  const steps = JAILED_FLOODS.map((flood): Step => {
+    const { does, again = false, after = 'true' } = floods[flood];
+    const begin = `jexec -l -U worker ${jail.name} sh -c '${does.replaceAll("'", "'\\''")}' > /dev/null 2>&1 < /dev/null &`;
+    return {
+      name: flood,
+      check: flood,
+      // Killed from outside: a jail without processes to spare lets nobody in.
+      typed: `worker=$(jexec ${jail.name} id -u worker) || exit 3
+left=90
+most=0
+${begin}
+until [ -e ${seenFile(flood)} ] || [ "$left" -eq 0 ]; do
+	${again ? begin : ':'}
+	sleep 1
+	left=$((left - 1))
+	now=$(pgrep -j ${jail.name} -U "$worker" | wc -l)
+	[ "$now" -le "$most" ] || most=$((now))
+done
+echo "processes: $most at most"
+${after}
+left=60
+while pgrep -j ${jail.name} -U "$worker" > /dev/null && [ "$left" -gt 0 ]; do
+	pkill -KILL -j ${jail.name} -U "$worker"
+	left=$((left - 1))
+done
+pgrep -j ${jail.name} -U "$worker" > /dev/null || echo 'it is over'
+jls -j ${jail.name} name`,
+      shows: [
+        /^it is over$/m,
+        line(escaped(jail.name)),
+        // It was one: more than a shell or two.
+        /^processes: (?:[3-9]|\d{2,}) at most$/m,
+        ...(flood === 'flood-disk' ? [/^the host has room$/m] : []),
+      ],
+      tells: /^processes/,
+      seconds: 300,
+    };
+  });
+  return [...steps, SYN_STEP];
+}
+
+/** What is wrong with logins during a flood. */
+export function loginFlaws(logins: readonly Login[]): readonly string[] {
+  if (logins.length === 0) return ['nobody tried to log in'];
+  return logins.flatMap(({ seconds, failure }) => {
+    if (failure !== undefined) return [`login failed after ${seconds.toFixed(1)} s: ${failure}`];
+    return seconds <= LOGIN_SECONDS
+      ? []
+      : [`logged in after ${seconds.toFixed(1)} s, not within ${LOGIN_SECONDS}`];
+  });
+}
+
+/** How long they took. */
+export function loginTold(logins: readonly Login[], flood: Flood): string {
+  const quiet = logins.find((login) => login.flood === undefined);
+  const during = logins.filter((login) => login.flood === flood).map(({ seconds }) => seconds.toFixed(1));
+  return `logged in after ${during.join(', ')} s${quiet ? ` (${quiet.seconds.toFixed(1)} s without)` : ''}`;
+}
