@@ -227,6 +227,19 @@ export class Cursor {
     }
   }
 
+  /** Reads another text, and goes on behind what named it. */
+  inFile<T>(path: string, text: string, read: () => T): T {
+    const [lexer, token] = [this.lexer, this.token];
+    this.files.push(path);
+    this.lexer = new Lexer(text, path, this.macros);
+    try {
+      return read();
+    } finally {
+      [this.lexer, this.token] = [lexer, token];
+      this.files.pop();
+    }
+  }
+
   /** Items in parentheses, one to `most` of them; commas are optional. */
   parenthesised<T>(item: () => T, most = Infinity): T[] {
     this.needSymbol('(');

@@ -62,7 +62,7 @@ export function readEther(c: Cursor): EtherRule {
     while (!c.takeSymbol('}')) {
       if (c.atEnd()) c.fail('the { of the anchor is never closed', place);
       if (!c.is('ether')) c.fail('an Ethernet anchor holds Ethernet rules');
-      words.push(`{ ${readEther(c).text} }`);
+      words.push(`{ ${c.nested('anchors', () => readEther(c)).text} }`);
       c.newlines();
     }
   }

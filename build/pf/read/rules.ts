@@ -1,4 +1,3 @@
-import { Lexer } from '../lex.js';
 import type { Place, RuleSpec } from '../types.js';
 import { MAX } from './cursor.js';
 import type { Cursor } from './cursor.js';
@@ -128,14 +127,8 @@ function readLines(c: Cursor, done: () => boolean): RuleSpec[] {
 
 function readIncluded(c: Cursor): RuleSpec[] {
   const { path, text } = included(c);
-  const [lexer, token] = [c.lexer, c.token];
-  c.files.push(path);
-  try {
-    c.lexer = new Lexer(text, path, c.macros);
+  return c.inFile(path, text, () => {
     c.advance();
     return readLines(c, () => c.atEnd());
-  } finally {
-    [c.lexer, c.token] = [lexer, token];
-    c.files.pop();
-  }
+  });
 }

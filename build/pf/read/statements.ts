@@ -1,5 +1,4 @@
 import { expandRule } from '../expand.js';
-import { Lexer } from '../lex.js';
 import type { RuleSpec } from '../types.js';
 import type { Cursor } from './cursor.js';
 import { readEther } from './ethernet.js';
@@ -16,28 +15,29 @@ const LONGEST_MACRO = 65_536;
 
 /** Reads a file line by line; what is wrong with a line is a flaw, and reading goes on at the next one. */
 export function readText(c: Cursor, text: string, file: string): void {
-  const [lexer, token] = [c.lexer, c.token];
-  c.files.push(file);
-  c.lexer = new Lexer(text, file, c.macros);
-  c.advanceSafely();
-  while (!c.atEnd()) {
-    if (c.flaws.length >= MOST_FLAWS) {
-      c.flaws.push({ place: c.token.place, message: 'so much is wrong above that reading ends here' });
-      break;
+  c.inFile(file, text, () => {
+    c.advanceSafely();
+    while (!c.atEnd()) {
+      if (c.flaws.length >= MOST_FLAWS) {
+        c.flaws.push({ place: c.token.place, message: 'so much is wrong above that reading ends here' });
+        break;
+      }
+      readLine(c);
     }
-    if (c.token.type === 'newline') {
-      c.advanceSafely();
-      continue;
-    }
-    try {
-      readStatement(c);
-      if (!c.atEnd()) c.expect('newline');
-    } catch (error) {
-      c.recover(error);
-    }
+  });
+}
+
+function readLine(c: Cursor): void {
+  if (c.token.type === 'newline') {
+    c.advanceSafely();
+    return;
   }
-  [c.lexer, c.token] = [lexer, token];
-  c.files.pop();
+  try {
+    readStatement(c);
+    if (!c.atEnd()) c.expect('newline');
+  } catch (error) {
+    c.recover(error);
+  }
 }
 
 function readStatement(c: Cursor): void {

@@ -340,6 +340,10 @@ describe('a rule set', () => {
     expect(flaws(text)[0]).toContain(message);
   });
 
+  it.each(['anchor {\n', 'ether anchor {\n'])('refuses %j within itself without end', (line) => {
+    expect(flaws(line.repeat(10_000))[0]).toContain('anchors are nested too deeply');
+  });
+
   it('finds every flaw of a file', () => {
     expect(
       flaws('pass in on\nblock\npass proto tpc\nset nonsense\n').map((line) => line.split(':')[0]),
