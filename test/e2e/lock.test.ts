@@ -1,12 +1,12 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { cli } from '../helpers/cli.js';
 import type { CliResult } from '../helpers/cli.js';
-import { baseEntries, MADE, rsaKey, serveFolder, writeRepository } from '../helpers/repository.js';
+import { MADE, rsaKey, serveFolder, writeRepository } from '../helpers/repository.js';
 import type { RepositoryOptions, Served, TestPackage } from '../helpers/repository.js';
-import { writeSets } from '../helpers/sets.js';
-import { addToTxz, xz } from '../helpers/tar.js';
+import { makeFleet, writeSite } from '../helpers/site.js';
+import { xz } from '../helpers/tar.js';
 import { writeLock } from '../../build/packages/lockfile.js';
 import type { Lock } from '../../build/packages/lockfile.js';
 import { tmp } from '../helpers/tmp.js';
@@ -60,21 +60,14 @@ async function place(
   };
   await again(packages, options);
   const served = await serveFolder(repository);
-  const sets = await writeSets(folder, (path) =>
-    addToTxz(join(path, 'base.txz'), baseEntries([KEY.fingerprint])),
-  );
-  mkdirSync(join(folder, 'site'));
-  writeFileSync(
-    join(folder, 'site', 'build.cfg'),
-    `${sets}HTTP=no\nHTTPS=no\nJAILS=\nPACKAGES_REPOSITORY=${served.url}\n${lines}\n`,
-  );
-  const lockFile = join(folder, 'site', 'clawdie.lock.json');
+  const site = await writeSite(folder, KEY, `PACKAGES_REPOSITORY=${served.url}\n${lines}`);
+  const lockFile = join(site, 'clawdie.lock.json');
   return {
     ...{ folder, served, repository, lockFile, again },
     run: (command = '', ...args) =>
       cli([
         command,
-        ...(command === 'audit' ? [] : ['--config', join(folder, 'site', 'build.cfg')]),
+        ...(command === 'audit' ? [] : ['--config', join(site, 'build.cfg')]),
         ...(command === 'audit' ? [] : ['--cache', join(folder, 'cache')]),
         ...(command === 'iso' ? ['--out', join(folder, 'dist')] : []),
         ...args,
@@ -197,14 +190,7 @@ describe('clawdie-iso lock', () => {
   it('is one for the folder of a fleet, and of a repository with a key of its own', async () => {
     const at = await place('PACKAGES="tmux"');
     const site = join(at.folder, 'site');
-    const common = readFileSync(join(site, 'build.cfg'), 'utf8');
-    rmSync(join(site, 'build.cfg'));
-    writeFileSync(join(site, 'common.cfg'), common);
-    writeFileSync(join(site, 'a.cfg'), 'ASSISTANT_NAME=anna\n');
-    writeFileSync(
-      join(site, 'b.cfg'),
-      'ASSISTANT_NAME=boris\nPACKAGES="git-lite"\nAGENT_NET=192.168.7.0/24\n',
-    );
+    makeFleet(site);
     const fleet = await cli(['lock', site, '--cache', join(at.folder, 'cache')]);
     expect(fleet.stderr).toBe('');
     expect(JSON.parse(readFileSync(at.lockFile, 'utf8'))).toMatchObject({

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { sha256 } from '../../build/host/hash.js';
@@ -7,10 +7,9 @@ import { SECTOR } from '../../build/image/slot.js';
 import { unpackOverlay } from '../../build/overlay/unpack.js';
 import { cli } from '../helpers/cli.js';
 import type { CliResult } from '../helpers/cli.js';
-import { baseEntries, rsaKey, writeRepository } from '../helpers/repository.js';
+import { rsaKey, writeRepository } from '../helpers/repository.js';
 import type { TestPackage } from '../helpers/repository.js';
-import { writeSets } from '../helpers/sets.js';
-import { addToTxz } from '../helpers/tar.js';
+import { makeFleet, writeSite } from '../helpers/site.js';
 import { tmp } from '../helpers/tmp.js';
 
 const KEY = rsaKey();
@@ -34,19 +33,12 @@ async function place(more = ''): Promise<Place> {
   const folder = await tmp();
   const repository = join(folder, 'repository');
   await writeRepository(repository, PACKAGES, { key: KEY, sums: 'blake2' });
-  const sets = await writeSets(folder, (path) =>
-    addToTxz(join(path, 'base.txz'), baseEntries([KEY.fingerprint])),
-  );
-  mkdirSync(join(folder, 'site'));
-  writeFileSync(
-    join(folder, 'site', 'build.cfg'),
-    `${sets}HTTP=no\nHTTPS=no\nJAILS=\nPACKAGES="tmux"\nPACKAGES_REPOSITORY=../repository\n${more}\n`,
-  );
+  const site = await writeSite(folder, KEY, `PACKAGES="tmux"\nPACKAGES_REPOSITORY=../repository\n${more}`);
   return {
     ...{ folder, repository },
     run: (command, ...args) =>
       cli([
-        ...[command, '--config', join(folder, 'site', 'build.cfg'), '--cache', join(folder, 'cache')],
+        ...[command, '--config', join(site, 'build.cfg'), '--cache', join(folder, 'cache')],
         ...(command === 'iso' ? ['--out', join(folder, 'dist'), '--json'] : []),
         ...args,
       ]),
@@ -191,14 +183,7 @@ describe('a fleet with a lock', { timeout: PATIENCE }, () => {
   it('has one base image of it, each deployment with a list of its own', async () => {
     const at = await place();
     const site = join(at.folder, 'site');
-    const common = readFileSync(join(site, 'build.cfg'), 'utf8');
-    rmSync(join(site, 'build.cfg'));
-    writeFileSync(join(site, 'common.cfg'), common);
-    writeFileSync(join(site, 'a.cfg'), 'ASSISTANT_NAME=anna\nHOSTNAME=anna\n');
-    writeFileSync(
-      join(site, 'b.cfg'),
-      'ASSISTANT_NAME=boris\nHOSTNAME=boris\nPACKAGES="git-lite"\nAGENT_NET=192.168.7.0/24\n',
-    );
+    makeFleet(site);
     const run = (command: string, ...args: readonly string[]): Promise<CliResult> =>
       cli([command, site, '--cache', join(at.folder, 'cache'), ...args]);
     expect(await run('lock')).toMatchObject({ code: 0, stderr: '' });

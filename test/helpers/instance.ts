@@ -7,16 +7,33 @@ import type { ScriptResult } from './shell.js';
 export const INIT = 'overlays/base/sbin/clawdie-init';
 export const RELEASE = '15.1-RELEASE-amd64';
 
-/** An installed instance before its first boot: its disk, and the programs of FreeBSD that clawdie-init runs. */
+/** A root with the programs of FreeBSD that clawdie-init runs. */
+async function root(): Promise<FakeRoot> {
+  return (
+    (await FakeRoot.make())
+      .stub('mount')
+      .stub('fsck')
+      .stub('sync')
+      .stub('kenv')
+      .stub('pw')
+      // FreeBSD's sha256 -q, on top of what this machine has.
+      .stub('sha256', `sha256sum | cut -d ' ' -f 1`)
+      .file('etc/clawdie/release', `${RELEASE}\n`)
+  );
+}
+
+/** An instance that runs from memory, before its boot: its root is a memory disk. */
+export async function liveInstance(): Promise<FakeRoot> {
+  return (await root()).file(
+    'dev/md1',
+    Buffer.concat([Buffer.from('a root file system'), Buffer.alloc(4096)]),
+  );
+}
+
+/** An installed instance before its first boot: its disk. */
 export async function installedInstance(): Promise<FakeRoot> {
-  return (await FakeRoot.make())
+  return (await root())
     .stub('mount', '[ "$1" != -p ] || echo "/dev/gpt/clawdie-root / ufs ro 1 1"')
-    .stub('fsck')
-    .stub('sync')
-    .stub('kenv')
-    .stub('pw')
-    .stub('sha256', `sha256sum | cut -d ' ' -f 1`)
-    .file('etc/clawdie/release', `${RELEASE}\n`)
     .file('etc/clawdie/installed', 'installed\n');
 }
 

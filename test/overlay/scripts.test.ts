@@ -23,6 +23,7 @@ import { packOverlay } from '../../build/overlay/pack.js';
 import type { OverlayEntry } from '../../build/overlay/render.js';
 import { configOf } from '../helpers/config.js';
 import { bodyOf, overlayOf } from '../helpers/deployment.js';
+import { INIT, liveInstance, RELEASE, whole } from '../helpers/instance.js';
 import { FakeRoot } from '../helpers/shell.js';
 import type { ScriptResult } from '../helpers/shell.js';
 
@@ -41,8 +42,6 @@ describe('every script', () => {
 const MODULES = 'overlays/firstboot/usr/local/libexec/clawdie';
 
 describe('clawdie-init', () => {
-  const INIT = 'overlays/base/sbin/clawdie-init';
-  const RELEASE = '15.1-RELEASE-amd64';
   let fake: FakeRoot;
 
   const archive = (): Promise<Buffer> =>
@@ -56,20 +55,10 @@ describe('clawdie-init', () => {
     );
 
   /** A slot as a disk has it: whole. */
-  const slotWith = (content: Buffer, release: string): Buffer =>
-    Buffer.concat([filledSlot(content, release)], SLOT_SIZE);
+  const slotWith = (content: Buffer, release: string): Buffer => whole(filledSlot(content, release));
 
   beforeEach(async () => {
-    fake = (await FakeRoot.make())
-      .stub('mount')
-      .stub('fsck')
-      .stub('sync')
-      .stub('kenv')
-      .stub('pw')
-      // FreeBSD's sha256 -q, on top of what this machine has.
-      .stub('sha256', `sha256sum | cut -d ' ' -f 1`)
-      .file('etc/clawdie/release', `${RELEASE}\n`)
-      .file('dev/md1', Buffer.concat([Buffer.from('a root file system'), Buffer.alloc(4096)]));
+    fake = await liveInstance();
   });
 
   it('applies the overlay, whichever disk it is on, and locks root', async () => {
