@@ -37,7 +37,7 @@ import { obtainPackages, placePackages } from './packages.js';
 import type { PackagesRequest } from './packages.js';
 import type { DiskFacts } from './disk.js';
 import type { BaseKeys } from './plan.js';
-import { stage, throttled } from './stage.js';
+import { stage, throttled, underLock } from './stage.js';
 
 export { stage, throttled };
 
@@ -113,12 +113,7 @@ export async function obtainBase(request: BaseRequest, work: Work): Promise<Cach
   const { cache, signal } = work;
   const present = await cache.get<BaseFacts>('base', request.keys.base);
   if (present) return present;
-  const lock = await cache.lock(
-    request.keys.base,
-    (holder) => work.emit({ type: 'note', text: `Waiting for ${holder}, which makes the same base image.` }),
-    signal,
-  );
-  try {
+  return underLock(work, request.keys.base, 'makes the same base image', async () => {
     const made = await cache.get<BaseFacts>('base', request.keys.base);
     if (made) return made;
     const stored = work.stored?.bases.get(request.keys.base);
@@ -134,9 +129,7 @@ export async function obtainBase(request: BaseRequest, work: Work): Promise<Cach
     }
     root ??= await makeRoot(request, work);
     return await makeBase(request, root, work);
-  } finally {
-    await lock.release();
-  }
+  });
 }
 
 /** Brings a base image that was made elsewhere into the cache. */
@@ -447,17 +440,10 @@ async function settle(folder: string, time: number): Promise<void> {
 /** Obtains the sets of a release, every byte of them checked, as a stage. Whoever gets them closes them. */
 export function obtainRelease(release: Release, work: Work): Promise<CheckedRelease> {
   const { cache, signal, emit } = work;
-  return stage(work, 'release', async () => {
+  return stage(work, 'release', () =>
     // Base images of several kinds are made of one release, and its downloads are in one place.
-    const lock = await cache.lock(
-      sha256(release.id),
-      (holder) => {
-        emit({ type: 'note', text: `Waiting for ${holder}, which obtains the same release.` });
-      },
-      signal,
-    );
-    try {
-      return await release.obtain({
+    underLock(work, sha256(release.id), 'obtains the same release', () =>
+      release.obtain({
         folder: cache.downloads,
         signal,
         note: (text) => {
@@ -467,9 +453,7 @@ export function obtainRelease(release: Release, work: Work): Promise<CheckedRele
           const of = total === undefined ? {} : { total };
           emit({ type: 'progress', stage: 'release', label, done, ...of, unit: 'bytes' });
         }),
-      });
-    } finally {
-      await lock.release();
-    }
-  });
+      }),
+    ),
+  );
 }

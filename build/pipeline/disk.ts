@@ -18,6 +18,7 @@ import { releaseOf, stage } from './base.js';
 import type { BaseRequest, Stored, Work } from './base.js';
 import type { CacheEntry } from './cache.js';
 import type { ReadyBase } from './deploy.js';
+import { underLock } from './stage.js';
 
 export type DiskFs = 'ufs' | 'zfs';
 
@@ -54,14 +55,7 @@ export async function readyDisk(wanted: DiskRequest, base: ReadyBase, work: Work
   const { key } = wanted;
   const standing = await cache.get<DiskFacts>('disk', key);
   if (standing && (await cache.verify('disk', key, signal))) return standing;
-  const lock = await cache.lock(
-    key,
-    (holder) => {
-      emit({ type: 'note', text: `Waiting for ${holder}, which makes the same base disk.` });
-    },
-    signal,
-  );
-  try {
+  return underLock(work, key, 'makes the same base disk', async () => {
     const present = await cache.get<DiskFacts>('disk', key);
     if (present && (await cache.verify('disk', key, signal))) return present;
     if (present) {
@@ -75,9 +69,7 @@ export async function readyDisk(wanted: DiskRequest, base: ReadyBase, work: Work
     return await stage(work, 'disk', () =>
       stored ? fetchDisk(key, stored, work) : makeDisk(wanted, base, work),
     );
-  } finally {
-    await lock.release();
-  }
+  });
 }
 
 /** Brings a base disk that was made elsewhere into the cache. */

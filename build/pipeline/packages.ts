@@ -7,9 +7,8 @@ import { expectedOf, packageFile } from '../packages/package-file.js';
 import { repositoryAt } from '../packages/repository.js';
 import { PackageStore } from '../packages/store.js';
 import type { WantedFile } from '../packages/store.js';
-import type { Cache } from './cache.js';
-import type { BuildEvent } from './events.js';
-import { stage, throttled } from './stage.js';
+import { stage, throttled, underLock } from './stage.js';
+import type { Holding } from './stage.js';
 
 /** The packages that lie on a base image, and where those come from that are not in the cache. */
 export interface PackagesRequest {
@@ -20,13 +19,6 @@ export interface PackagesRequest {
   readonly room: number;
 }
 
-/** Where packages are kept, and who hears what is done with them. */
-interface StoreWork {
-  readonly cache: Cache;
-  readonly signal: AbortSignal;
-  readonly emit: (event: BuildEvent) => void;
-}
-
 /**
  * Sees to it that the files of locked packages are in the cache, each with the size and the sums of the lock, as a stage.
  *
@@ -34,7 +26,7 @@ interface StoreWork {
  */
 export async function obtainPackages(
   { medium, repository: { value, abi, folder } }: PackagesRequest,
-  work: StoreWork,
+  work: Holding,
 ): Promise<PackageStore> {
   const repository = repositoryAt(value, abi, folder, { signal: work.signal });
   const files = medium.packages.map((each) => packageFile(each, repository, GONE));
@@ -53,29 +45,16 @@ const GONE = {
 };
 
 /** Uses the store of packages of a cache while nobody else changes it. */
-export async function withPackages<T>(
-  { cache, emit, signal }: StoreWork,
-  use: (store: PackageStore) => Promise<T>,
-): Promise<T> {
-  const lock = await cache.lock(
-    sha256('packages'),
-    (holder) => {
-      emit({ type: 'note', text: `Waiting for ${holder}, which obtains packages.` });
-    },
-    signal,
-  );
-  try {
-    return await use(new PackageStore(join(cache.folder, 'packages')));
-  } finally {
-    await lock.release();
-  }
+export function withPackages<T>(work: Holding, use: (store: PackageStore) => Promise<T>): Promise<T> {
+  const store = new PackageStore(join(work.cache.folder, 'packages'));
+  return underLock(work, sha256('packages'), 'obtains packages', () => use(store));
 }
 
 /** As PackageStore.ensure() does, with the progress of the stage. */
 export async function ensureFiles(
   store: PackageStore,
   files: readonly WantedFile[],
-  { emit, signal }: StoreWork,
+  { emit, signal }: Holding,
   kept?: string,
 ): Promise<readonly string[]> {
   return store.ensure(files, {

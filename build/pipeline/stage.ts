@@ -1,4 +1,12 @@
+import type { Cache } from './cache.js';
 import type { BuildEvent, StageName } from './events.js';
+
+/** A cache that is worked in, and who hears of it. */
+export interface Holding {
+  readonly cache: Cache;
+  readonly signal: AbortSignal;
+  readonly emit: (event: BuildEvent) => void;
+}
 
 /** Runs a stage, and tells when it begins, ends and how long it took. */
 export async function stage<T>(
@@ -15,6 +23,32 @@ export async function stage<T>(
   } catch (error) {
     work.emit({ type: 'failed', stage: name });
     throw error;
+  }
+}
+
+/**
+ * Runs under a lock of the cache, and tells whom it waits for.
+ *
+ * @param doing what its holder does, as in "makes the same base image"
+ * @throws UserError if nothing can be put into the cache, or as `run` does.
+ */
+export async function underLock<T>(
+  { cache, emit, signal }: Holding,
+  key: string,
+  doing: string,
+  run: () => Promise<T>,
+): Promise<T> {
+  const lock = await cache.lock(
+    key,
+    (holder) => {
+      emit({ type: 'note', text: `Waiting for ${holder}, which ${doing}.` });
+    },
+    signal,
+  );
+  try {
+    return await run();
+  } finally {
+    await lock.release();
   }
 }
 
