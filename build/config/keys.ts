@@ -1,6 +1,8 @@
 import type { z } from 'zod';
-import { parseBytes, readJails, readLimit } from './jails.js';
-import type { Amount, JailEntry } from './jails.js';
+import { readJails } from './jails.js';
+import type { JailEntry } from './jails.js';
+import { parseBytes, readLimit } from './limits.js';
+import type { Amount } from './limits.js';
 import { normalAddress, toNumber } from './net.js';
 import { readForward, readOpenPort, readSource } from './ports.js';
 import type { Forward, Port } from './ports.js';

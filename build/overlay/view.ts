@@ -1,6 +1,7 @@
 import ipaddr from 'ipaddr.js';
-import type { JailLimits } from '../config/jails.js';
-import { formatAmount, jailRelease, planJails } from '../config/jails.js';
+import { jailRelease, planJails } from '../config/jails.js';
+import { formatAmount } from '../config/limits.js';
+import type { JailLimits } from '../config/limits.js';
 import type { Config, KeyName } from '../config/keys.js';
 import type { StaticWan, TenantEntry } from '../config/readers.js';
 import { formatNetwork4 } from '../config/net.js';
