@@ -1,0 +1,30 @@
+import { sha256 } from '../host/hash.js';
+import type { CheckedRelease, Release } from '../release/source.js';
+import { stage, throttled, underLock } from './stage.js';
+import type { Holding } from './stage.js';
+
+/** The release that images are of, as their slots name it. */
+export function releaseOf({ version, arch }: { readonly version: string; readonly arch: string }): string {
+  return `${version}-${arch}`;
+}
+
+/** Obtains the sets of a release, every byte of them checked, as a stage. Whoever gets them closes them. */
+export function obtainRelease(release: Release, work: Holding): Promise<CheckedRelease> {
+  const { cache, signal, emit } = work;
+  return stage(work, 'release', () =>
+    // Base images of several kinds are made of one release, and its downloads are in one place.
+    underLock(work, sha256(release.id), 'obtains the same release', () =>
+      release.obtain({
+        folder: cache.downloads,
+        signal,
+        note: (text) => {
+          emit({ type: 'note', text });
+        },
+        progress: throttled((label: string, done: number, total: number | undefined) => {
+          const of = total === undefined ? {} : { total };
+          emit({ type: 'progress', stage: 'release', label, done, ...of, unit: 'bytes' });
+        }),
+      }),
+    ),
+  );
+}
