@@ -3,14 +3,16 @@ import { jailRelease, planJails } from '../config/jails.js';
 import { formatAmount } from '../config/limits.js';
 import type { JailLimits } from '../config/limits.js';
 import type { Config, KeyName } from '../config/keys.js';
-import type { StaticWan, TenantEntry } from '../config/readers.js';
+import type { TenantEntry } from '../config/readers.js';
 import { formatNetwork4 } from '../config/net.js';
 import { assignTenants } from '../config/tenants.js';
 import type { Tenant } from '../config/tenants.js';
 import { shellQuote } from '../quote.js';
+import { wanView } from './wan.js';
+import type { WanView } from './wan.js';
 
 /** What the templates of overlays/firstboot see: values that are ready to be put in place. */
-export interface View {
+export interface View extends WanView {
   readonly assistant: string;
   readonly hostname: string;
   readonly timezone: string;
@@ -18,21 +20,6 @@ export interface View {
   readonly installDisk: string;
   readonly installFs: string;
   readonly installWipe: string;
-  /** The interface that build.cfg names, or null where the routing table is asked. */
-  readonly external: string | null;
-  readonly extIf: string;
-  readonly ifconfig4: string;
-  readonly ifconfig6: string | null;
-  readonly gateway4: string | null;
-  readonly gateway6: string | null;
-  /** Arguments of route(8) for a gateway outside of the address's network, or null. */
-  readonly gatewayRoute4: string | null;
-  readonly gatewayRoute6: string | null;
-  readonly slaac: boolean;
-  readonly ipv6: boolean;
-  /** `dhcp` or `static`. */
-  readonly wan4: string;
-  readonly wan6: string;
   readonly nameservers: readonly string[];
   /** Lines of ntp.conf(5): `pool` for names, which may have many addresses; none where nobody sets the clock. */
   readonly timeServers: readonly { readonly kind: 'server' | 'pool'; readonly host: string }[];
@@ -185,13 +172,6 @@ export function impliedPackages(config: Config): Readonly<Partial<Record<KeyName
   };
 }
 
-/** Whether no network of the interface leads to the gateway. fe80::/10 is on every link. */
-function isOutside({ interface: { address, prefix }, gateway }: StaticWan): boolean {
-  const other = ipaddr.parse(gateway);
-  const everywhere = other.kind() === 'ipv6' && other.range() === 'linkLocal';
-  return !everywhere && !other.match(ipaddr.parse(address), prefix);
-}
-
 /** What the templates see of a configuration. Pure. */
 export function makeView(config: Config): View {
   const tenants = assignTenants(
@@ -204,12 +184,6 @@ export function makeView(config: Config): View {
   const bridges = allBridges(config, tenants);
   const [own] = tenants;
   if (!own) throw new Error('there is always one tenant');
-  const { WAN_IPV4: wan4, WAN_IPV6: wan6, EXT_IF: extIf } = config;
-  const external = extIf === 'auto' ? null : extIf;
-  const slaac = wan6 === 'slaac';
-  // A link-local gateway needs the interface that it is on (rules.ts sees to it that there is one).
-  const scoped =
-    typeof wan6 === 'object' && wan6.gateway.startsWith('fe80:') ? `${wan6.gateway}%${extIf}` : null;
   const limits = {
     memory: config.JAIL_MEMORY,
     processes: config.JAIL_PROCESSES,
@@ -234,25 +208,7 @@ export function makeView(config: Config): View {
     installDisk: config.INSTALL_DISK,
     installFs: config.INSTALL_FS,
     installWipe: config.INSTALL_WIPE ? 'yes' : 'no',
-    external,
-    extIf,
-    ifconfig4:
-      typeof wan4 === 'object' ? `inet ${wan4.interface.address}/${wan4.interface.prefix}` : 'SYNCDHCP',
-    ifconfig6: slaac
-      ? 'inet6 accept_rtadv'
-      : typeof wan6 === 'object'
-        ? `inet6 ${wan6.interface.address}/${wan6.interface.prefix}`
-        : null,
-    gateway4: typeof wan4 === 'object' ? wan4.gateway : null,
-    gateway6: scoped ?? (typeof wan6 === 'object' ? wan6.gateway : null),
-    gatewayRoute4:
-      typeof wan4 === 'object' && isOutside(wan4) ? `-host ${wan4.gateway} -iface ${extIf}` : null,
-    gatewayRoute6:
-      typeof wan6 === 'object' && isOutside(wan6) ? `${wan6.gateway} -prefixlen 128 -iface ${extIf}` : null,
-    slaac,
-    ipv6: wan6 !== 'off',
-    wan4: typeof wan4 === 'object' ? 'static' : 'dhcp',
-    wan6: typeof wan6 === 'object' ? 'static' : wan6,
+    ...wanView(config),
     nameservers: config.DNS,
     timeServers: timeServers(config.NTP),
     time: config.NTP !== 'off',
