@@ -130,7 +130,8 @@ describe.each(CASES)('the proof of $name', (example) => {
     let refusedOnly = 0;
     for (const { what, text } of mutants(example)) {
       const { ruleset, flaws } = read(text, situation);
-      const refused = flaws.length > 0 || prove(subjectOf(ruleset, situation), { atFirst: true }).violations.length > 0;
+      const refused =
+        flaws.length > 0 || prove(subjectOf(ruleset, situation), { atFirst: true }).violations.length > 0;
       if (flaws.length === 0 && breaks(ruleset)) {
         changed++;
         if (!refused) missed.push(what);
