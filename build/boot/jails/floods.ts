@@ -59,8 +59,8 @@ export function floodSteps(jail: DeployedJail, internet: string): readonly Step[
     },
     'flood-memory': { does: 'for n in 1 2 3 4; do while :; do tail /dev/zero; done & done; wait' },
     'flood-disk': {
-      does: 'while :; do cat /dev/zero > "$HOME/flood.$$"; sleep 1; done',
-      after: `df -k / /usr/local/bastille/jails/${jail.name}\nrm -f /usr/local/bastille/jails/${jail.name}/root/home/worker/flood.*\n[ "$(df -k / | awk 'NR == 2 { print $4 }')" -gt 4096 ] && echo 'the host has room'`,
+      does: 'while :; do cat /dev/zero >> "$HOME/flood.$$"; sleep 1; done',
+      after: `df -k / /usr/local/bastille/jails/${jail.name}/root\nrm -f /usr/local/bastille/jails/${jail.name}/root/home/worker/flood.*\n[ "$(df -k / | awk 'NR == 2 { print $4 }')" -gt 4096 ] && echo 'the host has room'`,
     },
     'flood-connections': {
       does: `for n in $(jot 20); do while :; do nc -n -z -w 1 ${internet} 80; done & done; cat /dev/zero | nc -n -u ${internet} 9; wait`,
@@ -97,9 +97,13 @@ jls -j ${jail.name} name`,
       shows: [
         /^it is over$/m,
         line(escaped(jail.name)),
-        // It was one: more than a shell or two.
-        /^processes: (?:[3-9]|\d{2,}) at most$/m,
-        ...(flood === 'flood-disk' ? [/^the host has room$/m] : []),
+        // It was one: a full file system, or more than a shell or two.
+        ...(flood === 'flood-disk'
+          ? [
+              new RegExp(`\\s(?:99|1\\d\\d)%\\s+/usr/local/bastille/jails/${jail.name}/root$`, 'm'),
+              line('the host has room'),
+            ]
+          : [/^processes: (?:[3-9]|\d{2,}) at most$/m]),
       ],
       tells: /^processes/,
       seconds: 300,
