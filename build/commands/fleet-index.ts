@@ -5,7 +5,8 @@ import { stemOf } from '../image/formats.js';
 import type { ImageFacts } from '../report/facts.js';
 import { indexPage } from '../report/index-page.js';
 import type { IndexFacts } from '../report/index-page.js';
-import { paperNames } from './papers.js';
+import { paperNames } from '../report/names.js';
+import type { PaperNames } from '../report/names.js';
 
 /** The index of a fleet in its output folder. */
 export const FLEET_INDEX = 'index.html';
@@ -19,7 +20,7 @@ export function indexFacts({ since, policy }: ImageFacts): Omit<IndexFacts, 'rep
 }
 
 /** Names of the papers of a deployment, by its entry; undefined where it has no image. */
-export function papersOf({ images }: FleetEntry): ReturnType<typeof paperNames> | undefined {
+export function papersOf({ images }: Pick<FleetEntry, 'images'>): PaperNames | undefined {
   const [first] = images;
   return first && paperNames(stemOf(first.name));
 }

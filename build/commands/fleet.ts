@@ -24,6 +24,7 @@ import type { BaseDisk } from '../pipeline/disk.js';
 import type { BuildEvent, PlannedStage } from '../pipeline/events.js';
 import type { IndexFacts } from '../report/index-page.js';
 import { Mapper } from '../report/mapper.js';
+import { paperNames } from '../report/names.js';
 import { readOr } from './configuration.js';
 import { loadFleet, proveAll, render } from './deployments.js';
 import type { Deployment, Fleet } from './deployments.js';
@@ -202,7 +203,7 @@ async function bring(
       if (base) disks.set(key, await readyDisk(disk, base, supplied));
     }
     // No sum of what is about to be replaced, and none of what is gone.
-    const replaced = new Set(toMake.flatMap(namesOf));
+    const replaced = new Set(toMake.flatMap((each) => [...namesOf(each), ...listedNames(each)]));
     await writeChecksums(out, [], (name) => !replaced.has(name));
     await stage(work, 'stamp', async () => {
       const mapper = options.maps ? new Mapper(Math.min(toMake.length, AT_ONCE)) : undefined;
@@ -217,7 +218,7 @@ async function bring(
   }
   await writeChecksums(
     out,
-    [...entries.values()].flatMap(({ images }) => images),
+    [...entries.values()].flatMap(({ images, papers }) => [...images, ...(papers ?? [])]),
     undefined,
     signing,
   );
@@ -272,6 +273,12 @@ async function fromRegistry(
 /** File names of the images of a deployment. */
 function namesOf({ stem, loaded }: Deployment): readonly string[] {
   return loaded.config.FORMATS.map((format) => imageName(stem, format));
+}
+
+/** File names of its papers whose sums are listed. */
+function listedNames({ stem }: Deployment): readonly string[] {
+  const { sbom, provenance } = paperNames(stem);
+  return [sbom, provenance];
 }
 
 /** Images that stand in a folder as a run before this one, or one that was killed, has left them. */
@@ -368,7 +375,7 @@ async function makeOne(deployment: Deployment, parts: Parts, work: Surroundings)
   const overlay = await packedOverlay(entries, releaseOf(request), request.time, deployment.signing);
   const made = { base, disk, overlay, secret: holdsSecret(overlay.entries), time: request.time };
   const images = await writeImages(made, config.FORMATS, out, stem, work);
-  const { facts } = await writePapers({
+  const { facts, listed } = await writePapers({
     record: {
       project: `clawdie-iso ${work.version}`,
       ...{ resolved: loaded, request, images, base: base.facts, disk: disk?.facts },
@@ -386,6 +393,7 @@ async function makeOne(deployment: Deployment, parts: Parts, work: Surroundings)
     assistant: config.ASSISTANT_NAME,
     host: config.HOST,
     agentNet: settings.AGENT_NET.value,
+    papers: [...listed],
     images: await Promise.all(
       images.map(async (image) => ({
         ...image,

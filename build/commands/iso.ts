@@ -117,7 +117,7 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
           work,
         ),
       );
-      const { record } = await writePapers({
+      const { record, listed } = await writePapers({
         record: {
           project: `clawdie-iso ${context.version}`,
           ...{ resolved: loaded, request, images, base: base.facts, disk: disk?.facts },
@@ -126,7 +126,7 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
         },
         ...{ maps, lock, base: base.checked.path, file: basename(loaded.path), out, stem },
       });
-      await writeChecksums(out, images, undefined, signing);
+      await writeChecksums(out, [...images, ...listed], undefined, signing);
       emit({
         type: 'result',
         images: images.map(({ name, ...rest }) => ({ path: join(out, name), ...rest })),

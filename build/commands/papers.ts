@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { readText, writeFileAtomic } from '../host/files.js';
+import { sha256 } from '../host/hash.js';
 import { renderOverlay } from '../overlay/render.js';
 import { makeView } from '../overlay/view.js';
 import type { Lock } from '../packages/lockfile.js';
@@ -13,19 +14,10 @@ import type { ImageFacts } from '../report/facts.js';
 import type { DrawnMap } from '../report/map-store.js';
 import { imagePage } from '../report/image-page.js';
 import type { Mapper } from '../report/mapper.js';
+import { paperNames } from '../report/names.js';
 import type { LoadedConfig } from './configuration.js';
 import { renderInput, ruleFiles } from './rules.js';
 import { bomOf } from './sbom-papers.js';
-
-/** Names of what is written beside the images of a deployment. */
-export const paperNames = (
-  stem: string,
-): Readonly<Record<'record' | 'report' | 'sbom' | 'provenance', string>> => ({
-  record: `${stem}.json`,
-  report: `${stem}.html`,
-  sbom: `${stem}.cdx.json`,
-  provenance: `${stem}.provenance.json`,
-});
 
 export interface PapersInput {
   /** What is known but for the maps and what comes of them. */
@@ -65,6 +57,8 @@ export interface Papers {
   /** Path of the build record. */
   readonly record: string;
   readonly facts: ImageFacts;
+  /** Those whose sums are listed with those of the images. */
+  readonly listed: readonly { readonly name: string; readonly sha256: string }[];
 }
 
 /** Largest build record in bytes: one of many tenants takes some 2 MB. */
@@ -99,7 +93,11 @@ export async function writePapers(input: PapersInput): Promise<Papers> {
   await writeFileAtomic(join(out, names.report), report, 0o644);
   await writeFileAtomic(join(out, names.sbom), bom.sbom, 0o644);
   await writeFileAtomic(join(out, names.provenance), bom.provenance, 0o644);
-  return { record: path, facts };
+  const listed = [
+    { name: names.sbom, sha256: sha256(bom.sbom) },
+    { name: names.provenance, sha256: sha256(bom.provenance) },
+  ];
+  return { record: path, facts, listed };
 }
 
 /** What a record of our own says. */

@@ -3,16 +3,21 @@ import { open, readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { plain } from '../boot/stages.js';
 import { codeOf, InputError, messageOf, UserError } from '../error.js';
+import { exists, readText } from '../host/files.js';
 import { hashRange, sha256 } from '../host/hash.js';
 import { verify as verifySignature } from '../host/ssh-sign.js';
+import { readChecksums } from '../image/checksum.js';
+import { stemOf } from '../image/formats.js';
 import { archiveIn, headerOf, headerText, signatureIn } from '../image/slot.js';
 import { asSigners, IMAGE_NAMESPACE, SLOT_NAMESPACE } from '../overlay/signers.js';
 import { CHECKSUM, CHECKSUM_SIGNATURE } from '../pipeline/deploy.js';
+import { isListedPaper, isProvenance, paperNames } from '../report/names.js';
+import { imagesOfStatement, MOST_PAPER, readStatement } from '../report/read-papers.js';
 import { readOr } from './configuration.js';
 import { readSlot } from './image-slot.js';
 
 export interface VerifyOptions {
-  /** A folder of images, one image in it, or a slot. */
+  /** A folder of images, one image or paper in it, or a slot. */
   readonly subject: string;
   /** File with those who may have signed: allowed_signers of ssh-keygen(1), or public keys. */
   readonly signers: string;
@@ -28,8 +33,8 @@ interface Finding {
 }
 
 /**
- * `clawdie-iso verify`: whether images are what one of the signers has signed: the list of their sums, the sums, and the overlay
- * in each. Needs no network.
+ * `clawdie-iso verify`: whether images are what one of the signers has signed: the list of their sums, the sums, the overlay in
+ * each, and their papers: bill of materials and provenance. Needs no network.
  *
  * @returns whether all holds
  * @throws InputError if there is nothing to verify, or the signers cannot be read.
@@ -76,12 +81,7 @@ async function list(
     throw new InputError(`${join(folder, CHECKSUM)} cannot be read: ${messageOf(error)}.`);
   });
   if (text === undefined) return undefined;
-  const sums = new Map<string, string>();
-  for (const line of text.split('\n')) {
-    const match = /^SHA256 \(([^/]+)\) = ([0-9a-f]{64})$/.exec(line);
-    if (match?.[1] !== undefined && match[2] !== undefined) sums.set(match[1], match[2]);
-  }
-  return { text, sums };
+  return { text, sums: readChecksums(text) };
 }
 
 async function ofFolder(
@@ -97,16 +97,42 @@ async function ofFolder(
     );
   const signature = await readFile(join(folder, CHECKSUM_SIGNATURE), 'utf8').catch(() => undefined);
   const findings = [await signed(CHECKSUM, signers, IMAGE_NAMESPACE, found.text, signature)];
+  const wanted = only === undefined ? undefined : withPapers(only);
   for (const [name, sum] of found.sums) {
-    if (only !== undefined && name !== only) continue;
-    findings.push(await ofImage(join(folder, name), name, sum));
-    findings.push(await ofSlot(join(folder, name), `the overlay of ${name}`, signers));
+    if (wanted?.has(name) === false) continue;
+    const path = join(folder, name);
+    const whole = await ofSum(path, name, sum);
+    findings.push(whole);
+    if (!isListedPaper(name)) findings.push(await ofSlot(path, `the overlay of ${name}`, signers));
+    else if (isProvenance(name) && whole.holds) findings.push(await ofProvenance(path, name, found.sums));
   }
-  if (only === undefined)
-    for (const name of await readdir(folder))
-      if (/\.(?:iso|img\.zst|qcow2|vmdk|vhd)$/.test(name) && !found.sums.has(name))
-        findings.push({ what: name, holds: false, detail: `${CHECKSUM} does not list it` });
+  for (const name of wanted ?? (await readdir(folder)))
+    if (isSigned(name) && !found.sums.has(name) && (await exists(join(folder, name))))
+      findings.push({ what: name, holds: false, detail: `${CHECKSUM} does not list it` });
   return findings;
+}
+
+/** An image with its papers, or one of these. */
+function withPapers(name: string): ReadonlySet<string> {
+  const { sbom, provenance } = paperNames(stemOf(name));
+  return new Set(isListedPaper(name) ? [name] : [name, sbom, provenance]);
+}
+
+/** Whether a file of this name is to be in the list of sums. */
+function isSigned(name: string): boolean {
+  return /\.(?:iso|img\.zst|qcow2|vmdk|vhd)$/.test(name) || isListedPaper(name);
+}
+
+/** Whether no image that a statement tells of is listed with another sum. */
+async function ofProvenance(path: string, name: string, sums: ReadonlyMap<string, string>): Promise<Finding> {
+  const what = `what ${name} is about`;
+  const statement = readStatement(await readText(path, MOST_PAPER).catch(() => ''));
+  if (!statement) return { what, holds: false, detail: 'it is no provenance of clawdie-iso' };
+  const images = imagesOfStatement(statement);
+  const other = images.find((image) => (sums.get(image.name) ?? image.sha256) !== image.sha256);
+  return other
+    ? { what, holds: false, detail: `it tells of another ${other.name} than ${CHECKSUM} lists` }
+    : { what, holds: true, detail: images.map((image) => image.name).join(', ') };
 }
 
 async function signed(
@@ -123,7 +149,8 @@ async function signed(
     : { what, holds: true, detail: `signed by ${who}` };
 }
 
-async function ofImage(path: string, what: string, sum: string): Promise<Finding> {
+/** Whether a file is the one that the list of sums has. */
+async function ofSum(path: string, what: string, sum: string): Promise<Finding> {
   const file = await open(path, 'r').catch(() => undefined);
   if (!file) return { what, holds: false, detail: 'it is listed, but cannot be read' };
   try {

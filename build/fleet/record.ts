@@ -20,6 +20,8 @@ const ENTRY = z.object({
       written: z.string(),
     }),
   ),
+  /** Papers whose sums are listed with those of the images; none in records of earlier versions. */
+  papers: z.array(z.object({ name: z.string(), sha256: z.string().regex(/^[0-9a-f]{64}$/) })).optional(),
   /** SHA-256 over all that the image depends on. */
   inputs: z.string(),
   /** Cache key of its base image. */

@@ -176,26 +176,26 @@ export async function writeImages(
   }
 }
 
-/** Sums of the images in a folder, and their signature, as ssh-keygen(1) calls it. */
+/** Sums of the images in a folder and of their papers, and their signature, as ssh-keygen(1) calls it. */
 export const CHECKSUM = 'CHECKSUM.SHA256';
 export const CHECKSUM_SIGNATURE = `${CHECKSUM}.sig`;
 
 /**
- * Puts sums of images into CHECKSUM.SHA256 of their folder; those of images that are gone are dropped.
+ * Puts sums of images and papers into CHECKSUM.SHA256 of their folder; those of files that are gone are dropped.
  *
- * @param keep whether the line of another image stays
+ * @param keep whether the line of another file stays
  * @param signing signs the list; without, a signature that no longer fits is removed
  */
 export async function writeChecksums(
   folder: string,
-  images: readonly { readonly name: string; readonly sha256: string }[],
+  files: readonly { readonly name: string; readonly sha256: string }[],
   keep: (name: string) => boolean = () => true,
   signing?: Signing,
 ): Promise<void> {
   const path = join(folder, CHECKSUM);
   const text = await readFile(path, 'utf8').catch(() => '');
   const there = (name: string): boolean => existsSync(join(folder, name));
-  const sums = new Map(images.flatMap(({ name, sha256 }) => (there(name) ? [[name, sha256] as const] : [])));
+  const sums = new Map(files.flatMap(({ name, sha256 }) => (there(name) ? [[name, sha256] as const] : [])));
   const next = withChecksums(text, sums, (name) => keep(name) && there(name));
   const signature = join(folder, CHECKSUM_SIGNATURE);
   // Nobody touches a token for a list that is signed already.

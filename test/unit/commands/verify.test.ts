@@ -16,10 +16,12 @@ import { verify } from '../../../build/commands/verify.js';
 import { sign } from '../../../build/host/ssh-sign.js';
 import { sha256 } from '../../../build/host/hash.js';
 import { writeChecksums } from '../../../build/pipeline/deploy.js';
+import { provenance } from '../../../build/report/provenance.js';
 import { pruneReason } from '../../../build/rootfs/prune.js';
 import { configOf, findingsOf, PUBLIC_KEY } from '../../helpers/config.js';
 import { bodyOf, overlayOf } from '../../helpers/deployment.js';
 import { slotOf } from '../../helpers/instance.js';
+import { factsOf } from '../../helpers/report.js';
 import { makeKey, signedSlot } from '../../helpers/signing.js';
 import type { KeyPair } from '../../helpers/signing.js';
 import { tmp } from '../../helpers/tmp.js';
@@ -71,6 +73,46 @@ describe('verify', () => {
     expect(text).toMatch(/^holds {3}CHECKSUM\.SHA256: signed by clawdie with ED25519 key SHA256:/m);
     expect(text).toContain('the overlay of b.iso: deployment natasha, serial 8, signed by clawdie');
     expect((await verified(join(dist, 'a.iso'))).holds).toBe(true);
+  });
+
+  it('holds for papers that are listed, and asks whether the provenance is of these images', async () => {
+    const image = await good();
+    const { facts } = await factsOf({});
+    const statementOf = (sum: string): Buffer => {
+      const images = [{ format: 'iso', name: 'a.iso', sha256: sum, bytes: 1 }];
+      const locked = { packages: [], npm: [] };
+      return Buffer.from(
+        provenance({
+          ...{ facts: { ...facts, images }, locked, catalogue: undefined, time: 0 },
+          ...{ secrets: new Map(), files: [] },
+        }),
+      );
+    };
+    const [bill, statement] = ['a.cdx.json', 'a.provenance.json'];
+    await publish({ 'a.iso': image, [bill]: Buffer.from('{}'), [statement]: statementOf(sha256(image)) });
+    const all = await verified();
+    expect([all.holds, all.text]).toEqual([
+      true,
+      expect.stringContaining(`what ${statement} is about: a.iso`) as string,
+    ]);
+    // Papers have no overlay, and come along with their image.
+    expect(all.text).not.toContain('the overlay of a.cdx.json');
+    expect((await verified(join(dist, 'a.iso'))).text).toContain(`holds   ${bill}: SHA-256`);
+    expect((await verified(join(dist, bill))).text).not.toContain('a.iso');
+
+    writeFileSync(join(dist, bill), '{ }');
+    expect((await verified(join(dist, 'a.iso'))).text).toContain(`BROKEN  ${bill}: its SHA-256 is`);
+    await publish({ 'a.iso': image, [bill]: Buffer.from('{}'), [statement]: statementOf('a'.repeat(64)) });
+    expect(await verified()).toEqual({
+      holds: false,
+      text: expect.stringContaining(
+        `BROKEN  what ${statement} is about: it tells of another a.iso`,
+      ) as string,
+    });
+    await publish({ [statement]: Buffer.from('{}') });
+    expect((await verified()).text).toContain('it is no provenance of clawdie-iso');
+    writeFileSync(join(dist, 'b.cdx.json'), '{}');
+    expect((await verified()).text).toContain('BROKEN  b.cdx.json: CHECKSUM.SHA256 does not list it');
   });
 
   it('is done by hand with programs that everybody has', async () => {

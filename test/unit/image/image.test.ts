@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { sha256 } from '../../../build/host/hash.js';
-import { withChecksums } from '../../../build/image/checksum.js';
+import { readChecksums, withChecksums } from '../../../build/image/checksum.js';
 import { findInRoot } from '../../../build/image/iso9660.js';
 import { emptySlot, filledSlot, SLOT_SIZE, slotRelease } from '../../../build/image/slot.js';
 import { checkBase, DamagedBase, measureBase, stamp } from '../../../build/image/stamp.js';
@@ -38,6 +38,12 @@ describe('CHECKSUM.SHA256', () => {
       () => true,
     );
     expect(text).toBe(`SHA256 (a.iso) = ${sum('a')}\nSHA256 (b.iso) = ${sum('b')}\n`);
+  });
+
+  it('has no name that leads out of its folder', () => {
+    const text = ['../a.iso', 'b/c.iso', 'd.iso'].map((name) => `SHA256 (${name}) = ${sum('a')}\n`).join('');
+    expect([...readChecksums(text).keys()]).toEqual(['d.iso']);
+    expect(withChecksums(text, new Map(), () => true)).toBe(`SHA256 (d.iso) = ${sum('a')}\n`);
   });
 
   it('forgets images that are gone', () => {
