@@ -64,7 +64,7 @@ lock: lib/.built ## resolve and verify packages, and write clawdie.lock.json
 	exec $(CLI) "$$@"
 
 audit: lib/.built ## compare the lock with the vulnerabilities that FreeBSD knows of
-	@set -- audit; \
+	@set -- audit --save; \
 	[ -z "$$ISO_CONFIG" ] || set -- "$$@" "$$(dirname "$$ISO_CONFIG")"; \
 	[ -z "$$ISO_DEPLOYMENTS" ] || set -- "$$@" "$$ISO_DEPLOYMENTS"; \
 	exec $(CLI) "$$@"

@@ -420,9 +420,10 @@ program
   .description('compare the packages of a lock with the vulnerabilities that FreeBSD knows of')
   .argument('[lock]', 'the lock, or the folder that it is in', 'clawdie.lock.json')
   .option('--vuxml <url or file>', 'the list of vulnerabilities', VUXML)
+  .option('--save', 'keep what was found in clawdie.audit.json beside the lock, for reports of images', false)
   .option('--json', 'as JSON', false)
   .addHelpText('after', '\nExit codes: 0 none is known, 1 some are, or it failed, 2 wrong input.')
-  .action(async (file: string, options: { vuxml: string; json: boolean }) => {
+  .action(async (file: string, options: { vuxml: string; save: boolean; json: boolean }) => {
     if (!(await audit({ lock: file, ...options }, { signal: interruption.signal, print })))
       process.exitCode = EXIT.failed;
   });
@@ -478,8 +479,9 @@ program
     '--boot <file>',
     'what `clawdie-iso boot` found (default: boot/report.json beside, if of this image)',
   )
+  .option('--audit <file>', 'what `clawdie-iso audit --save` found (default: what the record has)')
   .option('--open', 'show the first one in the browser', false)
-  .action((records: string[], options: { boot?: string; open: boolean }) =>
+  .action((records: string[], options: { boot?: string; audit?: string; open: boolean }) =>
     report({ records, ...options }, print),
   );
 

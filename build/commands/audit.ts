@@ -1,9 +1,12 @@
-import { join, resolve as resolvePath } from 'node:path';
-import { InputError, messageOf, UserError } from '../error.js';
-import { isFolder, readBytes } from '../host/files.js';
+import { dirname, join, resolve as resolvePath } from 'node:path';
+import { codeOf, InputError, messageOf, UserError } from '../error.js';
+import { isFolder, readBytes, readText, writeFileAtomic } from '../host/files.js';
 import { open } from '../packages/archive.js';
+import { AUDIT_FILE, auditLock, parseAudit } from '../packages/audit.js';
+import type { AuditFile } from '../packages/audit.js';
 import { LOCK_FILE } from '../packages/lockfile.js';
-import { auditPackages, parseVuxml } from '../packages/vuxml.js';
+import type { Lock } from '../packages/lockfile.js';
+import { parseVuxml } from '../packages/vuxml.js';
 import { downloadBytes } from '../release/download.js';
 import { shownPath } from './configuration.js';
 import { readLock } from './lock-subject.js';
@@ -20,6 +23,8 @@ export interface AuditOptions {
   readonly lock: string;
   /** URL or file. */
   readonly vuxml: string;
+  /** Whether what was found is kept beside the lock, where reports of images find it. */
+  readonly save: boolean;
   readonly json: boolean;
 }
 
@@ -42,19 +47,19 @@ export async function audit(
       `${shownPath(path)} cannot be used: ${found.parsed.flaw}.`,
       'Run `clawdie-iso lock`.',
     );
-  const { packages } = found.parsed.lock;
+  const { lock } = found.parsed;
+  const { packages } = lock;
   const vulnerabilities = parseVuxml(await readVuxml(options.vuxml, signal), options.vuxml);
-  const known = auditPackages(packages, vulnerabilities);
+  const result = auditLock(lock, vulnerabilities, options.vuxml, new Date());
+  const { known } = result;
+  const kept = join(dirname(path), AUDIT_FILE);
+  if (options.save) await writeFileAtomic(kept, `${JSON.stringify(result, null, 2)}\n`, 0o644);
   if (options.json) {
-    const lines = known.map(({ of: { name, version }, vulnerabilities: all }) => ({
-      ...{ name, version },
-      vulnerabilities: all.map(({ id, topic, cves }) => ({ id, topic, cves })),
-    }));
-    print(JSON.stringify({ type: 'audit', packages: packages.length, known: lines }));
+    print(JSON.stringify({ type: 'audit', packages: packages.length, known }));
     return known.length === 0;
   }
-  for (const { of: each, vulnerabilities: all } of known) {
-    print(`${each.name} ${each.version} is vulnerable:`);
+  for (const { name, version, vulnerabilities: all } of known) {
+    print(`${name} ${version} is vulnerable:`);
     for (const { id, topic, cves } of all) {
       print(`  ${topic}${cves.length > 0 ? ` (${cves.join(', ')})` : ''}`);
       print(`  https://vuxml.freebsd.org/freebsd/${encodeURIComponent(id)}.html`);
@@ -65,7 +70,46 @@ export async function audit(
       ? `Nothing is known of the ${packages.length} packages of ${shownPath(path)}; ${vulnerabilities.length} vulnerabilities were looked at.`
       : `${known.length} of the ${packages.length} packages of ${shownPath(path)} are known to be vulnerable. Run \`clawdie-iso lock --update\` once the repository has others.`,
   );
+  if (options.save) print(`Kept in ${shownPath(kept)}: reports of images show it.`);
   return known.length === 0;
+}
+
+/** Largest result that is read, in bytes. */
+const MOST_KEPT = 32 * 1024 ** 2;
+
+/**
+ * What was found of a lock, as it was kept.
+ *
+ * @throws UserError whose message is a sentence, if it cannot be used; the system's error if it cannot be read.
+ */
+export async function readAudit(path: string, checksum: string | undefined): Promise<AuditFile> {
+  const audit = parseAudit(await readText(path, MOST_KEPT));
+  if ('flaw' in audit) throw new UserError(`${shownPath(path)} is not shown: ${audit.flaw}.`);
+  if (audit.lock !== checksum) throw new UserError(`${shownPath(path)} is not shown: it is of another lock.`);
+  return audit;
+}
+
+/**
+ * What was found the last time of the lock in a folder, for reports: they do without what cannot be used.
+ *
+ * @param warn hears why it cannot be
+ */
+export async function auditBeside(
+  folder: string,
+  lock: Lock | undefined,
+  warn: (text: string) => void,
+): Promise<AuditFile | undefined> {
+  if (!lock) return undefined;
+  const path = join(folder, AUDIT_FILE);
+  try {
+    return await readAudit(path, lock.checksum);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    const why =
+      codeOf(error) === '' ? messageOf(error) : `${shownPath(path)} cannot be read: ${messageOf(error)}.`;
+    warn(`${why} Run \`clawdie-iso audit --save\`.`);
+    return undefined;
+  }
 }
 
 async function readVuxml(from: string, signal: AbortSignal): Promise<string> {

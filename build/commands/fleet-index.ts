@@ -12,10 +12,11 @@ import type { PaperNames } from '../report/names.js';
 export const FLEET_INDEX = 'index.html';
 
 /** What an index says of an image. */
-export function indexFacts({ since, policy }: ImageFacts): Omit<IndexFacts, 'report'> {
+export function indexFacts({ since, policy, audit }: ImageFacts): Omit<IndexFacts, 'report'> {
   return {
     ...(since && { changes: since.changes.map(({ what }) => what) }),
     exceptions: policy.exceptions.map(({ row }) => row),
+    ...(audit && { vulnerable: audit.known.length }),
   };
 }
 

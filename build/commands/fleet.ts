@@ -11,6 +11,7 @@ import { imageName, isDisk } from '../image/formats.js';
 import { bytes, duration } from '../monitor/format.js';
 import { holdsSecret } from '../overlay/render.js';
 import { makeView } from '../overlay/view.js';
+import type { Audit } from '../packages/audit.js';
 import type { Lock } from '../packages/lockfile.js';
 import type { ImageProof } from '../policy/image.js';
 import { releaseOf, stage } from '../pipeline/base.js';
@@ -25,6 +26,7 @@ import type { BuildEvent, PlannedStage } from '../pipeline/events.js';
 import type { IndexFacts } from '../report/index-page.js';
 import { Mapper } from '../report/mapper.js';
 import { paperNames } from '../report/names.js';
+import { auditBeside } from './audit.js';
 import { readOr } from './configuration.js';
 import { loadFleet, proveAll, render } from './deployments.js';
 import type { Deployment, Fleet } from './deployments.js';
@@ -85,11 +87,14 @@ export async function fleet(options: FleetOptions, context: IsoContext): Promise
   const work: Work = { cache, signal: context.signal, emit };
   let record: FleetRecord;
   try {
-    for (const text of [...all.warnings, ...(unlocked === undefined ? [] : [unlocked])])
+    const warn = (text: string): void => {
       emit({ type: 'warning', text });
+    };
+    for (const text of [...all.warnings, ...(unlocked === undefined ? [] : [unlocked])]) warn(text);
+    const audit = await auditBeside(resolvePath(options.deployments), lock, warn);
     const disks = chosen.some(({ loaded }) => loaded.config.FORMATS.some(isDisk));
     record = await buildInto(out, { ...options, disks }, work, () =>
-      bring(chosen, all, out, since, options, { ...work, started, lock, version: context.version }),
+      bring(chosen, all, out, since, options, { ...work, started, lock, audit, version: context.version }),
     );
   } finally {
     await monitor.close();
@@ -137,6 +142,7 @@ interface Surroundings extends Work {
   readonly version: string;
   /** Where there is one. */
   readonly lock: Lock | undefined;
+  readonly audit: Audit | undefined;
 }
 
 /** Deployments from which on memory counts for more than a tenth of the time. */
@@ -384,7 +390,7 @@ async function makeOne(deployment: Deployment, parts: Parts, work: Surroundings)
       seconds: { stamp: (Date.now() - started.getTime()) / 1000 },
     },
     maps: parts.mapper?.maps({ files: ruleFiles(entries), view: makeView(config) }) ?? Promise.resolve([]),
-    lock: work.lock,
+    ...{ lock: work.lock, audit: work.audit },
     ...{ base: base.checked.path, file: basename(loaded.path), out, stem },
   });
   parts.told.set(name, indexFacts(facts));

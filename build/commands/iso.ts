@@ -15,6 +15,7 @@ import type { BuildEvent, Monitor, StageName } from '../pipeline/events.js';
 import type { PackagesRequest } from '../pipeline/packages.js';
 import { resolveRelease } from '../release/source.js';
 import type { Release } from '../release/source.js';
+import { auditBeside } from './audit.js';
 import { loadConfig, readAuthKey } from './configuration.js';
 import type { ConfigOptions, LoadedConfig } from './configuration.js';
 import { checkLock } from './lock-subject.js';
@@ -90,7 +91,11 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
         type: 'note',
         text: 'There is no build.cfg: building the sample image from build.cfg.example. It boots to a message and holds no FreeBSD.',
       });
-    if (unlocked !== undefined) emit({ type: 'warning', text: unlocked });
+    const warn = (text: string): void => {
+      emit({ type: 'warning', text });
+    };
+    if (unlocked !== undefined) warn(unlocked);
+    const audit = await auditBeside(loaded.folder, lock, warn);
     const disks = config.FORMATS.some(isDisk);
     await buildInto(out, { ...options, disks }, work, async () => {
       const { request, tools } = await baseRequest(config, release, time, packages);
@@ -124,7 +129,7 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
           ...{ overlay: overlay.entries, policy, plan, seconds, started },
           tools: disk ? { ...tools, zstd } : tools,
         },
-        ...{ maps, lock, base: base.checked.path, file: basename(loaded.path), out, stem },
+        ...{ maps, lock, audit, base: base.checked.path, file: basename(loaded.path), out, stem },
       });
       await writeChecksums(out, [...images, ...listed], undefined, signing);
       emit({

@@ -3,6 +3,8 @@ import { readText, writeFileAtomic } from '../host/files.js';
 import { sha256 } from '../host/hash.js';
 import { renderOverlay } from '../overlay/render.js';
 import { makeView } from '../overlay/view.js';
+import { auditOf } from '../packages/audit.js';
+import type { Audit } from '../packages/audit.js';
 import type { Lock } from '../packages/lockfile.js';
 import type { Cache } from '../pipeline/cache.js';
 import { buildRecord } from '../pipeline/record.js';
@@ -21,12 +23,14 @@ import { bomOf } from './sbom-papers.js';
 
 export interface PapersInput {
   /** What is known but for the maps and what comes of them. */
-  readonly record: Omit<RecordInput, 'maps' | 'contents' | 'since' | 'finished'>;
+  readonly record: Omit<RecordInput, 'maps' | 'contents' | 'lock' | 'audit' | 'since' | 'finished'>;
   readonly maps: Promise<readonly DrawnMap[]>;
   /** Path of the base image. */
   readonly base: string;
   /** The lock, and what its entry of this deployment is called; none where there is none. */
   readonly lock: Lock | undefined;
+  /** What was found of it, if it was audited. */
+  readonly audit: Audit | undefined;
   readonly file: string;
   readonly out: string;
   readonly stem: string;
@@ -74,7 +78,8 @@ export async function writePapers(input: PapersInput): Promise<Papers> {
   const contents = lock && contentsOf(lock, file);
   const drawn = await input.maps;
   const maps = drawn.map(({ map }) => map);
-  const known = { ...input.record, contents, maps, finished: new Date() };
+  const audit = input.audit && auditOf(input.audit, contents ?? []);
+  const known = { ...input.record, contents, lock: lock?.checksum, audit, maps, finished: new Date() };
   let text = buildRecord({ ...known, since: undefined });
   let facts = factsOf(text);
   if (!('flaw' in earlier)) {

@@ -6,9 +6,11 @@ import { codeOf, InputError, messageOf, UserError } from '../error.js';
 import { readText, writeFileAtomic } from '../host/files.js';
 import { readBoot, readFacts } from '../report/facts.js';
 import type { BootFacts, ImageFacts } from '../report/facts.js';
+import { auditOf } from '../packages/audit.js';
 import { drawMap } from '../report/draw.js';
 import type { DrawnMap } from '../report/map-store.js';
 import { imagePage } from '../report/image-page.js';
+import { readAudit } from './audit.js';
 import { readOr } from './configuration.js';
 import { indexFacts, papersOf, writeIndex } from './fleet-index.js';
 import { MOST_RECORD } from './papers.js';
@@ -18,6 +20,8 @@ export interface ReportOptions {
   readonly records: readonly string[];
   /** A report of `clawdie-iso boot`; without, the one in the folder `boot` beside a record, where it is of that image. */
   readonly boot?: string;
+  /** What `clawdie-iso audit --save` kept; without, what the record has. */
+  readonly audit?: string;
   /** Whether the first page is shown in the browser of the desktop. */
   readonly open: boolean;
 }
@@ -26,7 +30,7 @@ export interface ReportOptions {
  * `clawdie-iso report`: makes the report of each build record again, and of a fleet record those of its deployments and
  * their index. Prints where they are.
  *
- * @throws InputError if a record is none, or the report of `boot` is of another image.
+ * @throws InputError if a record is none, the report of `boot` is of another image, or the audit of another lock.
  */
 export async function report(options: ReportOptions, print: (line: string) => void): Promise<void> {
   const written: string[] = [];
@@ -41,7 +45,7 @@ export async function report(options: ReportOptions, print: (line: string) => vo
     );
     const fleet = parseFleetRecord(text);
     written.push(
-      'flaw' in fleet ? await imageAgain(path, text, options.boot) : await fleetAgain(path, fleet),
+      'flaw' in fleet ? await imageAgain(path, text, options) : await fleetAgain(path, fleet, options),
     );
   }
   for (const path of written) print(path);
@@ -49,14 +53,29 @@ export async function report(options: ReportOptions, print: (line: string) => vo
   if (options.open && first !== undefined) await show(first);
 }
 
-async function imageAgain(path: string, text: string, boot: string | undefined): Promise<string> {
+type Asked = Pick<ReportOptions, 'boot' | 'audit'>;
+
+async function imageAgain(path: string, text: string, { boot, audit }: Asked): Promise<string> {
   const facts = readFacts(text);
   if ('flaw' in facts)
     throw new InputError(
       `${path} cannot be used: ${facts.flaw}.`,
       'Name the .json beside an image, or fleet.json.',
     );
-  return writeReport(path, facts, boot);
+  return writeReport(path, await auditedAgain(path, facts, audit), boot);
+}
+
+/** Facts with what an audit has found since. @throws InputError if it is of another lock. */
+async function auditedAgain(path: string, facts: ImageFacts, named: string | undefined): Promise<ImageFacts> {
+  if (named === undefined) return facts;
+  try {
+    return { ...facts, audit: auditOf(await readAudit(named, facts.lock), facts.contents ?? []) };
+  } catch (error) {
+    throw new InputError(
+      `--audit: ${codeOf(error) === '' ? '' : `${named} cannot be read: `}${messageOf(error)}`,
+      `Run \`clawdie-iso audit --save\` where the lock of ${path} is, and name its clawdie.audit.json.`,
+    );
+  }
 }
 
 async function writeReport(path: string, facts: ImageFacts, boot: string | undefined): Promise<string> {
@@ -93,19 +112,20 @@ async function bootOf(
 }
 
 /** The pages of a fleet. A deployment whose record is not there, since its image is elsewhere, has none. */
-async function fleetAgain(path: string, record: FleetRecord): Promise<string> {
+async function fleetAgain(path: string, record: FleetRecord, { audit }: Asked): Promise<string> {
   const out = dirname(path);
   const told = new Map<string, ReturnType<typeof indexFacts>>();
   for (const entry of record.deployments) {
     const name = papersOf(entry)?.record;
     if (name === undefined) continue;
-    const facts = readFacts(
+    const found = readFacts(
       await readText(join(out, name), MOST_RECORD).catch((error: unknown) => {
         if (codeOf(error) === 'ENOENT') return '';
         throw new InputError(`The record ${join(out, name)} cannot be read: ${messageOf(error)}.`);
       }),
     );
-    if ('flaw' in facts) continue;
+    if ('flaw' in found) continue;
+    const facts = await auditedAgain(join(out, name), found, audit);
     await writeReport(join(out, name), facts, undefined);
     told.set(entry.name, indexFacts(facts));
   }

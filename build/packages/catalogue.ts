@@ -23,6 +23,8 @@ export interface Package {
   readonly libraries: Ends;
   readonly features: Ends;
   readonly conflicts: readonly string[];
+  /** As {@link licenseText} has it; none where the catalogue names none. */
+  readonly license?: string;
 }
 
 /** What a package needs of others, by name, and what it has for others. */
@@ -31,6 +33,8 @@ export interface Ends {
   readonly has: readonly string[];
 }
 
+/** What a licence may be called, or several: one line of text. */
+export const LICENSE = /^[^\p{C}\p{Zl}\p{Zp}]{1,1000}$/u;
 export const NAME = /^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$/;
 export const VERSION = /^[A-Za-z0-9][A-Za-z0-9._+,~]{0,127}$/;
 const ORIGIN =
@@ -75,6 +79,8 @@ const RAW = z.looseObject({
   requires: words,
   provides: words,
   conflicts: words,
+  licenses: z.array(z.string().regex(LICENSE, 'is no name of a licence')).max(50).default([]),
+  licenselogic: z.string().max(16).default('single'),
   annotations: z.record(z.string(), z.unknown()).optional().catch(undefined),
 });
 
@@ -201,6 +207,7 @@ export class Catalogue {
       libraries: ends(data.shlibs_required, data.shlibs_provided),
       features: ends(data.requires, data.provides),
       conflicts: [...new Set(data.conflicts)].sort(),
+      ...(data.licenses.length > 0 && { license: licenseText(data.licenses, data.licenselogic) }),
     };
     this.known.set(name, made);
     return made;
@@ -264,6 +271,11 @@ export class Catalogue {
       yield entry;
     }
   }
+}
+
+/** Licences as one text: any of them (`or`, `dual`) or all of them, as pkg_string() of libpkg/pkg_manifest.c reads licenselogic. */
+function licenseText(names: readonly string[], logic: string): string {
+  return names.join(logic === 'or' || logic === 'dual' ? ' or ' : ' and ').slice(0, 1000);
 }
 
 function ends(needs: readonly string[], has: readonly string[]): Ends {

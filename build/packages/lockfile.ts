@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { sha256 } from '../host/hash.js';
 import { parseJson } from '../json.js';
-import { isPath, NAME, VERSION } from './catalogue.js';
+import { isPath, LICENSE, NAME, VERSION } from './catalogue.js';
 import type { Package } from './catalogue.js';
 import { parseSum } from './sums.js';
 
@@ -31,6 +31,8 @@ const PACKAGE = z.strictObject({
   features: ends,
   flatsize: z.number().int().min(0),
   libraries: ends,
+  /** In the words of the catalogue: `BSD3CLAUSE`, `GPLv2+ or MIT`; none in locks of earlier versions. */
+  license: z.string().regex(LICENSE).optional(),
   name: z.string().regex(NAME),
   /** What it needs of the others. */
   needs: names,
@@ -49,6 +51,8 @@ const NPM = z.strictObject({
   asked: z.array(z.string()),
   /** sha512-…, as npm has it. */
   integrity: z.string().regex(/^sha512-[A-Za-z0-9+/]{86}==$/),
+  /** As its package.json has it, by rule an expression of SPDX. */
+  license: z.string().regex(LICENSE).optional(),
   name: z.string().regex(NPM_NAME),
   /** Folders below which it goes, as in `node_modules/a/node_modules/b`, for each package that was asked for. */
   places: z.array(
@@ -224,6 +228,7 @@ export function unlocked(locked: LockedPackage, deps: readonly string[]): Packag
     libraries: both(locked.libraries),
     features: both(locked.features),
     conflicts: locked.conflicts ?? [],
+    ...(locked.license !== undefined && { license: locked.license }),
   };
 }
 
@@ -234,7 +239,7 @@ export function lockPackage(
   asked: readonly string[],
   sum256: string,
 ): LockedPackage {
-  const { name, version, origin, abi, path, size, flatsize, sum, conflicts } = found;
+  const { name, version, origin, abi, path, size, flatsize, sum, conflicts, license } = found;
   const both = ({ needs: wants, has }: Package['libraries']): LockedPackage['libraries'] =>
     wants.length + has.length === 0
       ? undefined
@@ -246,6 +251,7 @@ export function lockPackage(
     ...(libraries && { libraries }),
     ...(features && { features }),
     ...(conflicts.length > 0 && { conflicts: [...conflicts] }),
+    ...(license !== undefined && { license }),
   };
 }
 

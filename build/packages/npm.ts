@@ -5,6 +5,7 @@ import { UserError } from '../error.js';
 import { run } from '../host/process.js';
 import { find } from '../host/tools.js';
 import { parseJson } from '../json.js';
+import { LICENSE } from './catalogue.js';
 import type { LockedNpm } from './lockfile.js';
 import { NPM_NAME } from './lockfile.js';
 import type { Wanted } from './solver.js';
@@ -20,6 +21,8 @@ const ENTRY = z.looseObject({
   dev: z.boolean().optional(),
   os: z.array(z.string()).optional(),
   cpu: z.array(z.string()).optional(),
+  /** Old packages have an object here, or whatever else. */
+  license: z.string().regex(LICENSE).optional().catch(undefined),
 });
 
 const NPM_LOCK = z.looseObject({ lockfileVersion: z.literal(3), packages: z.record(z.string(), ENTRY) });
@@ -89,7 +92,7 @@ export function readNpmLock(text: string, wanted: readonly Wanted[], arch: strin
         `${name} of npm is not for FreeBSD on ${arch} (os: ${entry.os?.join(', ') ?? 'any'}; cpu: ${entry.cpu?.join(', ') ?? 'any'}).`,
       );
     }
-    const { version = '', resolved = '', integrity = '' } = entry;
+    const { version = '', resolved = '', integrity = '', license } = entry;
     if (!NPM_NAME.test(name) || entry.link === true || !/^https?:\/\//.test(resolved))
       throw new UserError(
         `npm resolves ${place} to ${resolved || 'nothing'}, which is no package of a registry.`,
@@ -105,7 +108,10 @@ export function readNpmLock(text: string, wanted: readonly Wanted[], arch: strin
     if (same) same.places.push(place);
     else {
       const asked = wanted.find((each) => each.name === key && place === `node_modules/${name}`)?.by ?? [];
-      found.set(key, { asked: [...asked], integrity: sum, name, places: [place], url: resolved, version });
+      found.set(key, {
+        ...{ asked: [...asked], integrity: sum, name, places: [place], url: resolved, version },
+        ...(license !== undefined && { license }),
+      });
     }
   }
   for (const { name } of wanted)

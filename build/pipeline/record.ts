@@ -4,6 +4,7 @@ import type { KeyName } from '../config/keys.js';
 import { sha256 } from '../host/hash.js';
 import { isSecret } from '../overlay/render.js';
 import type { OverlayEntry } from '../overlay/render.js';
+import type { Audit } from '../packages/audit.js';
 import type { ImageProof } from '../policy/image.js';
 import type { Changes, Content, ReportMap } from '../report/facts.js';
 import type { BaseFacts, BaseRequest } from './base.js';
@@ -30,6 +31,9 @@ export interface RecordInput {
   /** What a report needs beyond that: who reaches whom, what instances install, what differs from the image before. */
   readonly maps: readonly ReportMap[];
   readonly contents: readonly Content[] | undefined;
+  /** Checksum of the lock. */
+  readonly lock: string | undefined;
+  readonly audit: Audit | undefined;
   readonly since: Changes | undefined;
 }
 
@@ -82,6 +86,8 @@ export function buildRecord(input: RecordInput): string {
       ...(input.seconds[stage] !== undefined && { seconds: Number(input.seconds[stage].toFixed(3)) }),
     })),
     ...(input.contents && { contents: input.contents }),
+    ...(input.lock !== undefined && { lock: input.lock }),
+    ...(input.audit && { audit: input.audit }),
     ...(input.since && { since: input.since }),
   };
   // A map is for programs, and would be nine tenths of the lines.

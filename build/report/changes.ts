@@ -1,3 +1,4 @@
+import type { Audit } from '../packages/audit.js';
 import type { Changes, ImageFacts } from './facts.js';
 
 /** Sums are recognised by their beginning. */
@@ -29,6 +30,8 @@ export function changesBetween(before: ImageFacts, now: ImageFacts): Changes['ch
   compare('Exceptions', exceptionsOf(before), exceptionsOf(now));
   all('Who reaches whom: ', reachOf(before), reachOf(now));
   all('Installed: ', contentsOf(before), contentsOf(now));
+  if (before.audit && now.audit)
+    all('Known to be vulnerable: ', vulnerableIn(before.audit), vulnerableIn(now.audit));
   return found;
 }
 
@@ -61,6 +64,10 @@ function reachOf({ maps }: ImageFacts): ReadonlyMap<string, string> {
         .map(({ from, to, services }) => [`${from} to ${to} (${situation})`, services.join('; ')] as const),
     ),
   );
+}
+
+function vulnerableIn({ known }: Audit): ReadonlyMap<string, string> {
+  return new Map(known.map(({ name, version }) => [name, version]));
 }
 
 function contentsOf({ contents }: ImageFacts): ReadonlyMap<string, string> {

@@ -26,10 +26,15 @@ export function lockedFor(lock: Lock, file: string): LockedFor {
 export function contentsOf(lock: Lock, file: string): readonly Content[] {
   const { packages, npm } = lockedFor(lock, file);
   return [
-    ...packages.map(({ name, version, flatsize, asked }): Content => ({
+    ...packages.map(({ name, version, flatsize, license, asked }): Content => ({
       ...{ kind: 'package', name, version, bytes: flatsize },
+      ...(license !== undefined && { license }),
       asked: [...asked],
     })),
-    ...npm.map(({ name, version, asked }): Content => ({ kind: 'npm', name, version, asked: [...asked] })),
+    ...npm.map(({ name, version, license, asked }): Content => ({
+      ...{ kind: 'npm', name, version },
+      ...(license !== undefined && { license }),
+      asked: [...asked],
+    })),
   ];
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { parseJson } from '../json.js';
+import { AUDIT } from '../packages/audit.js';
 
 /*
  * What a report tells of an image, as its build record has it. Records of other versions of this program lack parts: a report
@@ -78,6 +79,7 @@ const CONTENT = z.object({
   version: z.string(),
   /** bytes on the instance; of npm it is not known */
   bytes: z.number().optional(),
+  license: z.string().optional(),
   /** Keys and templates that ask for it; none where another package needs it. */
   asked: z.array(z.string()),
 });
@@ -129,6 +131,10 @@ const FACTS = z.object({
   maps: z.array(MAP).optional(),
   /** What an instance installs, as the lock has it; none where there is no lock. */
   contents: z.array(CONTENT).optional(),
+  /** Checksum of the lock. */
+  lock: z.string().optional(),
+  /** What was known of these packages when they were audited. */
+  audit: AUDIT.optional(),
   since: CHANGES.optional(),
 });
 /** What a build record says that a report shows. */

@@ -20,6 +20,7 @@ export function imagePage(
 ): string {
   const assistant = facts.configuration['ASSISTANT_NAME']?.value ?? '';
   const exceptions = facts.policy.exceptions.length;
+  const vulnerable = facts.audit?.known.length ?? 0;
   const parts: readonly (readonly [id: string, title: string, body: Html])[] = [
     [
       'map',
@@ -44,6 +45,7 @@ export function imagePage(
         <p class="dim">
           Built ${facts.finished} by ${facts.project}.
           ${exceptions === 0 ? 'Every row of its policy holds.' : html`<span class="bad">${exceptions} rows of its policy do not hold, as POLICY_EXCEPTIONS allows.</span>`}
+          ${vulnerable === 0 ? undefined : html`<span class="bad">${vulnerable} packages are known to be vulnerable.</span>`}
         </p>
       </header>
       <nav aria-label="Parts of the report">

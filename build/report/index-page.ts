@@ -11,6 +11,8 @@ export interface IndexFacts {
   /** How much differs from the image before; none where that is not known. */
   readonly changes?: readonly string[];
   readonly exceptions?: readonly string[];
+  /** How many packages were known to be vulnerable; none where that was not asked. */
+  readonly vulnerable?: number;
 }
 
 /** The index of a fleet as one file of HTML: every deployment, sortable. Pure. */
@@ -28,9 +30,10 @@ export function indexPage(record: FleetRecord, facts: ReadonlyMap<string, IndexF
     'size',
     'last run',
     'exceptions',
+    'vulnerable',
   ];
   const rows = deployments.map(({ name, assistant, host, agentNet, images, base }) => {
-    const { report, changes, exceptions } = facts.get(name) ?? {};
+    const { report, changes, exceptions, vulnerable } = facts.get(name) ?? {};
     const size = images.reduce((sum, image) => sum + image.bytes, 0);
     const what = changes?.slice(0, 8).join(', ') ?? '';
     const more = (changes?.length ?? 0) > 8 ? ', …' : '';
@@ -46,6 +49,7 @@ export function indexPage(record: FleetRecord, facts: ReadonlyMap<string, IndexF
       <td data-value="${size}">${bytes(size)}</td>
       <td>${run.has(name) ? 'made' : 'kept'}${what === '' ? '' : `: ${what}${more}`}</td>
       <td>${exceptions?.join(', ')}</td>
+      <td data-value="${vulnerable ?? -1}">${vulnerable === 0 ? 'none known' : vulnerable}</td>
     </tr> `;
   });
   return page(

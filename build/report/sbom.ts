@@ -25,10 +25,23 @@ interface Component {
   readonly version?: string;
   readonly purl?: string;
   readonly hashes?: readonly { readonly alg: 'SHA-256' | 'SHA-512'; readonly content: string }[];
+  readonly licenses?: readonly [
+    { readonly license: { readonly name: string } } | { readonly expression: string },
+  ];
   readonly properties?: readonly { readonly name: string; readonly value: string }[];
 }
 
 const sha256 = (content: string): NonNullable<Component['hashes']> => [{ alg: 'SHA-256', content }];
+/** An expression of SPDX, as npm has them; FreeBSD's ports have names of their own. */
+const EXPRESSION = /^(?!UNLICENSED$)\(?[A-Za-z0-9.+-]+(?: (?:AND|OR|WITH) \(?[A-Za-z0-9.+-]+\)?)*\)?$/;
+const licensed = (license: string | undefined, spdx: boolean): Pick<Component, 'licenses'> =>
+  license === undefined
+    ? {}
+    : {
+        licenses: [
+          spdx && EXPRESSION.test(license) ? { expression: license } : { license: { name: license } },
+        ],
+      };
 const property = (name: string, value: string) => ({ name: `clawdie:${name}`, value });
 
 /**
@@ -41,18 +54,15 @@ export function sbom({ facts, version, arch, locked, boot }: SbomInput): string 
     ...{ type: 'application', 'bom-ref': `package:${each.name}`, name: each.name, version: each.version },
     purl: `pkg:generic/freebsd/${encodeURIComponent(each.name)}@${encodeURIComponent(each.version)}`,
     hashes: sha256(each.sha256),
+    ...licensed(each.license, false),
     properties: [property('origin', each.origin), property('abi', each.abi)],
   }));
   const npm = locked.npm.map((each): Component => ({
     ...{ type: 'library', 'bom-ref': `npm:${each.name}@${each.version}`, name: each.name },
     version: each.version,
     purl: `pkg:npm/${each.name.split('/').map(encodeURIComponent).join('/')}@${encodeURIComponent(each.version)}`,
-    hashes: [
-      {
-        alg: 'SHA-512',
-        content: sha512Of(each.integrity),
-      },
-    ],
+    hashes: [{ alg: 'SHA-512', content: sha512Of(each.integrity) }],
+    ...licensed(each.license, true),
   }));
   const components: readonly Component[] = [
     ...Object.entries(facts.release.sums).map(([set, sum]): Component => ({

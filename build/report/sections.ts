@@ -35,7 +35,40 @@ export function proof({ policy }: ImageFacts): Html {
     }`;
 }
 
-export function contents({ contents: installed, root, overlay, release }: ImageFacts): Html {
+/** What is known of the packages; of a lock that nobody has audited nothing is said. */
+function vulnerabilities({ contents: installed, audit }: ImageFacts): Html {
+  if (installed === undefined) return html``;
+  if (!audit)
+    return html`<p>
+      Whether vulnerabilities of these packages are known was not asked.
+      <code>clawdie-iso audit --save</code> asks; <code>clawdie-iso report --audit</code> then shows here what
+      it found.
+    </p>`;
+  const { time, from, looked, known } = audit;
+  return html`<p>
+      Audited ${time} with ${looked} vulnerabilities of ${from}:
+      ${
+        known.length === 0
+          ? html`<span class="good">none is known of these packages.</span>`
+          : html`<span class="bad">${known.length} packages are known to be vulnerable.</span>`
+      }
+      That list is not of the base system, nor of packages of npm.
+    </p>
+    ${
+      known.length === 0
+        ? undefined
+        : table(
+            'Packages that are known to be vulnerable',
+            ['package', 'version', 'to what', 'CVE', 'entry of VuXML'],
+            known.flatMap(({ name, version, vulnerabilities: all }) =>
+              all.map(({ id, topic, cves }) => [name, version, topic, cves.join(', '), code(id)]),
+            ),
+          )
+    }`;
+}
+
+export function contents(facts: ImageFacts): Html {
+  const { contents: installed, root, overlay, release } = facts;
   return html`<p>Release sets: ${release.from} (${release.trust}).</p>
     ${table(
       'Release sets',
@@ -54,15 +87,16 @@ export function contents({ contents: installed, root, overlay, release }: ImageF
           </p>`
         : table(
             `${installed.length} packages that an instance installs, as the lock has them`,
-            ['package', 'version', 'size', 'asked for by'],
-            installed.map(({ kind, name, version, bytes: size, asked }) => [
+            ['package', 'version', 'licence', 'size', 'asked for by'],
+            installed.map(({ kind, name, version, license, bytes: size, asked }) => [
               kind === 'npm' ? `${name} (npm)` : name,
               version,
+              license ?? html`<span class="dim">not known</span>`,
               size === undefined ? '' : bytes(size),
               asked.length > 0 ? asked.join(', ') : html`<span class="dim">another package</span>`,
             ]),
           )
-    }${table(
+    }${vulnerabilities(facts)}${table(
       'Files of the deployment; contents of what may hold secrets have no sum here',
       ['path', 'owner', 'mode', 'SHA-256'],
       overlay

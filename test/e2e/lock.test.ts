@@ -479,7 +479,52 @@ describe('clawdie-iso audit', () => {
     const clean = await at.run('audit', at.lockFile, '--vuxml', `${at.served.url}/vuln.xml.xz`);
     expect(clean).toMatchObject({ code: 0, stderr: '' });
     expect(clean.stdout).toContain('Nothing is known of the 4 packages');
+    expect(existsSync(join(site, 'clawdie.audit.json'))).toBe(false);
     expect((await at.run('audit', site, '--vuxml', `${at.served.url}/gone`)).code).toBe(1);
     expect((await at.run('audit', at.folder, '--vuxml', list)).code).toBe(2);
   });
+
+  it('is in the papers of images where it is kept, with licences, and only of the lock that it is of', async () => {
+    const at = await place('PACKAGES="tmux"', [
+      { name: 'pkg', more: { licenses: ['BSD2CLAUSE'], licenselogic: 'single' } },
+      { name: 'tmux', more: { licenses: ['ISCL', 'MIT'], licenselogic: 'or' } },
+      { name: 'git-lite' },
+    ]);
+    const [site, list] = [join(at.folder, 'site'), join(at.folder, 'vuln.xml')];
+    const kept = join(site, 'clawdie.audit.json');
+    writeFileSync(list, vuxml('2'));
+    expect((await at.run('lock')).code).toBe(0);
+    expect((await at.run('audit', site, '--vuxml', list, '--save')).stdout).toContain(
+      'reports of images show it',
+    );
+    expect(await at.run('iso')).toMatchObject({ code: 0, stderr: '' });
+    const stem = join(at.folder, 'dist', 'clawdie-15.1-RELEASE-amd64');
+    const page = (): string => readFileSync(`${stem}.html`, 'utf8');
+    expect(page()).toContain('<td>ISCL or MIT</td>');
+    expect(page()).toContain('<td>tmux -- bad</td>');
+    expect(readFileSync(`${stem}.cdx.json`, 'utf8')).toContain('"name": "ISCL or MIT"');
+
+    // What was found since is shown by `report`; of another lock nothing is.
+    writeFileSync(list, vuxml('1'));
+    expect((await at.run('audit', site, '--vuxml', list, '--save')).code).toBe(0);
+    expect(await cli(['report', `${stem}.json`, '--audit', kept])).toMatchObject({ code: 0, stderr: '' });
+    expect(page()).toContain('none is known of these packages');
+    const more = ['--set', 'PACKAGES=tmux git-lite'];
+    expect((await at.run('lock', ...more)).code).toBe(0);
+    // Licences of what stays locked stay.
+    expect(readFileSync(at.lockFile, 'utf8')).toContain('"license": "ISCL or MIT"');
+    const again = await at.run('iso', ...more);
+    expect(again.code).toBe(0);
+    expect(again.stdout).toContain('is not shown: it is of another lock');
+    expect(page()).toContain('was not asked');
+    const other = await cli(['report', `${stem}.json`, '--audit', kept]);
+    expect(other).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('it is of another lock') as string,
+    });
+    writeFileSync(kept, '{}');
+    expect((await at.run('iso', ...more)).stdout).toContain(
+      'it is not what `clawdie-iso audit --save` writes',
+    );
+  }, 180_000);
 });

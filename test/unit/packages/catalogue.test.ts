@@ -63,6 +63,20 @@ describe('the catalogue of a repository', () => {
     },
   );
 
+  it.each([
+    [{}, undefined],
+    [{ licenses: ['BSD3CLAUSE'], licenselogic: 'single' }, 'BSD3CLAUSE'],
+    [{ licenses: ['GPLv2+', 'MIT'], licenselogic: 'dual' }, 'GPLv2+ or MIT'],
+    [{ licenses: ['GPLv2+', 'MIT'], licenselogic: 'and' }, 'GPLv2+ and MIT'],
+  ])('says of licences, %j, what they are: %s', async (more, license) => {
+    expect((await catalogueOf(await manifest(more))).get('tmux')?.license).toBe(license);
+  });
+
+  it('has no licence that is more than a line', async () => {
+    const hostile = await catalogueOf(await manifest({ licenses: ['MIT\u001b[2J'] }));
+    expect(() => hostile.get('tmux')).toThrow('is no name of a licence');
+  });
+
   it('tells who is not trusted, revoked, or not there', async () => {
     const archive = await makeCatalogue([], { key: OTHER });
     await expect(fetched(archive)).rejects.toThrow(

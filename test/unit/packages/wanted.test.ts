@@ -97,6 +97,13 @@ describe('a lock of npm', () => {
     expect(found[2]?.asked).toEqual(['clawdie/pi-worker']);
   });
 
+  it('has licences as npm has them, and none where that is no line of text', () => {
+    const licensed = (license: unknown) => read({ 'node_modules/pi': entry({ license }) })[0]?.license;
+    expect(licensed('(MIT OR Apache-2.0)')).toBe('(MIT OR Apache-2.0)');
+    for (const other of [{ type: 'MIT' }, '', 'a\nb', 'x'.repeat(1001)])
+      expect(licensed(other)).toBeUndefined();
+  });
+
   it.each([
     [{ 'node_modules/dep': entry() }, 'npm does not find pi@1.0.0'],
     [

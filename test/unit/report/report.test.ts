@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { auditOf } from '../../../build/packages/audit.js';
 import { changesBetween } from '../../../build/report/changes.js';
 import { readFacts } from '../../../build/report/facts.js';
 import type { ImageFacts } from '../../../build/report/facts.js';
@@ -79,7 +80,11 @@ describe('the report of an image', () => {
     const { facts, drawn } = await factsOf({ TENANTS: 'igor' });
     const full: ImageFacts = {
       ...facts,
-      contents: [{ kind: 'package', name: 'a', version: '1', bytes: 5, asked: ['PACKAGES'] }],
+      contents: [{ kind: 'package', name: 'a', version: '1', license: 'l', bytes: 5, asked: ['PACKAGES'] }],
+      audit: {
+        ...{ time: 't', from: 'u', looked: 3 },
+        known: [{ name: 'a', version: '1', vulnerabilities: [{ id: 'i', topic: 'bad', cves: ['CVE-1'] }] }],
+      },
       since: { finished: 'then', changes: [{ what: 'x', before: 'a', now: 'b' }] },
       policy: { ...facts.policy, exceptions: [{ row: 'r', example: 'e' }] },
     };
@@ -128,6 +133,36 @@ describe('the report of an image', () => {
     expect(readFacts('x')).toEqual({ flaw: 'it is no JSON' });
   });
 
+  it('names licences, and what is known of packages; nothing where nobody has asked', async () => {
+    const { facts } = await factsOf({});
+    const contents: ImageFacts['contents'] = [
+      { kind: 'package', name: 'tmux', version: '1', license: 'ISCL', asked: [] },
+      { kind: 'npm', name: 'curl', version: '8', asked: [] },
+    ];
+    const asked = (audit: ImageFacts['audit']): string =>
+      imagePage({ ...facts, contents, audit }, [], undefined);
+    expect(asked(undefined)).toContain('<td>ISCL</td>');
+    expect(asked(undefined)).toContain('was not asked');
+    expect(imagePage(facts, [], undefined)).not.toContain('was not asked');
+    const known = ['tmux', 'curl'].map((name) => ({
+      ...{ name, version: name === 'tmux' ? '1' : '8' },
+      vulnerabilities: [{ id: 'v-1', topic: `${name} -- bad`, cves: ['CVE-2026-7'] }],
+    }));
+    const audit = { time: '2026-02-03T04:05:06.000Z', from: 'vuln.xml', looked: 9, known };
+    expect(asked({ ...audit, known: [] })).toContain('none is known of these packages');
+    // A package of npm of the same name is another thing.
+    const of = auditOf(audit, contents);
+    expect(of.known.map(({ name }) => name)).toEqual(['tmux']);
+    expect(asked(of)).toMatch(
+      /1 packages are known to be vulnerable\.[^]*<td>tmux -- bad<\/td>\s*<td>CVE-2026-7<\/td>/,
+    );
+    const before = { ...facts, audit: { ...audit, known: [] } };
+    expect(changesBetween(before, { ...facts, audit: of }).map(({ what }) => what)).toEqual([
+      'Known to be vulnerable: tmux',
+    ]);
+    expect(changesBetween(facts, { ...facts, audit: of })).toEqual([]);
+  });
+
   it('says what differs from the image before', async () => {
     const [{ facts: before }, { facts: now }] = [await factsOf({}), await factsOf({ HTTP: 'no' })];
     expect(changesBetween(before, before)).toEqual([]);
@@ -142,11 +177,12 @@ describe('the index of a fleet', () => {
     const record = fleetOf(1000);
     const page = indexPage(
       record,
-      new Map([['n1', { report: 'a b#.html', changes: ['Configuration: HTTP'] }]]),
+      new Map([['n1', { report: 'a b#.html', changes: ['Configuration: HTTP'], vulnerable: 3 }]]),
     );
     expect(page.match(/<th scope="row">/g)).toHaveLength(1000);
     expect(page).toContain('href="./a%20b%23.html"');
     expect(page).toContain('made: Configuration: HTTP');
+    expect(page).toContain('<td data-value="3">3</td>');
     const bad = hostile(record, HOSTILE);
     expect(tagsOf(indexPage(bad, new Map()))).toEqual(tagsOf(indexPage(hostile(record, ''), new Map())));
   });

@@ -17,13 +17,25 @@ const LOCK: Lock = {
   npm: [
     {
       ...{ asked: [], integrity: `sha512-${Buffer.alloc(64, 7).toString('base64')}`, name: '@s/m' },
+      license: '(MIT OR Apache-2.0)',
       ...{ places: ['node_modules/@s/m'], url: 'https://x/', version: '1.0.0' },
     },
   ],
-  packages: [packageOf('other', []), packageOf('below', []), packageOf('top', ['below'])],
+  packages: [
+    packageOf('other', []),
+    { ...packageOf('below', []), license: 'GPLv2+ or MIT' },
+    packageOf('top', ['below']),
+  ],
   release: { abi: 'a', arch: 'amd64', id: 'i', profiles: ['standard'], version: '15.1-RELEASE' },
 };
 const boot = [{ path: '/boot/loader', bytes: 5, sha256: 'a'.repeat(64) }];
+
+const componentsOf = (text: string): Record<string, { licenses?: unknown } | undefined> =>
+  Object.fromEntries(
+    (JSON.parse(text) as { components: { 'bom-ref': string; licenses?: unknown }[] }).components.map(
+      (each) => [each['bom-ref'], each],
+    ),
+  );
 
 describe('the bill of materials', () => {
   it('is CycloneDX 1.6 by its schema, and names sets, modules, boot code, overlay, packages and npm', async () => {
@@ -46,7 +58,24 @@ describe('the bill of materials', () => {
     ])
       expect(refs).toContain(ref);
     expect(refs).toContain('npm:@s/m@1.0.0');
+    const licenses = (ref: string) => componentsOf(text)[ref]?.licenses;
+    expect(licenses('package:below')).toEqual([{ license: { name: 'GPLv2+ or MIT' } }]);
+    expect(licenses('package:top')).toBeUndefined();
+    expect(licenses('npm:@s/m@1.0.0')).toEqual([{ expression: '(MIT OR Apache-2.0)' }]);
     expect(sbom({ ...about, locked: lockedFor(LOCK, 'a.cfg') })).toBe(text);
+  });
+
+  it.each([
+    ['MIT', { expression: 'MIT' }],
+    ['UNLICENSED', { license: { name: 'UNLICENSED' } }],
+    ['SEE LICENSE IN x', { license: { name: 'SEE LICENSE IN x' } }],
+  ])('says of a licence of npm, %s, what it is', async (license, expected) => {
+    const { facts } = await factsOf({});
+    const npm = LOCK.npm.map((each) => ({ ...each, license }));
+    const locked = { ...lockedFor(LOCK, 'a.cfg'), npm };
+    const text = sbom({ facts, version: 'v', arch: 'amd64', boot, locked });
+    expect(await new Validation.JsonStrictValidator(Spec.Version.v1dot6).validate(text)).toBeNull();
+    expect(componentsOf(text)['npm:@s/m@1.0.0']?.licenses).toEqual([expected]);
   });
 
   it('has of a lock what the deployment needs, and no more', () => {

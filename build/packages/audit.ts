@@ -1,0 +1,77 @@
+import { z } from 'zod';
+import { parseJson } from '../json.js';
+import { NAME, VERSION } from './catalogue.js';
+import type { Lock } from './lockfile.js';
+import { auditPackages } from './vuxml.js';
+import type { Vulnerability } from './vuxml.js';
+
+/** What was found the last time, beside the lock. */
+export const AUDIT_FILE = 'clawdie.audit.json';
+
+const FORMAT = 'clawdie audit 1';
+
+const KNOWN = z.array(
+  z.object({
+    name: z.string().regex(NAME),
+    version: z.string().regex(VERSION),
+    vulnerabilities: z.array(z.object({ id: z.string(), topic: z.string(), cves: z.array(z.string()) })),
+  }),
+);
+
+/** What was known of packages at a time. */
+export const AUDIT = z.object({
+  time: z.iso.datetime(),
+  /** URL or file of the list of vulnerabilities. */
+  from: z.string(),
+  /** How many it has. */
+  looked: z.number().int().min(0),
+  known: KNOWN,
+});
+export type Audit = z.infer<typeof AUDIT>;
+
+const FILE = AUDIT.extend({
+  format: z.literal(FORMAT),
+  /** Checksum of the lock: of another one it says nothing. */
+  lock: z.string().regex(/^[0-9a-f]{64}$/),
+});
+export type AuditFile = z.infer<typeof FILE>;
+
+/** Which packages of a lock are known to be vulnerable, and to what. */
+export function auditLock(
+  lock: Pick<Lock, 'packages' | 'checksum'>,
+  vulnerabilities: readonly Vulnerability[],
+  from: string,
+  time: Date,
+): AuditFile {
+  return {
+    ...{ format: FORMAT, lock: lock.checksum, time: time.toISOString(), from },
+    looked: vulnerabilities.length,
+    known: auditPackages(lock.packages, vulnerabilities).map(
+      ({ of: { name, version }, vulnerabilities: all }) => ({
+        ...{ name, version },
+        vulnerabilities: all.map(({ id, topic, cves }) => ({ id, topic, cves: [...cves] })),
+      }),
+    ),
+  };
+}
+
+/** Reads what was found before. @returns the end of a sentence, if it is none */
+export function parseAudit(text: string): AuditFile | { readonly flaw: string } {
+  const { success, data, error } = FILE.safeParse(parseJson(text));
+  if (success) return data;
+  const [issue] = error.issues;
+  return {
+    flaw: `it is not what \`clawdie-iso audit --save\` writes (${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''})`,
+  };
+}
+
+/** What of it is about packages that one deployment installs. */
+export function auditOf(
+  { time, from, looked, known }: Audit,
+  installed: readonly { readonly kind: string; readonly name: string; readonly version: string }[],
+): Audit {
+  const names = new Set(
+    installed.flatMap(({ kind, name, version }) => (kind === 'package' ? [`${name} ${version}`] : [])),
+  );
+  return { time, from, looked, known: known.filter(({ name, version }) => names.has(`${name} ${version}`)) };
+}
