@@ -461,7 +461,9 @@ program
 
 program
   .command('diff')
-  .description('say in which files two images differ, and whether they have one base')
+  .description(
+    'say in what two images differ: files, base, and by their papers what is installed and what they were made of',
+  )
   .argument('<a>')
   .argument('<b>')
   .option('--patch', 'show the lines that differ', false)

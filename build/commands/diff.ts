@@ -15,8 +15,10 @@ import { archiveIn, SECTOR, slotRelease } from '../image/slot.js';
 import { compareOverlays } from '../overlay/compare.js';
 import type { OverlayEntry } from '../overlay/render.js';
 import { unpackOverlay } from '../overlay/unpack.js';
+import { comparePapers, differenceLines, diffPapers, papersBeside } from './diff-papers.js';
 
 export interface DiffOptions {
+  /** Two images, or two papers of one kind. */
   readonly a: string;
   readonly b: string;
   /** Whether contents are shown too. */
@@ -34,12 +36,20 @@ interface Image {
 }
 
 /**
- * `clawdie-iso diff`: says in which files two images differ, and whether they have one base.
+ * `clawdie-iso diff`: says in which files two images differ, and whether they have one base; by their papers, where these are
+ * beside them, in what is installed and in what they were made of.
  *
- * @returns whether they are the same
- * @throws InputError if one of them is no image of this project.
+ * @returns whether they are the same, in all that was compared
+ * @throws InputError if one of them is no image of this project, and no paper.
  */
 export async function diff(options: DiffOptions, print: (line: string) => void): Promise<boolean> {
+  const alone = await diffPapers(options.a, options.b);
+  if (alone) {
+    const same = alone.differences.length === 0;
+    if (options.json) print(JSON.stringify({ same, differences: alone.differences }, null, 2));
+    else for (const line of differenceLines(alone.title, alone.differences)) print(plain(line));
+    return same;
+  }
   const work = await mkdtemp(join(tmpdir(), 'clawdie-diff-'));
   const [a, b] = await Promise.all([
     readImage(options.a, join(work, 'a')),
@@ -51,9 +61,12 @@ export async function diff(options: DiffOptions, print: (line: string) => void):
   const slot = [...a.slot.keys()].filter(
     (name) => (name !== ARCHIVE || overlay.length === 0) && a.slot.get(name) !== b.slot.get(name),
   );
-  const same = base.length === 0 && overlay.length === 0 && slot.length === 0;
+  const papers = await Promise.all([papersBeside(options.a), papersBeside(options.b)]);
+  const { bill, provenance } = comparePapers(...papers);
+  const same = [base, overlay, slot, bill ?? [], provenance ?? []].every(({ length }) => length === 0);
   if (options.json) {
-    print(JSON.stringify({ same, sameBase: base.length === 0, base, overlay, slot }, null, 2));
+    const found = { same, sameBase: base.length === 0, base, overlay, slot };
+    print(JSON.stringify({ ...found, bill: bill ?? null, provenance: provenance ?? null }, null, 2));
     return same;
   }
   print(`A  ${options.a}`);
@@ -75,6 +88,9 @@ export async function diff(options: DiffOptions, print: (line: string) => void):
     if (options.patch && patch !== undefined)
       for (const line of patch.split('\n').slice(1)) if (line !== '') print(plain(`    ${line}`));
   }
+  if (papers.some((each) => each.bill ?? each.statement))
+    for (const line of [...differenceLines('Bill', bill), ...differenceLines('Origin', provenance)])
+      print(plain(line));
   return same;
 }
 

@@ -1,9 +1,9 @@
 import type { Audit } from '../packages/audit.js';
+import { differing } from './differing.js';
 import type { Changes, ImageFacts } from './facts.js';
 
 /** Sums are recognised by their beginning. */
 const SHORT = 12;
-const GONE = 'not there';
 
 /**
  * In what an image differs from the one before it, for people: its configuration, where it is from, its files, its policy, what
@@ -13,12 +13,11 @@ const GONE = 'not there';
  */
 export function changesBetween(before: ImageFacts, now: ImageFacts): Changes['changes'] {
   const found: Changes['changes'] = [];
-  const compare = (what: string, old: string | undefined, next: string | undefined): void => {
-    if (old !== next) found.push({ what, before: old ?? GONE, now: next ?? GONE });
-  };
   const all = (prefix: string, old: ReadonlyMap<string, string>, next: ReadonlyMap<string, string>): void => {
-    for (const name of [...new Set([...old.keys(), ...next.keys()])].sort())
-      compare(`${prefix}${name}`, old.get(name), next.get(name));
+    found.push(...differing(prefix, old, next));
+  };
+  const compare = (what: string, old: string, next: string): void => {
+    all('', new Map([[what, old]]), new Map([[what, next]]));
   };
   compare('Program', before.project, now.project);
   all('Configuration: ', valuesOf(before), valuesOf(now));

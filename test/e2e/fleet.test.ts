@@ -354,6 +354,7 @@ describe('clawdie-iso diff', () => {
     const same = await cli(['diff', image('n0000'), image('n0000')]);
     expect(same).toMatchObject({ code: 0 });
     expect(same.stdout).toContain('Overlay  the same');
+    expect(same.stdout).toMatch(/^Bill {5}the same\nOrigin {3}the same$/m);
     const other = await cli(['diff', image('n0000'), image('n0001'), '--patch']);
     expect(other.code).toBe(1);
     expect(other.stdout).toContain('Base     the same');
@@ -363,9 +364,27 @@ describe('clawdie-iso diff', () => {
     );
     expect(other.stdout).toContain('only in B: /var/db/clawdie/root.hash  (file)');
     expect(other.stdout).not.toContain(HASH.slice(0, 20));
+    // What lies in the overlay is told above; of a secret there is a digest.
+    expect(other.stdout).toMatch(/^Bill {5}the same$/m);
+    expect(other.stdout).toContain('  Configuration: ICMP_ECHO: no → yes\n');
+    expect(other.stdout).toMatch(
+      /^ {2}Configuration: ROOT_PASSWORD_HASH: {2}→ \(secret, scrypt-16384-8-1 [0-9a-f]{12}\)$/m,
+    );
+    const bill = (name: string): string => join(folder, 'dist', `${name}-sample-amd64.cdx.json`);
+    const bills = await cli(['diff', bill('n0000'), bill('n0001')]);
+    expect(bills.code).toBe(1);
+    expect(bills.stdout).toMatch(/^ {2}overlay \/var\/db\/clawdie\/root\.hash: not there → /m);
+    expect((await cli(['diff', bill('n0000'), bill('n0000')])).stdout).toBe('Bill     the same\n');
+    expect(await cli(['diff', bill('n0000'), join(folder, 'dist', 'fleet.json')])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('are not two bills of materials') as string,
+    });
     const bytes = readFileSync(image('n0001'));
     bytes.writeUInt8(bytes.readUInt8(bytes.indexOf('mfsroot_load')) ^ 1, bytes.indexOf('mfsroot_load'));
     writeFileSync(join(folder, 'changed.iso'), bytes);
+    // Papers of another image are none of this one.
+    for (const end of ['cdx.json', 'provenance.json'])
+      cpSync(join(folder, 'dist', `n0001-sample-amd64.${end}`), join(folder, `changed.${end}`));
     const changed = await cli(['diff', image('n0001'), join(folder, 'changed.iso'), '--json']);
     expect(JSON.parse(changed.stdout)).toEqual({
       same: false,
@@ -373,6 +392,8 @@ describe('clawdie-iso diff', () => {
       base: ['/BOOT/LOADER.CONF'],
       overlay: [],
       slot: [],
+      bill: null,
+      provenance: null,
     });
     expect((await cli(['diff', image('n0000'), join(deployments, 'common.cfg')])).stderr).toContain(
       'is no disk image of this project: it has no partition table',
