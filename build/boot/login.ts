@@ -1,14 +1,15 @@
 import { readFile } from 'node:fs/promises';
 import { createSocket as createDatagramSocket } from 'node:dgram';
-import { connect, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { UserError } from '../error.js';
 import { attempt, run } from '../host/process.js';
 import { parseFrame } from './frames.js';
 import type { Machine } from './machine.js';
 import type { Network } from './peer.js';
+import { openControl, QmpError } from './qmp.js';
+import type { Control } from './qmp.js';
 
 /**
  * A key pair for one run.
@@ -73,9 +74,22 @@ export async function openLogin(
 
 /** Has QEMU add the user network, and the line to it, by its own commands. */
 async function addNetwork(path: string, network: Network, port: number, line: number): Promise<void> {
-  const control = connect(path);
-  const ask = commands(control);
-  await ask('qmp_capabilities', {});
+  let control: Control | undefined;
+  try {
+    control = await openControl(path);
+    await addTo(control, network, port, line);
+  } catch (error) {
+    if (!(error instanceof QmpError)) throw error;
+    throw new UserError(
+      `QEMU opens no way in (${error.command}): ${error.message}.`,
+      'It has to be 7.2 or newer, with the "user" network (slirp).',
+    );
+  } finally {
+    control?.close();
+  }
+}
+
+async function addTo({ ask }: Control, network: Network, port: number, line: number): Promise<void> {
   await ask('netdev_add', {
     type: 'user',
     id: 'login',
@@ -95,7 +109,6 @@ async function addNetwork(path: string, network: Network, port: number, line: nu
   });
   for (const netdev of ['login', 'line'])
     await ask('netdev_add', { type: 'hubport', id: `${netdev}-port`, hubid: LOGIN_HUB, netdev });
-  control.end();
 }
 
 /** The hub where the user network and the line to it meet. */
@@ -165,37 +178,6 @@ export async function logIn(
       outcome.code === 0
         ? undefined
         : (outcome.stderr.trim().split('\n').at(-1) ?? `ssh ended with ${outcome.code ?? 0}`),
-  };
-}
-
-/** Sends QMP commands, one after the other, and waits for each answer (QEMU, docs/interop/qmp-spec). */
-function commands(control: Socket): (execute: string, args: object) => Promise<void> {
-  const waiting: ((line: string) => void)[] = [];
-  let broken: Error | undefined;
-  control.on('error', (error) => {
-    broken = error;
-    for (const answer of waiting.splice(0)) answer(JSON.stringify({ error: { desc: error.message } }));
-  });
-  createInterface({ input: control })
-    .on('line', (line) => {
-      // Greetings and events answer nothing.
-      if (/"(?:return|error)":/.test(line)) waiting.shift()?.(line);
-    })
-    .on('error', () => undefined);
-  return async (execute, args) => {
-    const line = await new Promise<string>((resolve) => {
-      if (broken) resolve(JSON.stringify({ error: { desc: broken.message } }));
-      else {
-        waiting.push(resolve);
-        control.write(`${JSON.stringify({ execute, arguments: args })}\n`);
-      }
-    });
-    const { error } = JSON.parse(line) as { readonly error?: { readonly desc: string } };
-    if (error)
-      throw new UserError(
-        `QEMU opens no way in (${execute}): ${error.desc}.`,
-        'It has to be 7.2 or newer, with the "user" network (slirp).',
-      );
   };
 }
 

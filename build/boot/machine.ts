@@ -30,6 +30,8 @@ export interface Start {
   readonly kept?: boolean;
   /** Socket for QEMU's own commands (QMP), where somebody is to log in. */
   readonly control?: string;
+  /** Another one, where pictures of its screen are taken. */
+  readonly screen?: string;
 }
 
 /**
@@ -63,7 +65,9 @@ function qemuCommand(start: Start, port: number, accel: Accelerator): readonly s
     ],
     // No boot ROM: the first frame is the system's own.
     ...['-device', `${start.card},netdev=n0,mac=${GUEST_MAC},romfile=`],
-    ...(start.control === undefined ? [] : ['-qmp', `unix:${qemuPath(start.control)},server=on,wait=off`]),
+    ...[start.control, start.screen].flatMap((path) =>
+      path === undefined ? [] : ['-qmp', `unix:${qemuPath(path)},server=on,wait=off`],
+    ),
     ...Array.from({ length: start.cards - 1 }, (_, index) => [
       ...['-netdev', `hubport,id=x${index},hubid=${index}`],
       ...['-device', `${start.card},netdev=x${index},mac=52:54:00:12:35:0${index},romfile=`],

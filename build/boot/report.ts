@@ -2,6 +2,7 @@ import { CHECKS } from './checks.js';
 import { JAIL_CHECKS } from './jails/checks.js';
 import type { CheckResult } from './checks.js';
 import type { Firmware, Media } from './machine.js';
+import type { Frame } from './screen.js';
 import type { Reached } from './stages.js';
 
 /** What one start of an image came to. */
@@ -22,6 +23,8 @@ export interface StartReport {
   readonly checks: readonly CheckResult[];
   /** What was made to go wrong (its boot may have had to stop), or `inside`. */
   readonly fault?: string;
+  /** How it looked on its way. */
+  readonly frames?: readonly Frame[];
   /** Last lines of the console, where the boot stopped. */
   readonly console: readonly string[];
   readonly log: string;

@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { UserError } from '../error.js';
 import { writeFileAtomic } from '../host/files.js';
@@ -16,6 +17,7 @@ import { Link } from './link.js';
 import { startMachine } from './machine.js';
 import type { Accelerator } from '../host/qemu.js';
 import type { Machine, Start } from './machine.js';
+import { watchScreen } from './screen.js';
 import { Peer } from './peer.js';
 import type { Network } from './peer.js';
 import type { StartReport } from './report.js';
@@ -66,7 +68,7 @@ export interface Outcome {
 /**
  * Starts an image once, asks it questions all through its boot, and runs the checks that apply.
  *
- * @param log file for the console
+ * @param log file for the console; pictures of the screen lie beside it
  * @param after what is done while the machine still runs, after the checks, if the boot came to its end
  * @throws UserError if QEMU cannot start it; whatever interrupted it.
  */
@@ -83,6 +85,14 @@ export async function bootOnce(
   const machine = await startMachine(start, peer, session.accel, signal);
   const link = new Link(machine, peer);
   const { console } = machine;
+  const frames =
+    start.screen === undefined
+      ? undefined
+      : watchScreen(machine, start.screen, async (at, png) => {
+          const path = log.replace(/(?:\.log)?$/, `-${at}.png`);
+          await writeFileAtomic(path, png, 0o644);
+          return basename(path);
+        });
   // The fallback lets SSH in, and nothing else.
   const expected =
     fault?.ends === 'fallback' ? { ...session.expected, ports: [22], icmpEcho: false } : session.expected;
@@ -138,6 +148,7 @@ export async function bootOnce(
       ...(firstFrame !== undefined && { firstFrame }),
       probes: link.sent,
       checks,
+      ...(frames && { frames: await frames() }),
       console: stopped === undefined ? [] : console.tail(),
       log,
     };
@@ -145,6 +156,7 @@ export async function bootOnce(
   } finally {
     link.close();
     await machine.stop();
+    await frames?.().catch(() => undefined);
     await writeFileAtomic(log, plain(console.text), 0o644);
   }
 }

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { CheckName } from '../boot/checks.js';
 import type { RecordedValues } from '../boot/expected.js';
 import type { FaultName } from '../boot/faults.js';
@@ -43,11 +44,11 @@ export interface Run {
 }
 
 /** A start of the image in the first way that is asked for, but for what is given. */
-export function startOf({ options, subject }: Run, given: Partial<Start>): Start {
+export function startOf({ options, subject, work }: Run, given: Partial<Start>): Start {
   const { memory, card, firmware } = options;
   const { image, format, media } = subject;
   return {
-    ...{ image, memory, card, cards: 1 },
+    ...{ image, memory, card, cards: 1, screen: join(work, 'screen') },
     // What is named is a copy of the raw image.
     format: given.image === undefined ? format : 'raw',
     firmware: firmware[0] ?? 'bios',

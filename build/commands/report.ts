@@ -3,9 +3,10 @@ import { dirname, join } from 'node:path';
 import { parseFleetRecord } from '../fleet/record.js';
 import type { FleetRecord } from '../fleet/record.js';
 import { codeOf, InputError, messageOf, UserError } from '../error.js';
-import { readText, writeFileAtomic } from '../host/files.js';
+import { isPicture, MOST_PICTURE } from '../boot/picture.js';
+import { openFile, readText, writeFileAtomic } from '../host/files.js';
 import { readBoot, readFacts } from '../report/facts.js';
-import type { BootFacts, ImageFacts } from '../report/facts.js';
+import type { BootFacts, ImageFacts, ShownBoot } from '../report/facts.js';
 import { auditOf } from '../packages/audit.js';
 import { drawMap } from '../report/draw.js';
 import type { DrawnMap } from '../report/map-store.js';
@@ -86,17 +87,39 @@ async function writeReport(path: string, facts: ImageFacts, boot: string | undef
   return page;
 }
 
+/** The pictures of a boot, which lie beside its report; those that are gone, or are none, are left out. */
+async function withPictures(facts: BootFacts, path: string): Promise<ShownBoot> {
+  const pictures = new Map<string, string>();
+  for (const { image } of facts.starts.flatMap(({ frames }) => frames)) {
+    if (image === undefined) continue;
+    const bytes = await readPicture(join(dirname(path), image));
+    if (bytes) pictures.set(image, bytes.toString('base64'));
+  }
+  return { facts, pictures };
+}
+
+async function readPicture(path: string): Promise<Buffer | undefined> {
+  const file = await openFile(path).catch(() => undefined);
+  try {
+    if (!file || (await file.stat()).size > MOST_PICTURE) return undefined;
+    const bytes = await file.readFile();
+    return isPicture(bytes) ? bytes : undefined;
+  } finally {
+    await file?.close();
+  }
+}
+
 /** What `boot` found of the image of a record. */
 async function bootOf(
   path: string,
   facts: ImageFacts,
   named: string | undefined,
-): Promise<BootFacts | undefined> {
+): Promise<ShownBoot | undefined> {
   const sums = new Set(facts.images.map(({ sha256 }) => sha256));
   if (named === undefined) {
-    const found = await readText(join(dirname(path), 'boot', 'report.json'), MOST_RECORD).catch(() => '');
-    const boot = readBoot(found);
-    return boot && sums.has(boot.sha256) ? boot : undefined;
+    const beside = join(dirname(path), 'boot', 'report.json');
+    const boot = readBoot(await readText(beside, MOST_RECORD).catch(() => ''));
+    return boot && sums.has(boot.sha256) ? withPictures(boot, beside) : undefined;
   }
   const boot = readBoot(
     await readOr(named, (why) => [`--boot: ${named} cannot be read: ${why}.`], MOST_RECORD),
@@ -108,7 +131,7 @@ async function bootOf(
       `--boot: ${named} is of another image than ${path}.`,
       'Start that image with clawdie-iso boot.',
     );
-  return boot;
+  return withPictures(boot, named);
 }
 
 /** The pages of a fleet. A deployment whose record is not there, since its image is elsewhere, has none. */

@@ -165,6 +165,21 @@ const BOOT = z.object({
       firstFrame: z.number().optional(),
       stages: z.array(z.object({ name: z.string(), seconds: z.number() })),
       probes: z.number(),
+      /** How it looked on its way; reports of earlier versions have none. */
+      frames: z
+        .array(
+          z.object({
+            at: z.string(),
+            seconds: z.number(),
+            /** File name of a picture beside the report. */
+            image: z
+              .string()
+              .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}\.png$/)
+              .optional(),
+            lines: z.array(z.string()),
+          }),
+        )
+        .default([]),
       checks: z.array(
         z.object({
           id: z.string(),
@@ -178,6 +193,12 @@ const BOOT = z.object({
 });
 /** What `clawdie-iso boot` has found. */
 export type BootFacts = z.infer<typeof BOOT>;
+
+/** A boot as a page shows it: with its pictures (PNG, in base64) by their file names. */
+export interface ShownBoot {
+  readonly facts: BootFacts;
+  readonly pictures: ReadonlyMap<string, string>;
+}
 
 /** Reads a report of `clawdie-iso boot`. @returns undefined if it is none */
 export function readBoot(text: string): BootFacts | undefined {

@@ -54,11 +54,11 @@ export function scriptJson(value: unknown): Html {
 }
 
 /**
- * A page that is one file: it loads nothing, and runs its own script alone (Content Security Policy Level 3, hashes).
+ * A page that is one file: it loads nothing, has its pictures in it, and runs its own script alone (Content Security Policy Level 3, hashes).
  */
 export function page(title: string, body: Html, style: string, script: string): string {
   const hash = (text: string): string => `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
-  const policy = `default-src 'none'; style-src ${hash(style)}; script-src ${hash(script)}; base-uri 'none'; form-action 'none'`;
+  const policy = `default-src 'none'; style-src ${hash(style)}; script-src ${hash(script)}; img-src data:; base-uri 'none'; form-action 'none'`;
   return html`<!doctype html>
     <html lang="en">
       <head>

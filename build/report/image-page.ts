@@ -1,10 +1,11 @@
 import type { DrawnMap } from './map-store.js';
-import type { BootFacts, ImageFacts } from './facts.js';
+import type { ImageFacts, ShownBoot } from './facts.js';
 import { html, page } from './html.js';
 import type { Html } from './html.js';
 import { mapView } from './map-view.js';
 import { MAP_SCRIPT } from './script.js';
-import { bootReport, configuration, contents, proof, since, sizes, times } from './sections.js';
+import { bootReport } from './boot-section.js';
+import { configuration, contents, proof, since, sizes, times } from './sections.js';
 import { STYLE } from './style.js';
 
 /**
@@ -16,7 +17,7 @@ import { STYLE } from './style.js';
 export function imagePage(
   facts: ImageFacts,
   drawn: readonly DrawnMap[],
-  boot: BootFacts | undefined,
+  boot: ShownBoot | undefined,
 ): string {
   const assistant = facts.configuration['ASSISTANT_NAME']?.value ?? '';
   const exceptions = facts.policy.exceptions.length;

@@ -1,5 +1,5 @@
 import { bytes, duration } from '../monitor/format.js';
-import type { BootFacts, ImageFacts } from './facts.js';
+import type { ImageFacts } from './facts.js';
 import { html, table } from './html.js';
 import type { Html, Part } from './html.js';
 
@@ -189,46 +189,4 @@ export function since({ since: last }: ImageFacts): Html {
         ['what', 'before', 'now'],
         changes.map(({ what, before, now }) => [what, code(before), code(now)]),
       );
-}
-
-export function bootReport(boot: BootFacts | undefined): Html {
-  if (!boot)
-    return html`<p>
-      None was made of this very image. <code>clawdie-iso boot</code> starts it in QEMU;
-      <code>clawdie-iso report</code> then shows here what came of it.
-    </p>`;
-  return html`<p>
-      ${boot.ok ? html`<span class="good">Everything held.</span>` : html`<span class="bad">Something did not hold.</span>`}
-    </p>
-    ${boot.starts.map(
-      ({ firmware, media, fault, accelerator, stages, firstFrame, stopped, reached, probes, checks }) => {
-        const name = [firmware, media, fault].filter((word) => word !== undefined).join(', ');
-        const frame = firstFrame === undefined ? [] : [{ name: 'first frame', seconds: firstFrame }];
-        const line = [...stages, ...frame].sort((a, b) => a.seconds - b.seconds);
-        const end = Math.max(0.1, ...line.map(({ seconds }) => seconds));
-        return html`<h3>${name} (${accelerator}, ${probes} probes)</h3>
-          ${stopped === undefined ? undefined : html`<p class="bad">Stopped after ${reached}: ${stopped}</p>`}
-          ${table(
-            `Timeline of ${name}`,
-            ['stage', 'seconds', ''],
-            line.map(({ name: stage, seconds }) => [
-              stage,
-              seconds.toFixed(1),
-              html`<meter min="0" max="${end}" value="${seconds}" aria-label="${stage}">
-                ${seconds.toFixed(1)} s
-              </meter>`,
-            ]),
-          )}${table(
-            `Checks of ${name}`,
-            ['check', 'state', 'found'],
-            checks.map(({ id, state, detail }) => [
-              id,
-              html`<span class="${state === 'failed' ? 'bad' : state === 'held' ? 'good' : 'dim'}"
-                >${state}</span
-              >`,
-              detail,
-            ]),
-          )}`;
-      },
-    )}`;
 }

@@ -36,6 +36,10 @@ th[aria-sort="descending"] button::after { content: " \\2193"; }
 [aria-pressed="true"] { background: var(--mark); outline: 2px solid var(--fg); outline-offset: -2px; }
 :focus-visible { outline: 3px solid var(--services); outline-offset: 1px; }
 figure { margin: 0; }
+.frames { display: flex; gap: .8rem; overflow-x: auto; margin: .6rem 0; align-items: flex-start; }
+.frames figure { flex: 0 0 22rem; max-width: 100%; }
+.frames img { display: block; width: 100%; height: auto; border: 1px solid var(--line); background: #000; }
+.frames pre { margin: .3rem 0; padding: .4rem; overflow-x: auto; background: var(--box); font: .75em/1.4 ui-monospace, monospace; }
 figure svg { width: 100%; height: auto; max-height: 80vh; }
 svg .box rect { fill: var(--box); stroke: var(--dim); stroke-width: 1.2; }
 svg .box { cursor: pointer; }
@@ -56,5 +60,5 @@ input[type="search"] { font: inherit; padding: .3rem .5rem; width: 20rem; max-wi
   background: var(--bg); border: 1px solid var(--dim); border-radius: 4px; }
 meter { width: 100%; min-width: 6rem; }
 @media print { body { max-width: none; padding: 0; font-size: 10pt; } nav, .screen { display: none; }
-  h2 { break-after: avoid; } tr, figure { break-inside: avoid; } .wide { overflow: visible; } }
+  h2 { break-after: avoid; } tr, figure { break-inside: avoid; } .wide { overflow: visible; } .frames { flex-wrap: wrap; } }
 `;

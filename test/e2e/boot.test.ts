@@ -40,6 +40,24 @@ describe('clawdie-iso boot', () => {
       const log = readFileSync(join(out, `${firmware}-${media}.log`), 'utf8');
       for (const line of SAMPLE_MESSAGE) expect(log).toContain(line);
     }
+    // The last of its frames is a picture, with what the serial console said.
+    for (const { frames } of report.starts) {
+      const last = frames?.at(-1);
+      expect(last).toMatchObject({
+        at: 'end',
+        lines: expect.arrayContaining([...SAMPLE_MESSAGE]) as unknown,
+      });
+      expect(readFileSync(join(out, last?.image ?? '')).toString('latin1', 1, 4)).toBe('PNG');
+    }
+    const shown = await cli([
+      'report',
+      join(folder, 'dist', 'clawdie-sample-amd64.json'),
+      '--boot',
+      join(out, 'report.json'),
+    ]);
+    expect(shown).toMatchObject({ code: 0, stderr: '' });
+    const page = readFileSync(join(folder, 'dist', 'clawdie-sample-amd64.html'), 'utf8');
+    expect(page.match(/<img src="data:image\/png;base64,/g)?.length).toBeGreaterThanOrEqual(4);
     expect(result.stdout).toContain('This is the sample image');
     expect(result.stdout).not.toMatch(/^ {2}ok /m);
     const junit = readFileSync(join(out, 'report.xml'), 'utf8');

@@ -1,37 +1,14 @@
 import { createSocket } from 'node:dgram';
-import { createServer, connect } from 'node:net';
+import { connect } from 'node:net';
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
-import { createInterface } from 'node:readline';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { arp, udp } from '../../../build/boot/frames.js';
 import { makeKey, openLogin } from '../../../build/boot/login.js';
 import { GUEST_MAC, NETWORK, PEER_MAC } from '../../../build/boot/peer.js';
+import { qmp } from '../../helpers/qmp.js';
 import { never, tmp } from '../../helpers/tmp.js';
-
-interface Command {
-  readonly execute: string;
-  readonly arguments: Readonly<Record<string, unknown>>;
-}
-
-/** The end of QMP that is QEMU's: says hello, notes what it is told, and answers. */
-async function qmp(folder: string, answer: (command: Command) => object): Promise<readonly Command[]> {
-  const told: Command[] = [];
-  const server = createServer((client) => {
-    client.write('{"QMP": {"version": {}}}\n');
-    createInterface({ input: client }).on('line', (line) => {
-      const command = JSON.parse(line) as Command;
-      told.push(command);
-      client.write(`{"event": "NIC_RX_FILTER_CHANGED"}\n${JSON.stringify(answer(command))}\n`);
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(join(folder, 'control'), resolve));
-  onTestFinished(() => {
-    server.close();
-  });
-  return told;
-}
 
 const serial = (): { output: PassThrough; input: PassThrough } => ({
   output: new PassThrough(),
@@ -43,7 +20,7 @@ const silent = { send: () => undefined, tap: () => () => undefined };
 describe('logging in to a machine that keeps running', () => {
   it('opens SSH on the loopback alone, and lets the guest out to nowhere', async () => {
     const folder = await tmp();
-    const told = await qmp(folder, () => ({ return: {} }));
+    const told = await qmp(join(folder, 'control'), () => ({ return: {} }));
     const login = await openLogin({ serial: serial(), ...silent }, NETWORK, folder);
     login.close();
     expect(told.map(({ execute }) => execute)).toEqual([
@@ -62,7 +39,7 @@ describe('logging in to a machine that keeps running', () => {
 
   it('shows the user network what the guest sends to it, and nothing that is the internet’s', async () => {
     const folder = await tmp();
-    const told = await qmp(folder, () => ({ return: {} }));
+    const told = await qmp(join(folder, 'control'), () => ({ return: {} }));
     const sent: Buffer[] = [];
     let guestSends: (frame: Buffer) => void = () => undefined;
     const login = await openLogin(
@@ -111,7 +88,7 @@ describe('logging in to a machine that keeps running', () => {
 
   it('gives the serial line to who connects, both ways', async () => {
     const folder = await tmp();
-    await qmp(folder, () => ({ return: {} }));
+    await qmp(join(folder, 'control'), () => ({ return: {} }));
     const line = serial();
     const login = await openLogin({ serial: line, ...silent }, NETWORK, folder);
     const person = connect(join(folder, 'console'));
@@ -125,7 +102,7 @@ describe('logging in to a machine that keeps running', () => {
 
   it('says so where QEMU cannot', async () => {
     const folder = await tmp();
-    await qmp(folder, ({ execute }) =>
+    await qmp(join(folder, 'control'), ({ execute }) =>
       execute === 'netdev_add' ? { error: { class: 'GenericError', desc: 'no slirp' } } : { return: {} },
     );
     await expect(openLogin({ serial: serial(), ...silent }, NETWORK, folder)).rejects.toThrow(

@@ -1,15 +1,19 @@
 import { createHash } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { report } from '../../../build/commands/report.js';
 import { auditOf } from '../../../build/packages/audit.js';
 import { changesBetween } from '../../../build/report/changes.js';
 import { readFacts } from '../../../build/report/facts.js';
-import type { ImageFacts } from '../../../build/report/facts.js';
+import type { ImageFacts, ShownBoot } from '../../../build/report/facts.js';
 import { html, scriptJson } from '../../../build/report/html.js';
 import { imagePage } from '../../../build/report/image-page.js';
 import { indexPage } from '../../../build/report/index-page.js';
 import type { DrawnMap } from '../../../build/report/map-store.js';
 import { visible } from '../../../build/quote.js';
 import { factsOf, fleetOf, tagsOf } from '../../helpers/report.js';
+import { tmp } from '../../helpers/tmp.js';
 
 const HOSTILE = '</script><img src=x onerror=alert(1)>"\'&<!--\u202e\u0007]]>';
 
@@ -101,14 +105,20 @@ describe('the report of an image', () => {
             probes: 3,
           },
           stages: [{ name: 'loader', seconds: 1 }],
+          frames: [{ at: 'login', seconds: 2, image: 'a.png', lines: ['l'] }],
           checks: [{ id: 'ports', state: 'failed' as const, detail: 'd', seconds: 1 }],
         },
       ],
     };
-    const plain = imagePage(hostile(full, ''), hostile(drawn, ''), hostile(boot, ''));
-    const page = imagePage(hostile(full, HOSTILE), hostile(drawn, HOSTILE), hostile(boot, HOSTILE));
+    const shown = (text: string): ShownBoot => ({
+      facts: hostile(boot, text),
+      pictures: new Map([[`${text}a.png`, 'QUJD']]),
+    });
+    const plain = imagePage(hostile(full, ''), hostile(drawn, ''), shown(''));
+    const page = imagePage(hostile(full, HOSTILE), hostile(drawn, HOSTILE), shown(HOSTILE));
     expect(tagsOf(page)).toEqual(tagsOf(plain));
-    expect(page).not.toMatch(/<img|\u202e|\u0007/);
+    expect(page.match(/<img/g)).toHaveLength(1);
+    expect(page).not.toMatch(/\u202e|\u0007/);
     const data = /<script type="application\/json">([^<]*)<\/script>/.exec(page)?.[1] ?? '';
     expect((JSON.parse(data) as DrawnMap['map']).rules[0]?.text).toContain(visible(HOSTILE));
   });
@@ -131,6 +141,46 @@ describe('the report of an image', () => {
     expect(imagePage({ ...facts, maps: undefined }, [], undefined)).toContain('has no map');
     expect(readFacts('{}')).toMatchObject({ flaw: expect.stringContaining('no build record') as string });
     expect(readFacts('x')).toEqual({ flaw: 'it is no JSON' });
+  });
+
+  it('shows how a boot looked, with its pictures in the page, and the console where there is none', async () => {
+    const { facts } = await factsOf({});
+    const folder = await tmp();
+    const record = join(folder, 'x.json');
+    mkdirSync(join(folder, 'boot'));
+    const frames = ['a.png', 'gone.png', 'none.png', undefined].map((image, index) => ({
+      ...{ at: `stage${index}`, seconds: index, lines: [`line <${index}>`] },
+      ...(image !== undefined && { image }),
+    }));
+    const start = { firmware: 'bios', media: 'cd', accelerator: 'tcg', reached: 'login', probes: 0 };
+    const boot = { image: 'x.iso', sha256: 'a'.repeat(64), ok: true };
+    const write = (all: unknown): void => {
+      const starts = [{ ...start, stages: [], checks: [], frames: all }];
+      writeFileSync(join(folder, 'boot', 'report.json'), JSON.stringify({ ...boot, starts }));
+    };
+    const again = async (): Promise<string> => {
+      await report({ records: [record], open: false }, () => undefined);
+      return readFileSync(join(folder, 'x.html'), 'utf8');
+    };
+    writeFileSync(record, JSON.stringify({ ...facts, maps: [] }));
+    const png = Buffer.concat([
+      Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]),
+      Buffer.alloc(9),
+    ]);
+    writeFileSync(join(folder, 'boot', 'a.png'), png);
+    writeFileSync(join(folder, 'boot', 'none.png'), '<svg onload="alert(1)">');
+    write(frames);
+    const page = await again();
+    expect([...page.matchAll(/<img src="([^"]*)" alt="([^"]*)"/g)].map(([, src, alt]) => [src, alt])).toEqual(
+      [[`data:image/png;base64,${png.toString('base64')}`, 'The screen of bios, cd at stage0']],
+    );
+    for (const index of [0, 1, 2, 3]) expect(page).toContain(`line &lt;${index}&gt;`);
+    expect(page.match(/<details open/g)).toHaveLength(3);
+    // A report that names what is not beside it is none.
+    for (const image of ['../x.png', '/etc/passwd', 'a/b.png', '.png']) {
+      write([{ ...frames[0], image }]);
+      expect(await again()).toContain('None was made of this very image.');
+    }
   });
 
   it('names licences, and what is known of packages; nothing where nobody has asked', async () => {
