@@ -2,13 +2,13 @@ import { basename, join, resolve as resolvePath } from 'node:path';
 import { exists } from '../host/files.js';
 import { missing } from '../host/tools.js';
 import { imageName, isDisk } from '../image/formats.js';
-import { holdsSecret } from '../overlay/render.js';
+import { holdsSecret, renderOverlay } from '../overlay/render.js';
 import { makeView } from '../overlay/view.js';
 import { Mapper } from '../report/mapper.js';
 import { proveImage } from '../policy/image.js';
 import { releaseOf, stage } from '../pipeline/base.js';
 import { Cache, cacheFolder } from '../pipeline/cache.js';
-import { makeOverlay, readyBase, writeChecksums, writeImages } from '../pipeline/deploy.js';
+import { makeOverlay, packedOverlay, readyBase, writeChecksums, writeImages } from '../pipeline/deploy.js';
 import { readyDisk } from '../pipeline/disk.js';
 import { STAGES } from '../pipeline/events.js';
 import type { BuildEvent, Monitor, StageName } from '../pipeline/events.js';
@@ -84,7 +84,8 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
   const work = { cache, signal: context.signal, emit };
   const started = new Date();
   const mapper = new Mapper(1);
-  const maps = startMaps(loaded, authKey, cache, mapper);
+  const rendered = renderInput(loaded, authKey, listOf(config, packages)).then(renderOverlay);
+  const maps = startMaps(rendered, config, cache, mapper);
   try {
     if (loaded.example)
       emit({
@@ -104,8 +105,7 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
       const plan = await planFor([request], wanted ? [wanted] : [], cache);
       emit({ type: 'plan', stages: plan });
       const { overlay, policy } = await stage(work, 'overlay', async () => {
-        const input = await renderInput(loaded, authKey, listOf(config, packages));
-        const made = await makeOverlay(input, releaseOf(request), time, signing);
+        const made = await packedOverlay(await rendered, releaseOf(request), time, signing);
         const proof = proveImage(ruleFiles(made.entries), makeView(config), config.POLICY_EXCEPTIONS);
         return { overlay: made, policy: proof };
       });

@@ -1,7 +1,8 @@
 import { join } from 'node:path';
+import type { Config } from '../config/keys.js';
 import { readText, writeFileAtomic } from '../host/files.js';
 import { sha256 } from '../host/hash.js';
-import { renderOverlay } from '../overlay/render.js';
+import type { OverlayEntry } from '../overlay/render.js';
 import { makeView } from '../overlay/view.js';
 import { auditOf } from '../packages/audit.js';
 import type { Audit } from '../packages/audit.js';
@@ -17,8 +18,7 @@ import type { DrawnMap } from '../report/map-store.js';
 import { imagePage } from '../report/image-page.js';
 import type { Mapper } from '../report/mapper.js';
 import { paperNames } from '../report/names.js';
-import type { LoadedConfig } from './configuration.js';
-import { renderInput, ruleFiles } from './rules.js';
+import { ruleFiles } from './rules.js';
 import { bomOf } from './sbom-papers.js';
 
 export interface PapersInput {
@@ -37,21 +37,19 @@ export interface PapersInput {
 }
 
 /**
- * Begins to make the maps of a deployment, beside all that has to be done for its images. Whoever does not wait for them leaves no
- * error behind: what is wrong with a deployment, its overlay and its proof tell.
+ * Begins to make the maps of a deployment as soon as its overlay is rendered, beside all that has to be done for its images. Whoever
+ * does not wait for them leaves no error behind: what is wrong with a deployment, its overlay and its proof tell.
  */
 export function startMaps(
-  loaded: LoadedConfig,
-  authKey: string | undefined,
+  rendered: Promise<readonly OverlayEntry[]>,
+  config: Config,
   cache: Pick<Cache, 'folder'>,
   mapper: Mapper,
 ): Promise<readonly DrawnMap[]> {
   mapper.warm();
-  const make = async (): Promise<readonly DrawnMap[]> => {
-    const files = ruleFiles(renderOverlay(await renderInput(loaded, authKey)));
-    return mapper.maps({ files, view: makeView(loaded.config), folder: join(cache.folder, 'maps') });
-  };
-  const maps = make();
+  const maps = rendered.then((entries) =>
+    mapper.maps({ files: ruleFiles(entries), view: makeView(config), folder: join(cache.folder, 'maps') }),
+  );
   maps.catch(() => undefined);
   return maps;
 }
