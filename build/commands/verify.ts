@@ -63,7 +63,8 @@ async function ofFile(path: string, signers: string): Promise<readonly Finding[]
   const folder = dirname(path);
   const name = basename(path);
   const listed = (await list(folder))?.sums.has(name) ?? false;
-  if (listed) return ofFolder(folder, name, signers);
+  // A paper is signed by the list or not at all.
+  if (listed || isListedPaper(name)) return ofFolder(folder, name, signers);
   const slot = await ofSlot(path, name, signers);
   // Of a slot by itself the signature covers all; of an image it covers the overlay alone.
   const bare = (await stat(path)).size === (await readSlot(path)).length;

@@ -39,7 +39,8 @@ figure { margin: 0; }
 .frames { display: flex; gap: .8rem; overflow-x: auto; margin: .6rem 0; align-items: flex-start; }
 .frames figure { flex: 0 0 22rem; max-width: 100%; }
 .frames img { display: block; width: 100%; height: auto; border: 1px solid var(--line); background: #000; }
-.frames pre { margin: .3rem 0; padding: .4rem; overflow-x: auto; background: var(--box); font: .75em/1.4 ui-monospace, monospace; }
+.frames pre { margin: .3rem 0; padding: .4rem; white-space: pre-wrap; overflow-wrap: anywhere; background: var(--box);
+  font: .75em/1.4 ui-monospace, monospace; }
 figure svg { width: 100%; height: auto; max-height: 80vh; }
 svg .box rect { fill: var(--box); stroke: var(--dim); stroke-width: 1.2; }
 svg .box { cursor: pointer; }

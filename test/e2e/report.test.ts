@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { indexPage } from '../../build/report/index-page.js';
 import { imagePage } from '../../build/report/image-page.js';
-import type { ImageFacts } from '../../build/report/facts.js';
+import type { ImageFacts, ShownBoot } from '../../build/report/facts.js';
 import { browserOf, pageOf, seriousOf } from '../helpers/browser.js';
 import { cli, sampleArgs } from '../helpers/cli.js';
 import { factsOf, fleetOf } from '../helpers/report.js';
@@ -11,11 +11,34 @@ import { tmp } from '../helpers/tmp.js';
 
 const NAME = 'clawdie-sample-amd64';
 
+/** A picture of one dot. */
+const DOT =
+  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
+
+/** What a boot found, with frames: one with a picture, one with the console alone. */
+const BOOT: ShownBoot = {
+  facts: {
+    ...{ image: 'x.iso', sha256: 'a'.repeat(64), ok: true },
+    starts: [
+      {
+        ...{ firmware: 'bios', media: 'cd', accelerator: 'tcg', reached: 'login', probes: 3, firstFrame: 4 },
+        stages: [{ name: 'loader', seconds: 2.5 }],
+        frames: [
+          { at: 'loader', seconds: 2.5, image: 'a.png', lines: ['BTX loader'] },
+          { at: 'login', seconds: 31, lines: [`${'x'.repeat(300)}`, 'login:'] },
+        ],
+        checks: [{ id: 'tcp', state: 'held', detail: 'no answer', seconds: 1 }],
+      },
+    ],
+  },
+  pictures: new Map([['a.png', DOT]]),
+};
+
 /** The page of an image of some tenants, in a folder. */
 async function written(): Promise<{ readonly path: string } & Awaited<ReturnType<typeof factsOf>>> {
   const made = await factsOf({ TENANTS: 'igor natasha' });
   const path = join(await tmp(), 'x.html');
-  writeFileSync(path, imagePage(made.facts, made.drawn, undefined));
+  writeFileSync(path, imagePage(made.facts, made.drawn, BOOT));
   return { path, ...made };
 }
 
@@ -66,6 +89,7 @@ describe('the report in a browser', () => {
     const { page, complaints } = await pageOf(browser, path);
     const pairs = drawn[0]?.map.pairs.filter(({ verdict }) => verdict !== 'closed') ?? [];
     expect(await page.locator('.tie').count()).toBe(pairs.length);
+    expect(await page.evaluate('document.querySelector(".frames img").naturalWidth')).toBe(1);
     await page.locator('.box[data-zone="internet"]').click();
     await page.locator('.box[data-zone="host"]').click();
     const detail = page.locator('.detail');

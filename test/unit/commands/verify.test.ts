@@ -112,7 +112,10 @@ describe('verify', () => {
     await publish({ [statement]: Buffer.from('{}') });
     expect((await verified()).text).toContain('it is no provenance of clawdie-iso');
     writeFileSync(join(dist, 'b.cdx.json'), '{}');
-    expect((await verified()).text).toContain('BROKEN  b.cdx.json: CHECKSUM.SHA256 does not list it');
+    for (const subject of [dist, join(dist, 'b.cdx.json')])
+      expect((await verified(subject)).text).toContain(
+        'BROKEN  b.cdx.json: CHECKSUM.SHA256 does not list it',
+      );
   });
 
   it('is done by hand with programs that everybody has', async () => {
