@@ -75,7 +75,7 @@ export function differenceLines(
   if (differences.length === 0) return [`${head}the same`];
   return [
     `${head}differs in ${differences.length}`,
-    ...differences.map(({ what, before, now }) => `  ${what}: ${before} → ${now}`),
+    ...differences.map(({ what, before, now }) => `  ${what}: ${before || '(empty)'} → ${now || '(empty)'}`),
   ];
 }
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { report } from '../../../build/commands/report.js';
 import { auditOf } from '../../../build/packages/audit.js';
 import { changesBetween } from '../../../build/report/changes.js';
@@ -181,6 +181,30 @@ describe('the report of an image', () => {
       write([{ ...frames[0], image }]);
       expect(await again()).toContain('None was made of this very image.');
     }
+  });
+
+  it('is shown in the browser of the desktop where that is asked for, and said where there is none', async () => {
+    const { facts } = await factsOf({});
+    const folder = await tmp();
+    const [record, shown, bin] = ['x.json', 'shown', 'bin'].map((name) => join(folder, name)) as [
+      string,
+      string,
+      string,
+    ];
+    writeFileSync(record, JSON.stringify({ ...facts, maps: [] }));
+    mkdirSync(bin);
+    for (const name of ['xdg-open', 'open'])
+      writeFileSync(join(bin, name), `#!/bin/sh\necho "$@" > '${shown}'\n`, { mode: 0o755 });
+    vi.stubEnv('PATH', `${bin}:${process.env['PATH'] ?? ''}`);
+    onTestFinished(() => void vi.unstubAllEnvs());
+    await report({ records: [record], open: true }, () => undefined);
+    await vi.waitFor(() => {
+      expect(readFileSync(shown, 'utf8')).toBe(`${join(folder, 'x.html')}\n`);
+    }, 20_000);
+    vi.stubEnv('PATH', folder);
+    await expect(report({ records: [record], open: true }, () => undefined)).rejects.toThrow(
+      'The report cannot be opened',
+    );
   });
 
   it('names licences, and what is known of packages; nothing where nobody has asked', async () => {
