@@ -25,7 +25,7 @@ const BOOT: ShownBoot = {
         stages: [{ name: 'loader', seconds: 2.5 }],
         frames: [
           { at: 'loader', seconds: 2.5, image: 'a.png', lines: ['BTX loader'] },
-          { at: 'login', seconds: 31, lines: [`${'x'.repeat(300)}`, 'login:'] },
+          { at: 'login', seconds: 31, lines: ['x'.repeat(300), 'login:'] },
         ],
         checks: [{ id: 'tcp', state: 'held', detail: 'no answer', seconds: 1 }],
       },
