@@ -33,9 +33,10 @@ import { overlayOf } from '../helpers/deployment.js';
 import { blocks, rawHeader, rawPax, xz } from '../helpers/tar.js';
 import { cpuTime, never, tmp } from '../helpers/tmp.js';
 
-/** How many of each, what one may take in milliseconds of processors, and where the generators begin. */
+/** How many of each, what one may take in milliseconds of processors and in bytes of memory, and where the generators begin. */
 const RUNS = 300;
 const LIMIT = 5000;
+const MOST_MEMORY = 300 * 1024 ** 2;
 const SEED = 20260101;
 
 describe('hostile release sets', () => {
@@ -224,7 +225,7 @@ describe('hostile release sets', () => {
 
   it(
     'make a root file system or a sentence: no crash, nothing outside, in time',
-    { timeout: 600_000 },
+    { timeout: 1_800_000 },
     async () => {
       const seen = { taken: 0, refused: 0 };
       let run = 0;
@@ -238,6 +239,7 @@ describe('hostile release sets', () => {
           const outer = join(folder, `run${run++}`);
           mkdirSync(outer);
           const started = cpuTime();
+          const memory = process.memoryUsage.rss();
           try {
             const { tree } = await make(archive, outer);
             plan(tree, { bytes: 0, inodes: 0 });
@@ -248,6 +250,7 @@ describe('hostile release sets', () => {
             seen.refused++;
           }
           expect(cpuTime() - started).toBeLessThan(LIMIT);
+          expect(process.memoryUsage.rss() - memory).toBeLessThan(MOST_MEMORY);
           expect(readdirSync(outer).sort()).toEqual(['base.txz', 'work']);
           const work = join(outer, 'work');
           expect(readdirSync(work).filter((each) => !['root', 'kernel'].includes(each))).toEqual([]);
@@ -389,13 +392,14 @@ describe('odd values of build.cfg', () => {
     { fallback: true, tailscaleActive: false },
   ];
 
-  it('are refused in a sentence, or make files that sh and pf read', { timeout: 600_000 }, async () => {
+  it('are refused in a sentence, or make files that sh and pf read', { timeout: 1_800_000 }, async () => {
     const folder = await tmp();
     const seen = { taken: 0, refused: 0 };
     const scripts: string[] = [];
     fc.assert(
       fc.property(layers, ({ values, text }) => {
         const started = cpuTime();
+        const memory = process.memoryUsage.rss();
         const file = { name: 'build.cfg', text };
         const commandLine = { SSH_AUTHORIZED_KEYS: PUBLIC_KEY, ...values } as Record<KeyName, string>;
         const { resolved, findings } = resolve({ file, environment: {}, commandLine });
@@ -420,6 +424,7 @@ describe('odd values of build.cfg', () => {
           }
         }
         expect(cpuTime() - started).toBeLessThan(LIMIT);
+        expect(process.memoryUsage.rss() - memory).toBeLessThan(MOST_MEMORY);
       }),
       { numRuns: RUNS, seed: SEED, endOnFailure: true },
     );
