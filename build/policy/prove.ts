@@ -3,7 +3,6 @@ import type { Diagram } from '../pf/cells.js';
 import type { Packet } from '../pf/evaluate.js';
 import { dynamicTables, Fields } from '../pf/lines.js';
 import type { Place } from '../pf/lines.js';
-import { addresses } from '../pf/ranges.js';
 import { Resolver } from '../pf/resolve.js';
 import type { World } from '../pf/resolve.js';
 import type { Rule, Ruleset } from '../pf/types.js';
@@ -13,7 +12,7 @@ import { decidedBy, describeBox, exampleOf, usualValues } from './describe.js';
 import { rowLines } from './row.js';
 import type { Row, RowLine } from './row.js';
 import { policyRows } from './rows.js';
-import { makeWorld, PARTIES, withOthers } from './world.js';
+import { makeWorld, outerAddresses, withOthers } from './world.js';
 import type { Situation } from './world.js';
 
 /** Packets that the rules treat otherwise than the policy wants: all of a box, and one of them. */
@@ -51,9 +50,22 @@ export interface Decided {
   readonly diagrams: readonly Diagram<Outcome>[];
 }
 
-/** A rule set in a situation, with the interfaces that there may be beside those of the host. */
-export function subjectOf(ruleset: Ruleset, situation: Situation): Subject {
-  const world = withOthers(makeWorld(situation), ruleset);
+/**
+ * A rule set in a situation, with the interfaces that there may be beside those of the host.
+ *
+ * @param found addresses of interfaces, by their names, where an instance has others than the examples
+ */
+export function subjectOf(
+  ruleset: Ruleset,
+  situation: Situation,
+  found: Readonly<Record<string, readonly string[]>> = {},
+): Subject {
+  const examples = withOthers(makeWorld(situation), ruleset);
+  const interfaces = examples.interfaces.map((device) => ({
+    ...device,
+    addresses: found[device.name] ?? device.addresses,
+  }));
+  const world = { ...examples, interfaces };
   return { ruleset, situation, world, rows: policyRows(situation, world) };
 }
 
@@ -66,16 +78,20 @@ export function fieldsOf({ ruleset, world }: Pick<Subject, 'ruleset' | 'world'>,
  * Decides about every packet at every place: exactly, by the classes of all that rules and rows speak of.
  *
  * @param named whether each box is to be told with the rule that decides
- * @param wanted places that are to be decided
+ * @param wanted the interfaces whose places are to be decided
  */
-export function* decidePolicy(subject: Subject, named: boolean): Generator<Decided> {
+export function* decidePolicy(
+  subject: Subject,
+  named: boolean,
+  wanted: (name: string) => boolean = () => true,
+): Generator<Decided> {
   const { ruleset, world, rows } = subject;
   const resolver = new Resolver(ruleset, world);
-  const host = addresses(...[PARTIES.host4, PARTIES.host6].map((text) => text.replace(/\/.*/, '')));
+  const host = outerAddresses(subject.situation, world);
   for (const af of ['inet', 'inet6'] as const) {
     const fields = fieldsOf(subject, af);
     for (const { name } of world.interfaces)
-      for (const direction of ['in', 'out'] as const) {
+      for (const direction of wanted(name) ? (['in', 'out'] as const) : []) {
         const place: Place = { interface: name, direction, af };
         const lines = rowLines(rows, fields, place);
         yield {

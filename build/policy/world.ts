@@ -1,6 +1,7 @@
 import { parseIp } from '../pf/address.js';
 import { allRules } from '../pf/expand.js';
-import type { Ip } from '../pf/ranges.js';
+import { addresses } from '../pf/ranges.js';
+import type { Addresses, Ip } from '../pf/ranges.js';
 import type { World, WorldInterface } from '../pf/resolve.js';
 import type { Ruleset } from '../pf/types.js';
 import type { View } from '../overlay/view.js';
@@ -36,6 +37,12 @@ export const TAILSCALE = 'tailscale0';
 /** The interface that faces the internet: the one that build.cfg names, or a name that stands for any. */
 export function externalName(view: View): string {
   return view.external ?? 'vtnet0';
+}
+
+/** The host's own addresses on what faces the internet. */
+export function outerAddresses({ view }: Situation, { interfaces }: World): Addresses {
+  const device = interfaces.find(({ name }) => name === externalName(view));
+  return addresses(...(device?.addresses ?? []).map((text) => text.replace(/\/.*/, '')));
 }
 
 /** An address of a tenant's net that a jail has, by its last octet. */

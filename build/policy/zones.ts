@@ -1,7 +1,8 @@
 import { bounds, parseNet } from '../pf/address.js';
-import { addresses, each, others, subtract, toRange, union } from '../pf/ranges.js';
+import { addresses, others, toRange } from '../pf/ranges.js';
 import type { Addresses } from '../pf/ranges.js';
 import type { World } from '../pf/resolve.js';
+import { ITSELF, NOBODY, or, TAILNET, without } from './address-sets.js';
 import { another, externalName, makeWorld, TAILSCALE } from './world.js';
 import type { Situation } from './world.js';
 
@@ -32,12 +33,7 @@ export interface Zones {
   readonly loopback: string;
 }
 
-const NOBODY: Addresses = { inet: [], inet6: [] };
 const ANYBODY = others(NOBODY);
-const ITSELF = addresses('127.0.0.0/8', '::1/128');
-const TAILNET = addresses('100.64.0.0/10', 'fd7a:115c:a1e0::/48');
-const or = (left: Addresses, right: Addresses): Addresses => each((a, b) => union(a, b), left, right);
-const without = (left: Addresses, right: Addresses): Addresses => each(subtract, left, right);
 
 /**
  * The zones of a deployment. An interface that no rule names stands for a second card and for anything else.
