@@ -218,3 +218,20 @@ export function boxesOf<L>(
   visit(root);
   return [...found.values()];
 }
+
+/** Every box of a diagram. */
+export function* everyBox<L>({ root }: Diagram<L>): Generator<Box<L>> {
+  const fields: (readonly number[] | undefined)[] = [];
+  const visit = function* (node: Node<L>): Generator<Box<L>> {
+    if ('value' in node) {
+      yield { fields: [...fields], value: node.value };
+      return;
+    }
+    for (const { classes, child } of node.groups) {
+      fields[node.field] = classes;
+      yield* visit(child);
+    }
+    fields[node.field] = undefined;
+  };
+  yield* visit(root);
+}

@@ -86,7 +86,7 @@ export function exampleOf(box: Cells, classes: Classes, fields: Fields, place: P
 }
 
 /** The ranges of a field that a box has; undefined for all. */
-function rangesOf(box: Cells, classes: Classes, field: number): Ranges | undefined {
+export function rangesOf(box: Cells, classes: Classes, field: number): Ranges | undefined {
   const members = box[field];
   if (!members) return undefined;
   return union(members.flatMap((index): readonly Range[] => classes[field]?.slice(index, index + 1) ?? []));

@@ -1,0 +1,146 @@
+import { everyBox } from '../pf/cells.js';
+import type { Box, Diagram } from '../pf/cells.js';
+import type { Packet } from '../pf/evaluate.js';
+import { FIELD, YES } from '../pf/lines.js';
+import { PROTO } from '../pf/names.js';
+import { inside } from '../pf/ranges.js';
+import type { Ip, Range, Ranges } from '../pf/ranges.js';
+import type { Rule } from '../pf/types.js';
+import type { Outcome } from './decide.js';
+import { rangesOf } from './describe.js';
+import { decidePolicy } from './prove.js';
+import type { Decided, Subject } from './prove.js';
+import type { Row } from './row.js';
+import { ip } from './world.js';
+
+/** One packet of a cell, and what the proof says of all that are in it. */
+export interface Sample {
+  /** From 1; the packet differs from those of other numbers as far as its cell lets it. */
+  readonly number: number;
+  readonly packet: Packet;
+  /** Whether its source has to be in <bruteforce>: nobody else's is then the same. */
+  readonly offender: boolean;
+  readonly row: Row;
+  readonly verdict: 'pass' | 'block';
+  /** The rule that decides; none where the default does. */
+  readonly rule: Rule | undefined;
+}
+
+/** The packets of all cells of some interfaces. */
+export interface Samples {
+  readonly samples: readonly Sample[];
+  /** Cells of which the policy says nothing: what is no first packet of a connection. */
+  readonly open: number;
+  /** Cells of hosts in <bruteforce> that have no address that is not another cell's, too. */
+  readonly shared: number;
+}
+
+/** A cell whose packet is yet to be chosen. */
+interface Cell {
+  readonly decided: Decided;
+  readonly diagram: Diagram<Outcome>;
+  readonly box: Box<Outcome>['fields'];
+  readonly row: Row;
+  readonly outcome: Outcome;
+}
+
+/**
+ * One packet of every cell of the proof, at the places of some interfaces. Pure.
+ *
+ * @param wanted the names of the interfaces, as the proof's world has them
+ */
+export function samplesOf(subject: Subject, wanted: (name: string) => boolean): Samples {
+  const cells: Cell[] = [];
+  let open = 0;
+  for (const decided of decidePolicy(subject, true, wanted))
+    for (const diagram of decided.diagrams)
+      for (const { fields: box, value } of everyBox(diagram)) {
+        if (value.row) cells.push({ decided, diagram, box, row: value.row, outcome: value });
+        else open++;
+      }
+  const [known, banned] = [cells.filter((cell) => !isOffender(cell)), cells.filter(isOffender)];
+  const samples = known.map((cell, index) => sampleOf(cell, index + 1));
+  const taken = new Set(samples.map(({ packet }) => packet.src));
+  let shared = 0;
+  for (const cell of banned) {
+    const found = sampleOf(cell, samples.length + 1, (src) => !taken.has(src));
+    if (found.packet.src === NOBODY) shared++;
+    else samples.push(found);
+  }
+  return { samples, open, shared };
+}
+
+function isOffender({ decided: { fields }, diagram, box }: Cell): boolean {
+  const field = fields.table('bruteforce', 'src');
+  const ranges = field === undefined ? undefined : rangesOf(box, diagram.classes, field);
+  return ranges?.length === 1 && ranges[0]?.[0] === YES[0]?.[0];
+}
+
+/** What stands for no address at all. */
+const NOBODY = -1;
+
+function sampleOf(cell: Cell, number: number, free: (src: Ip) => boolean = () => true): Sample {
+  const { diagram, box, row, outcome } = cell;
+  const { fields, place } = cell.decided;
+  const six = place.af === 'inet6';
+  const ranges = (field: number): Ranges =>
+    rangesOf(box, diagram.classes, field) ?? [fields.spans[field] ?? [0, 0]];
+  const one = (field: number, ...typical: readonly number[]): number => {
+    const among = ranges(field);
+    return typical.find((value) => inside(among, value)) ?? Number(spread(among, number).next().value ?? 0);
+  };
+  const address = (field: number, own: string, may: (value: Ip) => boolean = () => true): Ip => {
+    const among = ranges(field);
+    const usual = ip(own);
+    if (inside(among, usual) && may(usual)) return usual;
+    for (const value of spread(among, number)) if (may(value)) return value;
+    return NOBODY;
+  };
+  const came = one(FIELD.receivedOn, 0);
+  const turn = 100 + (number % 150);
+  const packet: Packet = {
+    interface: place.interface,
+    direction: place.direction,
+    af: place.af,
+    proto: one(FIELD.proto, ...PROTOCOLS, six ? PROTO.icmp6 : PROTO.icmp, 47, 50, 89),
+    src: address(FIELD.src, six ? `2001:db8:ffff::${number.toString(16)}` : `198.51.100.${turn}`, free),
+    dst: address(FIELD.dst, six ? `2001:db8:fffe::${number.toString(16)}` : `198.51.100.${turn + 1}`),
+    srcPort: one(FIELD.srcPort, 20_000 + number, 52_000 + (number % 10_000)),
+    dstPort: one(FIELD.dstPort, 22, 443, 8080),
+    icmpType: one(FIELD.type, ...(six ? [128, 129, 1] : [8, 0, 13, 3])),
+    icmpCode: one(FIELD.code, 0),
+    flags: one(FIELD.flags, ...FLAGS),
+    fragment: one(FIELD.fragment, 0) === 1,
+    ...(came > 0 && { receivedOn: fields.interfaces[came - 1] }),
+  };
+  const { rule } = outcome;
+  const verdict = rule ? (rule.action === 'pass' ? 'pass' : 'block') : blockedBy(outcome, row);
+  return { number, packet, offender: isOffender(cell), row, verdict, rule };
+}
+
+/** Where no rule decides, the default blocks; what the row wants holds where nothing is wrong with it. */
+function blockedBy({ problem }: Outcome, { verdict }: Row): Sample['verdict'] {
+  return problem === undefined ? verdict : 'block';
+}
+
+const PROTOCOLS = [PROTO.tcp, PROTO.udp];
+/** SYN, ACK, SYN with ACK, RST. */
+const FLAGS = [2, 16, 18, 4];
+/** Values of one range that are tried. */
+const TRIES = 256;
+
+/** Values of ranges, from the middle of the widest on: what others begin at differs. */
+function* spread(ranges: Ranges, number: number): Generator<Ip> {
+  const size = ([low, high]: Range): bigint => BigInt(high) - BigInt(low) + 1n;
+  const widest = ranges.reduce<Range | undefined>(
+    (most, range) => (most && size(most) >= size(range) ? most : range),
+    undefined,
+  );
+  if (!widest) return;
+  const all = size(widest);
+  const [low] = widest;
+  for (let index = 0; index < TRIES && BigInt(index) < all; index++) {
+    const value = BigInt(low) + ((all / 2n + BigInt(number + index)) % all);
+    yield typeof low === 'bigint' ? value : Number(value);
+  }
+}
