@@ -486,7 +486,8 @@ export const KEYS = {
         ? { message: 'must be a size', fix: 'write it as "1G" or "1536M"' }
         : { value };
     }),
-    'Memory that a machine has on which the live image runs. Where it needs more, with the packages of the lock, it is refused.',
+    'Memory that a machine has at least on which the image runs: how many connections the firewall keeps goes by it, and a live image',
+    'that needs more, with the packages of the lock, is refused.',
   ),
   PACKAGES_KEY_FILE: key(
     'Jails',

@@ -105,17 +105,28 @@ export interface States {
   readonly out: number;
 }
 
-/** pf's own size of the table of states (PFSTATE_HIWAT, pf.h), in entries of some 500 bytes. */
+/** Entries of the table of states for each GiB of memory: pf's own size (PFSTATE_HIWAT, pf.h), which no machine has less of. */
 const STATES = 100_000;
+/** Of the hosts whose connections are counted. */
+const SOURCES = 150_000;
+const GIB = 1024 ** 3;
+/** How many GiB count: with more, a flood costs more time than memory. */
+const MOST = 16;
 
-/** A fifth for services, three for jails (coming in and going out), a fifth that nobody else uses up. */
-function statesOf(services: number, bridges: number): States {
+/**
+ * A fifth for services, three for jails (coming in and going out), a fifth that nobody else uses up.
+ *
+ * @param memory bytes that the machine has
+ */
+function statesOf(services: number, bridges: number, memory: number): States {
+  const times = Math.min(MOST, Math.max(1, Math.floor(memory / GIB)));
+  const all = STATES * times;
   return {
-    all: STATES,
-    sources: 150_000,
-    service: Math.floor(STATES / 5 / Math.max(1, services)),
-    bridge: Math.floor((STATES * 3) / 10 / Math.max(1, bridges)),
-    out: (STATES * 3) / 10,
+    all,
+    sources: SOURCES * times,
+    service: Math.floor(all / 5 / Math.max(1, services)),
+    bridge: Math.floor((all * 3) / 10 / Math.max(1, bridges)),
+    out: (all * 3) / 10,
   };
 }
 
@@ -250,7 +261,7 @@ export function makeView(config: Config): View {
     sshAllow: config.SSH_ALLOW.length > 0 ? config.SSH_ALLOW.join(', ') : null,
     openPorts: config.OPEN_PORTS.map((port) => ({ ...port, tcp: port.proto === 'tcp' })),
     forwards,
-    states: statesOf(services, bridges.length),
+    states: statesOf(services, bridges.length, config.MEMORY),
     hostPortList: config.JAIL_HOST_PORTS.join(' '),
     http: config.HTTP,
     https: config.HTTPS,

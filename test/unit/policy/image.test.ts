@@ -46,6 +46,19 @@ describe('every image is proved', () => {
     expect(proof.situations).toHaveLength(6);
   });
 
+  it.each([
+    ['512M', 100_000, 150_000],
+    ['1G', 100_000, 150_000],
+    ['4G', 400_000, 600_000],
+    ['64G', 1_600_000, 2_400_000],
+  ])('has room for connections by the memory: %s', (MEMORY, states, sources) => {
+    const body = bodyOf(overlayOf(configOf({ MEMORY })), 'etc/pf.conf');
+    expect(body).toContain(`set limit { states ${states}, src-nodes ${sources} }`);
+    // HTTP and HTTPS have a fifth together.
+    expect(body).toContain(`port 443 flags S/SA keep state (max ${states / 10})`);
+    expect(proofOf({ MEMORY }).exceptions).toEqual([]);
+  });
+
   const yesNo = fc.constantFrom('yes', 'no');
   const name = fc.stringMatching(/^[a-z](?:[a-z0-9]{0,12}[a-z])?$/);
   const octet = fc.nat(255);
