@@ -50,6 +50,8 @@ export const CHECKS = {
   jails: 'jail addresses are not reached',
   rate: 'the fourth connection in 60 s is cut, its host blocked, another host not hurt',
   'at-once': 'the sixth connection at once is cut',
+  cells:
+    'one packet of every cell of the proof that can be sent is decided by the kernel as the proof says (a copy that tells)',
   inside:
     'rules, groups, sockets and files are as they have to be, and so are jails where Bastille is named (a copy that tells)',
 } as const;
@@ -181,7 +183,16 @@ function targets(guest: Guest): readonly { readonly src: string; readonly dst: s
 }
 
 /** Checks that ask questions of a guest that has booted. */
-export type Question = Exclude<CheckName, 'silence' | 'inside'>;
+export type Question = Exclude<CheckName, 'silence' | Within>;
+
+/** Checks of a copy that tells how it looks from inside: starts of their own. */
+export const WITHIN = ['cells', 'inside'] as const;
+export type Within = (typeof WITHIN)[number];
+
+/** Whether a check is one of a copy that tells. */
+export function isWithin(name: CheckName): name is Within {
+  return WITHIN.some((within) => within === name);
+}
 
 const RUN: Readonly<Record<Question, Check>> = {
   async tcp(guest) {

@@ -13,7 +13,8 @@ export const TCP = { fin: 1, syn: 2, rst: 4, psh: 8, ack: 16 } as const;
 /** What a frame says, as far as it is understood; `undefined` where it is damaged or of another kind. */
 export type Frame = ArpFrame | IpFrame;
 
-interface Ends {
+/** Who sends a frame to whom. */
+export interface Ends {
   /** MAC addresses, as `52:54:00:12:34:56`. */
   readonly from: string;
   readonly to: string;
@@ -157,7 +158,8 @@ function macBytes(mac: string): Buffer {
   return Buffer.from(mac.replaceAll(':', ''), 'hex');
 }
 
-function addressText(bytes: Buffer): string {
+/** An address of 4 or 16 bytes as text. */
+export function addressText(bytes: Buffer): string {
   return ipaddr.fromByteArray([...bytes]).toString();
 }
 
@@ -205,8 +207,13 @@ export function arp(
   );
 }
 
-/** An IP packet between two addresses of one family. `hops` is 255 for neighbour discovery (RFC 4861). */
-function ip(
+/**
+ * An IP packet between two addresses of one family.
+ *
+ * @param upper what it carries, given what a sum is taken over beside it
+ * @param hops 255 for neighbour discovery (RFC 4861)
+ */
+export function ip(
   ends: Ends,
   src: string,
   dst: string,

@@ -9,17 +9,23 @@ import { notLookedAt } from './jails/judge.js';
 import type { Extra } from './steps.js';
 import { parseJson } from '../json.js';
 
-/** What a copy of an image has beside its overlay, so that it tells how it looks from inside. */
+/**
+ * What a copy of an image has beside its overlay, so that it tells how it looks from inside.
+ *
+ * @param brief whether it is to do what is typed there, and nothing else
+ */
 export function inspectionFiles(
   script: string,
   overlay: readonly OverlayEntry[],
   offenders: number,
+  brief: boolean,
 ): readonly Extra[] {
   const paths = filesToLookAt(overlay).map(({ path }) => `/${path}\n`);
   return [
     { path: 'etc/rc.d/clawdie_inspect', mode: 0o555, body: script },
     { path: 'etc/clawdie/inspect.files', mode: 0o444, body: paths.join('') },
     { path: 'etc/clawdie/inspect.offenders', mode: 0o444, body: `${offenders}\n` },
+    ...(brief ? [{ path: 'etc/clawdie/inspect.brief', mode: 0o444, body: '' }] : []),
     // rc.subr(8) then says of every script that it begins.
     {
       path: 'etc/rc.conf.d/rc_trace',
@@ -310,6 +316,13 @@ function infoFlaws(lines: readonly string[]): readonly string[] {
   ];
 }
 
+/**
+ * A rule as the kernel gives it back: without the timeouts of its own, which `pfctl -nv` says and `pfctl -s rules` does not.
+ */
+export function listedRule(rule: string): string {
+  return rule.trim().replace(/, [a-z]+\.[a-z]+ \d+/g, '');
+}
+
 /** Compares the rules in force with those of the image's pf.conf, in pfctl's normal form. */
 function ruleFlaws(
   rules: readonly string[],
@@ -327,10 +340,8 @@ function ruleFlaws(
     operator: body('etc/pf.conf.d/operator.conf'),
   };
   const { ruleset } = readRules(files, { fallback: false, tailscaleActive: false });
-  // The kernel does not give back the timeouts of a rule; `pfctl -nv` says them, `pfctl -s rules` does not.
-  const listed = (line: string): string => line.trim().replace(/, [a-z]+\.[a-z]+ \d+/g, '');
-  const wanted = new Set(allRules(ruleset.rules).map((rule) => listed(printRule(rule))));
-  const found = new Set([...rules, ...nat].map(listed));
+  const wanted = new Set(allRules(ruleset.rules).map((rule) => listedRule(printRule(rule))));
+  const found = new Set([...rules, ...nat].map(listedRule));
   return [
     ...[...wanted].filter((line) => !found.has(line)).map((line) => `missing: ${line}`),
     ...[...found].filter((line) => !wanted.has(line)).map((line) => `unknown: ${line}`),

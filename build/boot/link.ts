@@ -2,11 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isIPv6 } from 'node:net';
 import { PROTO } from '../pf/names.js';
 import { arp, icmp, neighbourSolicitation, tcp, TCP, udp } from './frames.js';
-import type { IpFrame } from './frames.js';
-import { GUEST_MAC, PEER_MAC } from './peer.js';
+import type { Ends, IpFrame } from './frames.js';
 import type { Peer } from './peer.js';
-
-const ENDS = { from: PEER_MAC, to: GUEST_MAC } as const;
 
 /** A packet that is sent to see what comes back. */
 export interface Probe {
@@ -61,7 +58,7 @@ export class Link {
   probe(probe: Probe): void {
     this.open.set(keyOf(probe), probe);
     this.sent++;
-    this.carrier.send(frameOf(probe));
+    this.carrier.send(frameOf(probe, this.peer.ends));
   }
 
   /** All answers so far. Those that came back to one source: to what was asked from there. */
@@ -84,14 +81,28 @@ export class Link {
     return this.reached(this.peer.network.guest4);
   }
 
+  /**
+   * Sends frames, as fast as the guest takes them; what comes back is for others to hear.
+   *
+   * @returns whether the guest answered for every batch
+   */
+  async sendAll(frames: readonly Buffer[], batch = 64): Promise<boolean> {
+    for (const [index, frame] of frames.entries()) {
+      this.sent++;
+      this.carrier.send(frame);
+      if ((index + 1) % batch === 0 && !(await this.reached(this.peer.network.guest4))) return false;
+    }
+    return this.reached(this.peer.network.guest4);
+  }
+
   /** Whether the guest still takes frames: it answers a question about its own address, three tries of 2 s. */
   async reached(dst: string): Promise<boolean> {
     for (let attempt = 0; attempt < 3; attempt++) {
       const answered = this.peer.nextLinkAnswer(2000);
       this.carrier.send(
         isIPv6(dst)
-          ? neighbourSolicitation(ENDS, this.peer.network.router6, dst)
-          : arp(ENDS, 1, this.peer.network.router4, '00:00:00:00:00:00', this.peer.network.guest4),
+          ? neighbourSolicitation(this.peer.ends, this.peer.network.router6, dst)
+          : arp(this.peer.ends, 1, this.peer.network.router4, '00:00:00:00:00:00', this.peer.network.guest4),
       );
       if (await answered) return true;
     }
@@ -127,7 +138,7 @@ export class Link {
     const segment = (flags: number, next: number, acknowledged?: number): void => {
       this.sent++;
       this.carrier.send(
-        tcp(ENDS, src, dst, {
+        tcp(this.peer.ends, src, dst, {
           srcPort,
           dstPort: port,
           flags,
@@ -169,7 +180,7 @@ export class Link {
     // So that the guest keeps no half-open connection.
     if (kind === 'open' && frame.proto === PROTO.tcp)
       this.carrier.send(
-        tcp(ENDS, probe.src, probe.dst, {
+        tcp(this.peer.ends, probe.src, probe.dst, {
           srcPort: SOURCE_PORT,
           dstPort: probe.port,
           flags: TCP.rst,
@@ -213,13 +224,13 @@ function answerKey(frame: IpFrame): string {
   return [proto, frame.dst, frame.src, proto === 'icmp' ? 0 : frame.srcPort].join(' ');
 }
 
-function frameOf({ src, dst, proto, port }: Probe): Buffer {
+function frameOf({ src, dst, proto, port }: Probe, ends: Ends): Buffer {
   switch (proto) {
     case 'tcp':
-      return tcp(ENDS, src, dst, { srcPort: SOURCE_PORT, dstPort: port, flags: TCP.syn, sequence: 7 });
+      return tcp(ends, src, dst, { srcPort: SOURCE_PORT, dstPort: port, flags: TCP.syn, sequence: 7 });
     case 'udp':
-      return udp(ENDS, src, dst, SOURCE_PORT, port);
+      return udp(ends, src, dst, SOURCE_PORT, port);
     case 'icmp':
-      return icmp(ENDS, src, dst, isIPv6(src) ? 128 : 8, 0, Buffer.from([0, 1, 0, 1]));
+      return icmp(ends, src, dst, isIPv6(src) ? 128 : 8, 0, Buffer.from([0, 1, 0, 1]));
   }
 }

@@ -7,8 +7,8 @@ import { UserError } from '../error.js';
 import { machineCommand, qemuPath } from '../host/qemu.js';
 import type { Accelerator } from '../host/qemu.js';
 import { OVMF_PATHS } from '../host/tools.js';
-import { GUEST_MAC } from './peer.js';
-import type { Peer } from './peer.js';
+import { GUEST_MAC, SECOND_MAC } from './peer.js';
+import type { Peer, PeerOptions } from './peer.js';
 import { ConsoleReader } from './stages.js';
 
 export type Firmware = 'bios' | 'uefi';
@@ -24,8 +24,10 @@ export interface Start {
   readonly memory: string;
   /** Driver of the network card, as QEMU calls it. */
   readonly card: string;
-  /** How many cards there are; on all but the first there is nobody. */
+  /** How many cards there are; on those that no peer is given for there is nobody. */
   readonly cards: number;
+  /** Who is on the second card. */
+  readonly second?: PeerOptions;
   /** Whether the disk keeps what the guest writes to it. */
   readonly kept?: boolean;
   /** Socket for QEMU's own commands (QMP), where somebody is to log in. */
@@ -38,10 +40,10 @@ export interface Start {
  * The command that starts an image. The serial console is standard output; the network card's other end is a datagram
  * socket on the loopback, and nothing else: no frame leaves this machine.
  *
- * @param port of the peer's socket
+ * @param ports of the sockets of those who are on the first cards
  * @throws UserError if there is no UEFI firmware on this machine and it is asked for.
  */
-function qemuCommand(start: Start, port: number, accel: Accelerator): readonly string[] {
+function qemuCommand(start: Start, ports: readonly number[], accel: Accelerator): readonly string[] {
   const ovmf = OVMF_PATHS.find((path) => existsSync(path));
   if (start.firmware === 'uefi' && ovmf === undefined)
     throw new UserError(
@@ -59,20 +61,27 @@ function qemuCommand(start: Start, port: number, accel: Accelerator): readonly s
           '-drive',
           `if=ide,format=${start.format},snapshot=${start.kept === true ? 'off' : 'on'},file=${qemuPath(start.image)}`,
         ]),
-    ...[
-      '-netdev',
-      `dgram,id=n0,local.type=inet,local.host=127.0.0.1,local.port=0,remote.type=inet,remote.host=127.0.0.1,remote.port=${port}`,
-    ],
-    // No boot ROM: the first frame is the system's own.
-    ...['-device', `${start.card},netdev=n0,mac=${GUEST_MAC},romfile=`],
+    ...Array.from({ length: Math.max(start.cards, ports.length) }, (_, index) => {
+      const port = ports[index];
+      const here = 'inet,local.host=127.0.0.1,local.port=0,remote.type=inet,remote.host=127.0.0.1';
+      return [
+        '-netdev',
+        port === undefined
+          ? `hubport,id=n${index},hubid=${index}`
+          : `dgram,id=n${index},local.type=${here},remote.port=${port}`,
+        // No boot ROM: the first frame is the system's own.
+        ...['-device', `${start.card},netdev=n${index},mac=${macOf(index)},romfile=`],
+      ];
+    }).flat(),
     ...[start.control, start.screen].flatMap((path) =>
       path === undefined ? [] : ['-qmp', `unix:${qemuPath(path)},server=on,wait=off`],
     ),
-    ...Array.from({ length: start.cards - 1 }, (_, index) => [
-      ...['-netdev', `hubport,id=x${index},hubid=${index}`],
-      ...['-device', `${start.card},netdev=x${index},mac=52:54:00:12:35:0${index},romfile=`],
-    ]).flat(),
   ];
+}
+
+/** The address of a card, by its number from 0. */
+function macOf(card: number): string {
+  return [GUEST_MAC, SECOND_MAC][card] ?? SECOND_MAC.replace(/.$/, String(card - 1));
 }
 
 /** A machine that runs, with the internet on its other end. */
@@ -86,7 +95,9 @@ export interface Machine {
   /** seconds since it was started */
   seconds(): number;
   send(frame: Buffer): void;
-  /** Tells of every frame that the guest sends, beside the peer. @returns what ends it */
+  /** To its second card, where somebody is there. */
+  sendToSecond(frame: Buffer): void;
+  /** Tells of every frame that the guest sends on its first card, beside the peer. @returns what ends it */
   tap(use: (frame: Buffer) => void): () => void;
   /** When the first frame came, in seconds; undefined before. */
   readonly firstFrame: number | undefined;
@@ -100,6 +111,7 @@ export interface Machine {
 /**
  * Starts an image, with a peer on the other end of its network card.
  *
+ * @param second who is on a second card, if somebody is
  * @param signal ends the machine with whoever started it
  * @throws UserError if QEMU is not on this machine.
  */
@@ -108,15 +120,20 @@ export async function startMachine(
   peer: Peer,
   accel: Accelerator,
   signal: AbortSignal,
+  second?: Peer,
 ): Promise<Machine> {
-  const socket = await openSocket();
-  const [file = '', ...args] = qemuCommand(start, socket.address().port, accel);
+  const wires = await Promise.all([peer, ...(second ? [second] : [])].map(openWire));
+  const [first, other] = wires;
+  if (!first) throw new Error('a machine has a first card');
+  const [file = '', ...args] = qemuCommand(
+    start,
+    wires.map(({ port }) => port),
+    accel,
+  );
   const began = performance.now();
   const seconds = (): number => (performance.now() - began) / 1000;
   const console = new ConsoleReader();
   const child = spawn(file, args, { stdio: ['pipe', 'pipe', 'pipe'] });
-  const taps = new Set<(frame: Buffer) => void>();
-  let remote: number | undefined;
   let firstFrame: number | undefined;
   let failure: string | undefined;
   let said = '';
@@ -140,17 +157,7 @@ export async function startMachine(
   child.stdout.setEncoding('latin1').on('data', (text: string) => {
     console.add(text, seconds());
   });
-  const send = (frame: Buffer): void => {
-    if (remote !== undefined) socket.send(frame, remote, '127.0.0.1');
-  };
-  socket.on('message', (bytes, from) => {
-    // The first to speak is QEMU, which has been told this port; nobody else is listened to.
-    remote ??= from.port;
-    if (from.port !== remote) return;
-    firstFrame ??= seconds();
-    for (const use of taps) use(bytes);
-    for (const frame of peer.receive(bytes)) send(frame);
-  });
+  for (const wire of wires) wire.tap(() => (firstFrame ??= seconds()));
   const kill = (): void => {
     stopped = true;
     child.kill('SIGKILL');
@@ -164,11 +171,9 @@ export async function startMachine(
     serial: { output: child.stdout, input: child.stdin },
     ended,
     seconds,
-    send,
-    tap: (use) => {
-      taps.add(use);
-      return () => taps.delete(use);
-    },
+    send: first.send,
+    sendToSecond: (frame) => other?.send(frame),
+    tap: first.tap,
     get firstFrame() {
       return firstFrame;
     },
@@ -183,8 +188,39 @@ export async function startMachine(
       await ended;
       process.removeListener('exit', kill);
       signal.removeEventListener('abort', kill);
-      socket.close();
+      for (const wire of wires) wire.close();
     },
+  };
+}
+
+/** One end of a network card's wire. */
+interface Wire extends Pick<Machine, 'send' | 'tap'> {
+  readonly port: number;
+  readonly close: () => void;
+}
+
+async function openWire(peer: Peer): Promise<Wire> {
+  const socket = await openSocket();
+  const taps = new Set<(frame: Buffer) => void>();
+  let remote: number | undefined;
+  const send = (frame: Buffer): void => {
+    if (remote !== undefined) socket.send(frame, remote, '127.0.0.1');
+  };
+  socket.on('message', (bytes, from) => {
+    // The first to speak is QEMU, which has been told this port; nobody else is listened to.
+    remote ??= from.port;
+    if (from.port !== remote) return;
+    for (const use of taps) use(bytes);
+    for (const frame of peer.receive(bytes)) send(frame);
+  });
+  return {
+    port: socket.address().port,
+    send,
+    tap: (use) => {
+      taps.add(use);
+      return () => taps.delete(use);
+    },
+    close: () => socket.close(),
   };
 }
 

@@ -13,11 +13,13 @@ import {
   TCP,
   udp,
 } from './frames.js';
-import type { Frame, IpFrame } from './frames.js';
+import type { Ends, Frame, IpFrame } from './frames.js';
 
 /** MAC addresses of the two ends; locally administered. */
 export const GUEST_MAC = '52:54:00:12:34:56';
 export const PEER_MAC = '02:00:5e:00:53:01';
+/** Of a second card. */
+export const SECOND_MAC = '52:54:00:12:35:00';
 
 /** Addresses on the link between the guest and its router. */
 export interface Network {
@@ -41,6 +43,15 @@ export const NETWORK: Network = {
   login4: '203.0.113.3',
 };
 
+/** The network of a second card, which is not the internet's and would like to be: it answers DHCP and advertises a router. */
+export const SECOND_NETWORK: Network = {
+  guest4: '192.0.2.15',
+  router4: '192.0.2.1',
+  router6: 'fe80::5eff:fe00:5302',
+  prefix6: '2001:db8:0:2:',
+  login4: '192.0.2.3',
+};
+
 /** Ports on which every host of the internet takes connections of the guest; all others are refused. */
 const OPEN_PORTS: readonly number[] = [80, 443];
 
@@ -53,6 +64,8 @@ export interface PeerOptions {
   /** How many of them are first answered by a packet whose UDP header claims a length of zero. */
   readonly odd?: number;
   readonly network?: Network;
+  /** The guest's card; the first if none is given. */
+  readonly card?: string;
 }
 
 /**
@@ -63,6 +76,8 @@ export class Peer {
   /** Global IPv6 address of the guest, once it was seen. */
   guest6: string | undefined;
   readonly network: Network;
+  /** Of what is sent to the guest. */
+  readonly ends: Ends;
   /** Every kind of packet that the guest sent: `tcp 203.0.113.15 198.51.100.80 80`. */
   readonly seen = new Set<string>();
   private readonly listeners = new Set<(frame: IpFrame) => void>();
@@ -71,6 +86,7 @@ export class Peer {
   constructor(private readonly options: PeerOptions = {}) {
     this.network = options.network ?? NETWORK;
     this.guest6 = this.network.guest6;
+    this.ends = { from: PEER_MAC, to: options.card ?? GUEST_MAC };
   }
 
   /** Tells of every IP packet that the guest sends. @returns what ends it */
@@ -98,7 +114,7 @@ export class Peer {
   /** What is answered to a frame of the guest. */
   receive(bytes: Buffer): readonly Buffer[] {
     const frame = parseFrame(bytes);
-    if (!frame || frame.from !== GUEST_MAC) return [];
+    if (!frame || frame.from !== this.ends.to) return [];
     const isLinkAnswer =
       frame.kind === 'arp' ? frame.operation === 2 : frame.proto === PROTO.icmp6 && frame.type === 136;
     if (isLinkAnswer) for (const answered of [...this.waiting]) answered();
@@ -111,7 +127,7 @@ export class Peer {
   }
 
   private answer(frame: Frame): readonly Buffer[] {
-    const back = { from: PEER_MAC, to: GUEST_MAC };
+    const back = this.ends;
     const { guest4, router4, router6, prefix6, login4 } = this.network;
     if (frame.kind === 'arp') {
       // A question about the guest's own address asks whether somebody else has it.
@@ -136,7 +152,7 @@ export class Peer {
       const body = isIPv6(frame.src) ? undefined : dnsAnswer(frame.body, INTERNET);
       return body ? [udp(back, frame.dst, frame.src, 53, frame.srcPort, body)] : [];
     }
-    if (frame.proto === PROTO.tcp && frame.dst !== login4) return serve(frame);
+    if (frame.proto === PROTO.tcp && frame.dst !== login4) return serve(frame, back);
     if (frame.proto !== PROTO.icmp6) return [];
     if (frame.type === 133) return [routerAdvertisement(back, router6, `${prefix6}:`)];
     // Of a solicitation without a source the guest asks whether somebody else has its address.
@@ -176,17 +192,10 @@ function nameOf({ proto, src, dst, dstPort, flags }: IpFrame): string {
  * The other end of a connection of the guest's (RFC 9293): takes it and ends it when the guest does; whoever asks something
  * gets no answer but that the connection is gone. What is no question of the guest's is left to others.
  */
-function serve({
-  src,
-  dst,
-  srcPort,
-  dstPort,
-  flags,
-  sequence,
-  acknowledged,
-  body,
-}: IpFrame): readonly Buffer[] {
-  const back = { from: PEER_MAC, to: GUEST_MAC };
+function serve(
+  { src, dst, srcPort, dstPort, flags, sequence, acknowledged, body }: IpFrame,
+  back: Ends,
+): readonly Buffer[] {
   const segment = (answer: number, from: number): readonly Buffer[] => [
     tcp(back, dst, src, {
       srcPort: dstPort,

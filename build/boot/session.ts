@@ -4,6 +4,7 @@ import { UserError } from '../error.js';
 import { writeFileAtomic } from '../host/files.js';
 import {
   CHECK_NAMES,
+  isWithin,
   judgeClosed,
   judgeFallback,
   judgeSilence,
@@ -54,6 +55,8 @@ export function stopBy(signal: AbortSignal): Stop {
 export interface Running {
   readonly machine: Machine;
   readonly guest: Guest;
+  /** Who is on the second card, if somebody is. */
+  readonly second: Peer | undefined;
   /** Waits until the console shows this, at most so many seconds. @throws whatever interrupted it */
   readonly waitFor: (says: RegExp, seconds: number) => Promise<void>;
 }
@@ -82,7 +85,8 @@ export async function bootOnce(
   const { stop, timeout } = session;
   const { signal } = stop;
   const peer = new Peer({ ...fault?.peer, network: session.network });
-  const machine = await startMachine(start, peer, session.accel, signal);
+  const second = start.second && new Peer(start.second);
+  const machine = await startMachine(start, peer, session.accel, signal, second);
   const link = new Link(machine, peer);
   const { console } = machine;
   const frames =
@@ -109,8 +113,8 @@ export async function bootOnce(
     if (fault?.ends === 'closed') checks.push(judgeClosed(guest, firstFrame));
     else if (fault?.ends === 'fallback') checks.push(judgeFallback(guest));
     for (const name of fault?.ends === 'closed' ? [] : CHECK_NAMES) {
-      // `inside` is a start of its own.
-      if (!session.checks.includes(name) || (name === 'inside' && !console.sample)) continue;
+      // What a copy tells is a start of its own.
+      if (!session.checks.includes(name) || (isWithin(name) && !console.sample)) continue;
       const skip = (state: 'failed' | 'not applicable', detail: string): CheckResult => ({
         id: name,
         state,
@@ -123,7 +127,7 @@ export async function bootOnce(
       else if (stopped !== undefined) checks.push(skip('failed', 'the boot did not come to its end'));
       else if (fault?.ends === 'unreachable')
         checks.push(skip('not applicable', 'the guest has no IPv4 address'));
-      else if (name !== 'inside') checks.push(await Promise.race([runCheck(name, guest), stop.interrupted]));
+      else if (!isWithin(name)) checks.push(await Promise.race([runCheck(name, guest), stop.interrupted]));
       signal.throwIfAborted();
     }
     if (fault?.ends === 'unreachable') checks.push(await judgeUnreachable(guest));
@@ -134,7 +138,7 @@ export async function bootOnce(
           await sleep(200);
         signal.throwIfAborted();
       };
-      await after({ machine, guest, waitFor });
+      await after({ machine, guest, second, waitFor });
     }
     const report: StartReport = {
       firmware: start.firmware,

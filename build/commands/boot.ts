@@ -1,6 +1,7 @@
 import { mkdir, mkdtemp, readFile, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isWithin } from '../boot/checks.js';
 import { expectedOf, networkOf } from '../boot/expected.js';
 import type { RecordedValues } from '../boot/expected.js';
 import { FAULTS, faultyImage } from '../boot/faults.js';
@@ -86,8 +87,8 @@ async function allStarts(run: Run, print: (line: string) => void): Promise<reado
   const starts: StartReport[] = [];
   for (const fault of options.faults) starts.push(await withFault(fault, run));
   if (options.faults.length > 0) return starts;
-  // `inside` is starts of its own.
-  const usual = options.checks.some((check) => check !== 'inside');
+  // What a copy tells is starts of its own.
+  const usual = options.checks.some((check) => !isWithin(check));
   for (const firmware of usual ? options.firmware : [])
     for (const media of run.subject.media) {
       run.tell(`Starting ${options.image}: ${firmware}, ${media} …`);
@@ -96,7 +97,7 @@ async function allStarts(run: Run, print: (line: string) => void): Promise<reado
       starts.push((await bootOnce(start, undefined, run.session, log)).report);
     }
   const [first] = starts;
-  if (options.checks.includes('inside') && first?.stopped === undefined && first?.reached !== 'sample')
+  if (options.checks.some(isWithin) && first?.stopped === undefined && first?.reached !== 'sample')
     starts.push(...(await lookInside(run)));
   return starts;
 }

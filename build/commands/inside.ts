@@ -2,6 +2,11 @@ import { readFile, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readBastille } from '../boot/bastille.js';
 import type { Bastille } from '../boot/bastille.js';
+import { judgeCells } from '../boot/cell-judge.js';
+import type { CellsSeen } from '../boot/cell-judge.js';
+import type { CellPlan } from '../boot/cell-plan.js';
+import { sendCells } from '../boot/cell-send.js';
+import { cellFiles, cellSteps } from '../boot/cell-steps.js';
 import { HOSTS } from '../boot/checks.js';
 import type { CheckName, CheckResult } from '../boot/checks.js';
 import { deployedOf } from '../boot/deployed.js';
@@ -18,7 +23,7 @@ import { judgeJails, notLookedAt } from '../boot/jails/judge.js';
 import type { Passage } from '../boot/jails/ways.js';
 import { makeKey } from '../boot/login.js';
 import type { Start } from '../boot/machine.js';
-import { INTERNET } from '../boot/peer.js';
+import { INTERNET, SECOND_MAC, SECOND_NETWORK } from '../boot/peer.js';
 import type { StartReport } from '../boot/report.js';
 import { bootOnce } from '../boot/session.js';
 import { copyWithSlot, withFiles } from '../boot/slot-copy.js';
@@ -27,6 +32,7 @@ import { progressOn, secondsOf, stepFiles, STEPS_AGAIN, STEPS_ENDED, STEPS_FIRST
 import type { Step } from '../boot/steps.js';
 import { headerOf } from '../image/slot.js';
 import type { OverlayEntry } from '../overlay/render.js';
+import { cellsOf } from './cells.js';
 import { PROJECT } from './configuration.js';
 import { startOf } from './boot-run.js';
 import type { Run } from './boot-run.js';
@@ -47,6 +53,8 @@ interface Told {
   readonly offenders: readonly string[];
   /** What is typed there, where Bastille is. */
   readonly typed?: TypedThere;
+  /** Packets that are sent at the first boot, one of each cell of the proof, and what is typed for them. */
+  readonly cells?: { readonly plan: CellPlan; readonly steps: readonly Step[] };
 }
 
 /** What is typed at the first boot and at later ones. */
@@ -64,22 +72,31 @@ async function makeTold(run: Run): Promise<Told> {
   const offences = OFFENDERS.filter(([check]) => options.checks.includes(check));
   const offenders = offences.map(([, host]) => host);
   const script = await readFile(join(PROJECT, 'overlays', 'inspect', 'clawdie_inspect'), 'utf8');
-  const bastille = options.bastille === undefined ? undefined : await readBastille(options.bastille);
+  const bastille =
+    options.bastille === undefined || !options.checks.includes('inside')
+      ? undefined
+      : await readBastille(options.bastille);
   const key = bastille && (await makeKey(work, session.stop.signal));
   const blocks = bastille ? await documentBlocks() : [];
   let overlay: readonly OverlayEntry[] = [];
   let typed: TypedThere | undefined;
+  let cells: Told['cells'];
   await copyWithSlot(subject.raw, image, (slot) =>
     withFiles(
       slot,
       (path, text) => (path === KEYS && key !== undefined ? `${text.trimEnd()}\n${key}\n` : text),
       (files) => {
         overlay = files;
+        if (options.checks.includes('cells')) {
+          const plan = cellsOf(run.recorded, files, session.network);
+          cells = { plan, steps: cellSteps(plan, session.network.guest4) };
+        }
         if (bastille) typed = typedThere(run, bastille, overlay, headerOf(slot, 'release'), blocks);
         return [
-          ...inspectionFiles(script, files, offenders.length),
+          ...inspectionFiles(script, files, offenders.length, !options.checks.includes('inside')),
           ...(bastille?.files ?? []).filter(({ path }) => !files.some((file) => file.path === path)),
-          ...stepFiles(STEPS_FIRST, typed?.first ?? []),
+          ...(cells ? cellFiles(cells.plan) : []),
+          ...stepFiles(STEPS_FIRST, [...(cells?.steps ?? []), ...(typed?.first ?? [])]),
           ...stepFiles(STEPS_AGAIN, typed?.again ?? []),
           ...(key === undefined || files.some(({ path }) => path === KEYS)
             ? []
@@ -88,7 +105,11 @@ async function makeTold(run: Run): Promise<Told> {
       },
     ),
   );
-  return { image, overlay, checks: offences.map(([check]) => check), offenders, ...(typed && { typed }) };
+  return {
+    ...{ image, overlay, checks: offences.map(([check]) => check), offenders },
+    ...(typed && { typed }),
+    ...(cells && { cells }),
+  };
 }
 
 /** Where the key of this run is put, so that it can log in. */
@@ -146,16 +167,23 @@ async function inspect(
   { name, first, disk }: { readonly name: string; readonly first: boolean; readonly disk?: OnDisk },
 ): Promise<{ readonly report: StartReport; readonly text: string }> {
   const { options, session, tell } = run;
-  const steps = told.typed === undefined ? [] : first ? told.typed.first : disk ? told.typed.again : [];
+  const cells = first ? told.cells : undefined;
+  const later = told.typed === undefined ? [] : first ? told.typed.first : disk ? told.typed.again : [];
+  const steps = [...(cells?.steps ?? []), ...later];
   tell(
-    `Starting ${options.image}: a copy that tells how it looks from inside (${name}${steps.length > 0 ? `, ${steps.length} steps with Bastille ${told.typed?.version ?? ''}` : ''}) …`,
+    `Starting ${options.image}: a copy that tells how it looks from inside (${name}${cells ? `, ${cells.plan.packets.length} packets` : ''}${later.length > 0 ? `, ${later.length} steps with Bastille ${told.typed?.version ?? ''}` : ''}) …`,
   );
   let sent: ReadonlySet<string> = new Set();
   let own: readonly string[] = [];
   const logins: Login[] = [];
   const passages: Passage[] = [];
+  let seen: CellsSeen | undefined;
   const { report, text } = await bootOnce(
-    { ...start, ...(first && steps.length > 0 && { control: join(run.work, 'control') }) },
+    {
+      ...start,
+      ...(first && later.length > 0 && { control: join(run.work, 'control') }),
+      ...(cells && { cards: 2, second: { network: SECOND_NETWORK, card: SECOND_MAC } }),
+    },
     undefined,
     { ...session, checks: first ? told.checks : [] },
     join(options.out, `${name}.log`),
@@ -165,16 +193,21 @@ async function inspect(
       if (first && told.offenders.length > 0) await waitFor(WATCHED, 30);
       if (steps.length > 0) {
         const done = new AbortController();
-        const watching = first
-          ? operate(
-              { session, work: run.work, ways: waysInOf(run.recorded), tell },
-              running,
-              { logins, passages },
-              done.signal,
-            )
+        const sending = cells
+          ? sendCells(cells.plan, running, done.signal).then((found) => void (seen = found))
           : Promise.resolve();
+        const watching =
+          first && later.length > 0
+            ? operate(
+                { session, work: run.work, ways: waysInOf(run.recorded), tell },
+                running,
+                { logins, passages },
+                done.signal,
+              )
+            : Promise.resolve();
         // It is waited for below; what interrupts it interrupts that, too.
         watching.catch(() => undefined);
+        sending.catch(() => undefined);
         let shown = 0;
         const progress = setInterval(() => {
           const lines = progressOn(plain(guest.console.text));
@@ -185,6 +218,7 @@ async function inspect(
           await Promise.race([machine.ended, limit, session.stop.interrupted]);
           done.abort();
           await watching;
+          await sending;
         } finally {
           clearInterval(progress);
         }
@@ -197,18 +231,26 @@ async function inspect(
   );
   if (report.reached === 'sample') return { report: { ...report, fault: name, checks: SAMPLE }, text };
   const seconds = report.stages.at(-1)?.seconds ?? 0;
-  const judged = judgeInside({
-    ...{ console: text, overlay: told.overlay, sent, own, seconds, bastille: told.typed !== undefined },
-    offenders: first ? told.offenders : [],
-    ...(disk && { disk }),
-  });
+  const judged = options.checks.includes('inside')
+    ? judgeInside({
+        ...{ console: text, overlay: told.overlay, sent, own, seconds, bastille: told.typed !== undefined },
+        offenders: first ? told.offenders : [],
+        ...(disk && { disk }),
+      })
+    : [];
   const jails =
     told.typed === undefined || (!first && !disk)
       ? []
-      : steps.length === 0
+      : later.length === 0
         ? notLookedAt('the firewall of this image has no bridge for a second tenant')
-        : judgeJails({ console: text, steps, logins, passages, left: first ? told.typed.left : [] });
-  return { report: { ...report, fault: name, checks: [...report.checks, ...judged, ...jails] }, text };
+        : judgeJails({ console: text, steps: later, logins, passages, left: first ? told.typed.left : [] });
+  const checks = [
+    ...report.checks,
+    ...judged,
+    ...(cells ? [judgeCells(cells.plan, cells.steps, seen, text)] : []),
+    ...jails,
+  ];
+  return { report: { ...report, fault: name, checks }, text };
 }
 
 const SAMPLE: readonly CheckResult[] = [
@@ -236,7 +278,7 @@ export async function lookInside(run: Run): Promise<readonly StartReport[]> {
     const media = subject.media.includes('disk') ? 'disk' : 'cd';
     const start = startOf(run, { image: told.image, media, kept: media === 'disk' });
     const { report } = await inspect(run, told, start, { name: 'inside', first: true });
-    if (report.reached === 'sample') return [report];
+    if (report.reached === 'sample' || !options.checks.includes('inside')) return [report];
     return [report, (await inspect(run, told, start, { name: 'inside-again', first: false })).report];
   }
   const { size } = await stat(told.image);
@@ -244,7 +286,8 @@ export async function lookInside(run: Run): Promise<readonly StartReport[]> {
   const start = startOf(run, { image: told.image, kept: true });
   const reports: StartReport[] = [];
   let keys: readonly string[] | undefined;
-  for (let boot = 1; boot <= 1 + options.restarts; boot++) {
+  const restarts = options.checks.includes('inside') ? options.restarts : 0;
+  for (let boot = 1; boot <= 1 + restarts; boot++) {
     const name = boot === 1 ? 'inside' : `restart-${boot - 1}`;
     const { report, text } = await inspect(run, told, start, {
       ...{ name, first: boot === 1, disk: { boot, grown: size, keys } },

@@ -93,7 +93,9 @@ function sampleOf(cell: Cell, number: number, free: (src: Ip) => boolean = () =>
     const among = ranges(field);
     const usual = ip(own);
     if (inside(among, usual) && may(usual)) return usual;
-    for (const value of spread(among, number)) if (may(value)) return value;
+    // A destination is not the source.
+    for (const value of spread(among, field === FIELD.dst ? number + 7 : number))
+      if (may(value)) return value;
     return NOBODY;
   };
   const came = one(FIELD.receivedOn, 0);

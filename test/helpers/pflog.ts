@@ -2,7 +2,13 @@ import { isIPv4 } from 'node:net';
 import ipaddr from 'ipaddr.js';
 
 /** struct pfloghdr of FreeBSD 15 (sys/net/if_pflog.h): what pf(4) says of a packet that it logs. */
-function pflogHeader(v6: boolean, on: string, rule: number, action: number, sub?: [string, number]): Buffer {
+export function pflogHeader(
+  v6: boolean,
+  on: string,
+  rule: number,
+  action: number,
+  sub?: [string, number],
+): Buffer {
   const header = Buffer.alloc(72);
   header.writeUInt8(69, 0);
   header.writeUInt8(v6 ? 28 : 2, 1);
@@ -81,6 +87,13 @@ export function pflogFile(): Buffer {
     [100, pflogHeader(false, 'warden0', 5, 1), ip(jail, '169.254.169.254', 6, tcp(1025, 80).subarray(0, 6))],
     [110, pflogHeader(false, 'warden0', 5, 0), ip('192.168.100.8', '10.0.0.1', 6, tcp(1025, 2))],
   ];
+  return capture(packets);
+}
+
+/** What tcpdump(1) writes of packets that pf(4) has logged, with the second of each. */
+export function capture(
+  packets: readonly (readonly [seconds: number, header: Buffer, packet: Buffer])[],
+): Buffer {
   const head = Buffer.alloc(24);
   head.writeUInt32LE(0xa1b2c3d4, 0);
   head.writeUInt16LE(2, 4);

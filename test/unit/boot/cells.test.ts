@@ -1,0 +1,247 @@
+import { spawnSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { describe, expect, it } from 'vitest';
+import { judgeCells } from '../../../build/boot/cell-judge.js';
+import type { CellsSeen } from '../../../build/boot/cell-judge.js';
+import { planCells } from '../../../build/boot/cell-plan.js';
+import type { CellPacket, CellPlan } from '../../../build/boot/cell-plan.js';
+import { cellFiles, cellSteps } from '../../../build/boot/cell-steps.js';
+import type { CheckResult } from '../../../build/boot/checks.js';
+import { checksum, parseFrame } from '../../../build/boot/frames.js';
+import { GUEST_MAC, NETWORK, SECOND_MAC } from '../../../build/boot/peer.js';
+import { readPflog } from '../../../build/boot/pflog.js';
+import { ruleFiles } from '../../../build/commands/rules.js';
+import { makeView } from '../../../build/overlay/view.js';
+import { formatIp } from '../../../build/pf/address.js';
+import { Evaluator } from '../../../build/pf/evaluate.js';
+import { printRule } from '../../../build/pf/print.js';
+import type { Rule } from '../../../build/pf/types.js';
+import { readRules } from '../../../build/policy/image.js';
+import type { Situation } from '../../../build/policy/world.js';
+import { configOf } from '../../helpers/config.js';
+import { overlayOf } from '../../helpers/deployment.js';
+import { tmp } from '../../helpers/tmp.js';
+import { capture, pflogHeader } from '../../helpers/pflog.js';
+
+const config = configOf({ TENANTS: 'igor', JAILS: 'worker', FORWARD_PORTS: '2222/tcp=worker:22' });
+const situation: Situation = {
+  ...{ view: makeView(config), tailscaleActive: false, fallback: false, egressKnown: true },
+};
+const { ruleset } = readRules(ruleFiles(overlayOf(config)), situation);
+const plan = planCells(ruleset, situation, NETWORK);
+const steps = cellSteps(plan, NETWORK.guest4);
+const rules = ruleset.rules.filter(({ action }) => /^(?:pass|block|match|anchor)$/.test(action));
+
+/** Whether FreeBSD drops it before the firewall is asked. */
+const early = ({ sample: { packet } }: CellPacket): boolean => {
+  const [src = '', dst = ''] = [packet.src, packet.dst].map((ip) => formatIp(packet.af, BigInt(ip)));
+  return [src, dst].some((ip) => ip.startsWith('127.') || ip === '::1') || /^ff/.test(src);
+};
+
+/** What an instance tells whose kernel does as the proof says, but for what is changed. */
+function told(
+  change: (packet: CellPacket) => 'as it should' | 'other verdict' | 'other rule' | 'lost' = () =>
+    'as it should',
+  lines: (lines: readonly string[]) => readonly string[] = (all) => all,
+): string {
+  const evaluator = new Evaluator(ruleset, {
+    ...plan.subject.world,
+    tables: { ...plan.subject.world.tables, bruteforce: plan.offenders },
+  });
+  const logged = plan.packets.flatMap((packet): readonly [number, Buffer, Buffer][] => {
+    const { sample, entry, frame } = packet;
+    const how = change(packet);
+    if (how === 'lost' || early(packet)) return [];
+    const record = (on: string, verdict: string, rule: Rule | undefined, out: boolean) => {
+      const passes = (verdict === 'pass') !== (how === 'other verdict');
+      const number = how === 'other rule' ? 3 : rule ? rules.indexOf(rule) : 0xffffffff;
+      const header = pflogHeader(sample.packet.af === 'inet6', on, number, passes ? 0 : 1);
+      header.writeUInt8(out ? 2 : 1, 60);
+      return [1, header, frame.subarray(14)] as [number, Buffer, Buffer];
+    };
+    const on = entry === 'any other' ? 'vtnet1' : entry;
+    if (sample.packet.direction === 'in') return [record(on, sample.verdict, sample.rule, false)];
+    const came = evaluator.decide({
+      ...{ ...sample.packet, interface: entry, direction: 'in', receivedOn: undefined },
+    });
+    return [
+      record(on, came.action, came.rule, false),
+      record(sample.packet.interface, sample.verdict, sample.rule, true),
+    ];
+  });
+  const addresses = [
+    ...(plan.addresses['vtnet0'] ?? []).map((address) => `address vtnet0 ${address.replace(/\/.*/, '')}`),
+    ...(plan.addresses['any other'] ?? []).map((address) => `address vtnet1 ${address.replace(/\/.*/, '')}`),
+  ];
+  const begin = lines([
+    ...rules.map(
+      (rule) =>
+        `rule ${printRule(rule).replace(/^(pass|block drop)( in| out)?(?: log)?/, '$1$2 log (all, to pflog1)')}`,
+    ),
+    ...[`card vtnet0 ${GUEST_MAC}`, `card vtnet1 ${SECOND_MAC}`, ...addresses, 'egress vtnet0', 'begun'],
+  ]);
+  const log =
+    gzipSync(capture(logged))
+      .toString('base64')
+      .match(/.{1,76}/g) ?? [];
+  const step = (name: string, said: readonly string[]): string =>
+    [`===step 001.${name} begun`, ...said.map((line) => `| ${line}`), `===step 001.${name} ended 0 2`].join(
+      '\n',
+    );
+  return [
+    step('cells-begin', begin),
+    step('cells-send', ['sent 9 from tap0 on warden0', 'all of the others were sent']),
+    step('cells-end', log),
+    '===step end',
+  ].join('\n');
+}
+
+const SEEN: CellsSeen = { arrived: true, answered: new Set() };
+const judge = (console: string, seen = SEEN): CheckResult => judgeCells(plan, steps, seen, console);
+
+/** A packet of a row that comes in. */
+function packetOf(row: string, wanted: CellPlan = plan): CellPacket {
+  const found = wanted.packets.find(
+    ({ sample }) => sample.row.id === row && sample.packet.direction === 'in',
+  );
+  if (!found) throw new Error(`no packet of ${row}`);
+  return found;
+}
+
+describe('one packet of every cell that can be sent', () => {
+  it('holds where the kernel decides as the proof, and says how many there were', () => {
+    const result = judge(told());
+    expect(result).toMatchObject({ id: 'cells', state: 'held', packets: [] });
+    expect(result.detail).toContain(`one packet of each of ${plan.packets.length} cells of ${plan.cells}`);
+    expect(result.detail).toContain('vtnet1 is not in egress');
+    expect(plan.packets.length).toBeGreaterThan(300);
+    const left = [...plan.left.values()].reduce((sum, many) => sum + many, 0);
+    expect(plan.packets.length + left).toBe(plan.cells);
+  });
+
+  it.each(['other verdict', 'other rule', 'lost'] as const)('fails for one packet with %s', (how) => {
+    const one = packetOf('jail-other');
+    const result = judge(told((packet) => (packet === one ? how : 'as it should')));
+    expect(result.state).toBe('failed');
+    expect(result.packets).toHaveLength(1);
+    expect(result.packets[0]).toContain('row jail-other');
+    expect(result.packets[0]).toContain('the proof says block by block drop in log quick on wardens');
+  });
+
+  it('fails where somebody answers a packet that the proof blocks', () => {
+    const { number } = packetOf('closed').sample;
+    const result = judge(told(), { arrived: true, answered: new Set([number]) });
+    expect(result.packets).toEqual([expect.stringContaining('it was answered')]);
+  });
+
+  it.each<[string, (lines: readonly string[]) => readonly string[], string]>([
+    [
+      'a rule is not in force',
+      (lines) => lines.filter((line) => !line.includes('from <bruteforce>')),
+      'in force',
+    ],
+    [
+      'the second card is in egress',
+      (lines) => lines.map((line) => (line.startsWith('egress') ? 'egress vtnet0 vtnet1' : line)),
+      'egress is vtnet0 vtnet1',
+    ],
+    [
+      'the second card got no address',
+      (lines) => lines.filter((line) => !line.startsWith('address vtnet1')),
+      'vtnet1 has no address',
+    ],
+  ])('fails where %s', (_, lines, said) => {
+    const result = judge(told(undefined, lines));
+    expect(result.state).toBe('failed');
+    expect(result.packets.join()).toContain(said);
+  });
+
+  it('fails where nothing was sent, or frames were lost, or the log is cut', () => {
+    expect(judgeCells(plan, steps, undefined, told()).state).toBe('failed');
+    expect(judge(told(), { arrived: false, answered: new Set() }).state).toBe('failed');
+    expect(judge('login: ').state).toBe('failed');
+    const cut = told().replace(/(===step 001\.cells-end begun\n)(?:\| .*\n){40}/, '$1');
+    expect(judge(cut).state).toBe('failed');
+  });
+});
+
+describe('the rules with a log each', () => {
+  it.each([
+    ['of the image', ''],
+    [
+      'of an operator',
+      'pass_ports = "{ 81, 82 }"\n  pass in  log on egress proto tcp to (egress) port $pass_ports\nblock return-icmp (3, 1) in log (all) quick on egress proto udp\nblock return out on egress proto 99 \\\n  from any to any\n# pass this by\nblock\n',
+    ],
+  ])('are those in force but for the log: %s', async (_, operator) => {
+    const folder = await tmp();
+    const files = ruleFiles(overlayOf(config, { operatorRules: operator }));
+    writeFileSync(join(folder, 'etc.pf.conf'), files.pf);
+    writeFileSync(join(folder, 'etc.operator.conf'), files.operator);
+    const script = (steps[0]?.typed ?? '')
+      .split('\n')
+      .filter((line) => line.startsWith('sed -E'))
+      .join('\n')
+      .replaceAll(' /etc/pf.conf.d/operator.conf', ' etc.operator.conf')
+      .replaceAll(' /etc/pf.conf ', ' etc.pf.conf ');
+    const result = spawnSync('sh', ['-e', '-c', script], { cwd: folder, encoding: 'utf8' });
+    expect([result.status, result.stderr]).toEqual([0, '']);
+    const logged = readFileSync(join(folder, 'pf.conf'), 'utf8');
+    const own = /include "([^"]*)"/.exec(logged)?.[1];
+    expect(own).toBe('/var/run/inspect.cells/operator.conf');
+    const pf = logged.replace(own ?? '', '/etc/pf.conf.d/operator.conf');
+    const changed = { ...files, pf, operator: readFileSync(join(folder, 'operator.conf'), 'utf8') };
+    const print = (from: typeof files): readonly string[] =>
+      readRules(from, situation).ruleset.rules.flatMap((rule) =>
+        /^(?:pass|block)$/.test(rule.action) ? [printRule(rule)] : [],
+      );
+    const [with_, without] = [print(changed), print(files)];
+    expect(with_.filter((rule) => !rule.includes(' log (all, to pflog1)'))).toEqual([]);
+    expect(with_.map((rule) => rule.replace(' log (all, to pflog1)', ''))).toEqual(
+      without.map((rule) => rule.replace(/ log(?: \([^)]*\))?/, '')),
+    );
+    expect(readRules(changed, situation).flaws).toEqual(readRules(files, situation).flaws);
+  });
+});
+
+describe('the frames of the packets', () => {
+  it('say what the packets are, and carry their numbers', () => {
+    for (const { sample, frame } of plan.packets) {
+      const { packet, number } = sample;
+      const six = packet.af === 'inet6';
+      expect(six ? frame.readUInt32BE(14) & 0xfffff : frame.readUInt16BE(18)).toBe(number);
+      if (!six) expect(checksum(frame.subarray(14, 34))).toBe(0);
+      const parsed = parseFrame(frame);
+      expect(parsed).toMatchObject({
+        ...{ kind: 'ip', proto: packet.proto, src: formatIp(packet.af, BigInt(packet.src)) },
+        ...{ dst: formatIp(packet.af, BigInt(packet.dst)) },
+        ...(packet.proto === 6 && { srcPort: packet.srcPort, dstPort: packet.dstPort, flags: packet.flags }),
+      });
+    }
+  });
+
+  it('lie on the instance as printf(1) writes them, without whom they are sent to', () => {
+    const [file] = cellFiles(plan).filter(({ path }) => path.endsWith('/frames.warden0'));
+    const [first = ''] = file?.body.split('\n') ?? [];
+    const bytes = Buffer.from([...first.matchAll(/\\(\d{3})/g)].map(([, byte = '']) => parseInt(byte, 8)));
+    const sent = plan.packets.find(({ entry }) => entry === 'warden0');
+    expect(bytes.equals(sent?.frame.subarray(6) ?? Buffer.alloc(0))).toBe(true);
+  });
+});
+
+describe('a log of pf(4)', () => {
+  it('is no log where its head is another, and is read up to where it is cut off', () => {
+    const packet = packetOf('closed').frame.subarray(14);
+    const file = capture([
+      [1, pflogHeader(false, 'vtnet0', 7, 1), packet],
+      [2, pflogHeader(false, 'vtnet0', 0xffffffff, 0), packet],
+    ]);
+    expect(readPflog(file)).toMatchObject([
+      { interface: 'vtnet0', direction: 'in', verdict: 'block', rule: 7 },
+      { interface: 'vtnet0', direction: 'in', verdict: 'pass', rule: undefined },
+    ]);
+    expect(readPflog(file.subarray(0, file.length - 1))).toHaveLength(1);
+    expect(readPflog(Buffer.from('no capture at all, whatever it says'))).toBeUndefined();
+  });
+});
