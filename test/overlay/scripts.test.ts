@@ -491,6 +491,19 @@ describe('clawdie_egress', () => {
     ]);
   });
 
+  it('does not take another card on whose network somebody advertises a router', () => {
+    fake
+      .stub('route', route('vtnet0', 'vtnet1'))
+      .file('usr/local/libexec/clawdie/cards.sh', '#!/bin/sh\nprintf "vtnet0\\nvtnet1\\n"\n', 0o755);
+    expect(changes(fake.run(SCRIPT, ['start']))).toEqual(['ifconfig vtnet0 group egress']);
+    group('vtnet0\nvtnet1\n');
+    expect(changes(fake.run(SCRIPT, ['start']))).toEqual(['ifconfig vtnet1 -group egress']);
+    // Where there is no IPv4, that of IPv6 is the only way there is.
+    group('');
+    fake.stub('route', route('', 'vtnet1'));
+    expect(changes(fake.run(SCRIPT, ['start']))).toEqual(['ifconfig vtnet1 group egress']);
+  });
+
   it('changes nothing the second time', () => {
     group('vtnet0\n');
     expect(changes(fake.run(SCRIPT, ['start']))).toEqual([]);
