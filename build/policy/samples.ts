@@ -3,13 +3,14 @@ import type { Box, Diagram } from '../pf/cells.js';
 import type { Packet } from '../pf/evaluate.js';
 import { FIELD, YES } from '../pf/lines.js';
 import { PROTO } from '../pf/names.js';
-import { inside } from '../pf/ranges.js';
+import { addresses, inside } from '../pf/ranges.js';
 import type { Ip, Range, Ranges } from '../pf/ranges.js';
 import type { Rule } from '../pf/types.js';
 import type { Outcome } from './decide.js';
 import { rangesOf } from './describe.js';
 import { decidePolicy } from './prove.js';
 import type { Decided, Subject } from './prove.js';
+import { isIn } from './row.js';
 import type { Row } from './row.js';
 import { ip } from './world.js';
 
@@ -42,6 +43,8 @@ interface Cell {
   readonly box: Box<Outcome>['fields'];
   readonly row: Row;
   readonly outcome: Outcome;
+  /** The bridge of the jails that have an address. */
+  readonly home: (src: Ip) => readonly string[];
 }
 
 /**
@@ -51,11 +54,14 @@ interface Cell {
  */
 export function samplesOf(subject: Subject, wanted: (name: string) => boolean): Samples {
   const cells: Cell[] = [];
+  const nets = subject.situation.view.tenants.map(({ bridge, net }) => ({ bridge, net: addresses(net) }));
+  const home = (src: Ip): readonly string[] =>
+    nets.flatMap(({ bridge, net }) => (isIn(net, src) ? [bridge] : []));
   let open = 0;
   for (const decided of decidePolicy(subject, true, wanted))
     for (const diagram of decided.diagrams)
       for (const { fields: box, value } of everyBox(diagram)) {
-        if (value.row) cells.push({ decided, diagram, box, row: value.row, outcome: value });
+        if (value.row) cells.push({ decided, diagram, box, row: value.row, outcome: value, home });
         else open++;
       }
   const [known, banned] = [cells.filter((cell) => !isOffender(cell)), cells.filter(isOffender)];
@@ -98,14 +104,16 @@ function sampleOf(cell: Cell, number: number, free: (src: Ip) => boolean = () =>
       if (may(value)) return value;
     return NOBODY;
   };
-  const came = one(FIELD.receivedOn, 0);
   const turn = 100 + (number % 150);
+  const src = address(FIELD.src, six ? `2001:db8:ffff::${number.toString(16)}` : `198.51.100.${turn}`, free);
+  // What has a jail's address came from its bridge, where it may; all else is the host's own.
+  const came = one(FIELD.receivedOn, ...fields.receivedOn(cell.home(src)).map(([low]) => Number(low)), 0);
   const packet: Packet = {
     interface: place.interface,
     direction: place.direction,
     af: place.af,
     proto: one(FIELD.proto, ...PROTOCOLS, six ? PROTO.icmp6 : PROTO.icmp, 47, 50, 89),
-    src: address(FIELD.src, six ? `2001:db8:ffff::${number.toString(16)}` : `198.51.100.${turn}`, free),
+    src,
     dst: address(FIELD.dst, six ? `2001:db8:fffe::${number.toString(16)}` : `198.51.100.${turn + 1}`),
     srcPort: one(FIELD.srcPort, 20_000 + number, 52_000 + (number % 10_000)),
     dstPort: one(FIELD.dstPort, 22, 443, 8080),
