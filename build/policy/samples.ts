@@ -12,7 +12,7 @@ import { decidePolicy } from './prove.js';
 import type { Decided, Subject } from './prove.js';
 import { isIn } from './row.js';
 import type { Row } from './row.js';
-import { ip } from './world.js';
+import { ip, jailAddress } from './world.js';
 
 /** One packet of a cell, and what the proof says of all that are in it. */
 export interface Sample {
@@ -43,8 +43,8 @@ interface Cell {
   readonly box: Box<Outcome>['fields'];
   readonly row: Row;
   readonly outcome: Outcome;
-  /** The bridge of the jails that have an address. */
-  readonly home: (src: Ip) => readonly string[];
+  /** Where jails are. */
+  readonly homes: readonly { readonly bridge: string; readonly net: string }[];
 }
 
 /**
@@ -54,14 +54,12 @@ interface Cell {
  */
 export function samplesOf(subject: Subject, wanted: (name: string) => boolean): Samples {
   const cells: Cell[] = [];
-  const nets = subject.situation.view.tenants.map(({ bridge, net }) => ({ bridge, net: addresses(net) }));
-  const home = (src: Ip): readonly string[] =>
-    nets.flatMap(({ bridge, net }) => (isIn(net, src) ? [bridge] : []));
+  const homes = subject.situation.view.tenants;
   let open = 0;
   for (const decided of decidePolicy(subject, true, wanted))
     for (const diagram of decided.diagrams)
       for (const { fields: box, value } of everyBox(diagram)) {
-        if (value.row) cells.push({ decided, diagram, box, row: value.row, outcome: value, home });
+        if (value.row) cells.push({ decided, diagram, box, row: value.row, outcome: value, homes });
         else open++;
       }
   const [known, banned] = [cells.filter((cell) => !isOffender(cell)), cells.filter(isOffender)];
@@ -95,26 +93,30 @@ function sampleOf(cell: Cell, number: number, free: (src: Ip) => boolean = () =>
     const among = ranges(field);
     return typical.find((value) => inside(among, value)) ?? Number(spread(among, number).next().value ?? 0);
   };
-  const address = (field: number, own: string, may: (value: Ip) => boolean = () => true): Ip => {
+  const address = (field: number, own: readonly string[], may: (value: Ip) => boolean = () => true): Ip => {
     const among = ranges(field);
-    const usual = ip(own);
-    if (inside(among, usual) && may(usual)) return usual;
+    const usual = own.map(ip).find((value) => inside(among, value) && may(value));
+    if (usual !== undefined) return usual;
     // A destination is not the source.
     for (const value of spread(among, field === FIELD.dst ? number + 7 : number))
       if (may(value)) return value;
     return NOBODY;
   };
   const turn = 100 + (number % 150);
-  const src = address(FIELD.src, six ? `2001:db8:ffff::${number.toString(16)}` : `198.51.100.${turn}`, free);
+  const usual = six
+    ? [`2001:db8:ffff::${number.toString(16)}`]
+    : [`198.51.100.${turn}`, ...cell.homes.map(({ net }) => jailAddress(net, turn))];
+  const src = address(FIELD.src, usual, free);
+  const bridges = cell.homes.flatMap(({ bridge, net }) => (isIn(addresses(net), src) ? [bridge] : []));
   // What has a jail's address came from its bridge, where it may; all else is the host's own.
-  const came = one(FIELD.receivedOn, ...fields.receivedOn(cell.home(src)).map(([low]) => Number(low)), 0);
+  const came = one(FIELD.receivedOn, ...fields.receivedOn(bridges).map(([low]) => Number(low)), 0);
   const packet: Packet = {
     interface: place.interface,
     direction: place.direction,
     af: place.af,
     proto: one(FIELD.proto, ...PROTOCOLS, six ? PROTO.icmp6 : PROTO.icmp, 47, 50, 89),
     src,
-    dst: address(FIELD.dst, six ? `2001:db8:fffe::${number.toString(16)}` : `198.51.100.${turn + 1}`),
+    dst: address(FIELD.dst, [six ? `2001:db8:fffe::${number.toString(16)}` : `198.51.100.${turn + 1}`]),
     srcPort: one(FIELD.srcPort, 20_000 + number, 52_000 + (number % 10_000)),
     dstPort: one(FIELD.dstPort, 22, 443, 8080),
     icmpType: one(FIELD.type, ...(six ? [128, 129, 1] : [8, 0, 13, 3])),
