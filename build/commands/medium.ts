@@ -39,9 +39,19 @@ export async function packagesOf(
   };
 }
 
+/** What the host of a deployment asks for, where there is a lock: pkg(8) is one of them. */
+export function hostPackages(config: Config): readonly string[] {
+  return [
+    ...makeView(config)
+      .packages.split(' ')
+      .filter((name) => name !== ''),
+    'pkg',
+  ];
+}
+
 /** The list of them that the overlay of a deployment has. */
 export function listOf(config: Config, packages: PackagesRequest | undefined): string | undefined {
-  return packages && mediumList(packages.medium, [...makeView(config).packages.split(' '), 'pkg']);
+  return packages && mediumList(packages.medium, hostPackages(config));
 }
 
 /**

@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../config/keys.js';
+import { diskPackages, SCRIPTS_FOLDER } from '../disk/packages.js';
 import { InputError } from '../error.js';
 import { buildVersions, TOOLS, versionOf } from '../host/tools.js';
 import { isDisk } from '../image/formats.js';
@@ -10,6 +12,7 @@ import type { PackagesRequest } from '../pipeline/packages.js';
 import type { PlannedStage } from '../pipeline/events.js';
 import { baseKeys, diskKey, planStages } from '../pipeline/plan.js';
 import type { Release } from '../release/source.js';
+import { hostPackages } from './medium.js';
 import { readFileSet } from '../rootfs/rootfs.js';
 import { PROJECT } from './configuration.js';
 
@@ -47,7 +50,10 @@ export function imageStem(name: string, release: Release, { FREEBSD_VERSION, ARC
 export function diskOf(request: BaseRequest, config: Config, zstd: string): DiskRequest | undefined {
   if (!config.FORMATS.some(isDisk)) return undefined;
   const fs = config.INSTALL_FS;
-  return { request, fs, key: diskKey(request.keys.base, fs, zstd) };
+  const script = (name: string): string =>
+    readFileSync(join(PROJECT, 'overlays/firstboot', SCRIPTS_FOLDER, name), 'utf8');
+  const packages = request.packages && diskPackages(request.packages.medium, hostPackages(config), script);
+  return { request, fs, packages, key: diskKey(request.keys.base, fs, zstd, packages?.entries) };
 }
 
 /** What is carried out for these base images and disks, given what the cache has. */

@@ -53,6 +53,7 @@ const DESCRIPTION = z.discriminatedUnion('format', [
       fs: z.enum(['ufs', 'zfs']),
       slot: EXTENT,
       pieces: z.object({ cut: z.number(), sha256: z.string() }),
+      packages: z.array(z.object({ name: z.string(), version: z.string() })).optional(),
     }),
   }),
 ]);

@@ -10,6 +10,8 @@ import type { Partition } from '../image/gpt.js';
 import { SECTOR, slotRelease } from '../image/slot.js';
 import { findSlot } from '../image/slot-place.js';
 import type { Extent } from '../image/iso9660.js';
+import { toldPackages } from './packages.js';
+import type { Installed } from './packages.js';
 
 const GB = 1024 ** 3;
 
@@ -42,6 +44,14 @@ export interface Installation {
   readonly warn: (text: string) => void;
 }
 
+/** What came of an installation. */
+export interface InstalledDisk {
+  /** Where the slot is on the disk. */
+  readonly slot: Extent;
+  /** What pkg(8) has there, where packages were to be installed. */
+  readonly packages: readonly Installed[];
+}
+
 /** Seconds without a word from the machine after which it is given up. */
 const PATIENCE = { kvm: 60, tcg: 300 } as const;
 
@@ -50,17 +60,17 @@ const PATIENCE = { kvm: 60, tcg: 300 } as const;
  * card at all, and waits until it has put itself onto it. Where hardware virtualisation is there and does not
  * work, it is done without.
  *
- * @returns where the slot is on the disk
  * @throws UserError with what the console said last, if no such disk came of it.
  */
-export async function installInQemu(installation: Installation): Promise<Extent> {
+export async function installInQemu(installation: Installation): Promise<InstalledDisk> {
   const { disk, size, signal } = installation;
+  let said = '';
   const attempt = async (accel: Accelerator): Promise<Flaw | undefined> => {
     await rm(disk, { force: true });
     const file = await open(disk, 'wx', 0o600);
     await file.truncate(size).finally(() => file.close());
     signal.throwIfAborted();
-    return watch(accel, installation);
+    return watch(accel, installation, (text) => (said = text));
   };
   const chosen = installation.accel === 'auto' ? await chooseAccelerator() : { accel: installation.accel };
   const { accel } = chosen;
@@ -82,7 +92,7 @@ export async function installInQemu(installation: Installation): Promise<Extent>
         : 'See whether this QEMU is 7.2 or newer.',
     );
   }
-  return checkDisk(disk, installation.as);
+  return { slot: await checkDisk(disk, installation.as), packages: toldPackages(said) };
 }
 
 /** What is said once all is on the disk: by clawdie-install, and by rc.d/clawdie_install. */
@@ -106,10 +116,16 @@ interface Flaw {
   readonly console: readonly string[];
 }
 
-/** Runs the machine to its end. @returns what went wrong; nothing if the installer came to its end */
+/**
+ * Runs the machine to its end.
+ *
+ * @param onEnd hears what was on the console, if the installer came to its end
+ * @returns what went wrong; nothing if it did
+ */
 async function watch(
   accel: Accelerator,
   { image, as, disk, memory, signal, onProgress }: Installation,
+  onEnd: (console: string) => void,
 ): Promise<Flaw | undefined> {
   const [command = '', ...args] = [
     ...machineCommand(accel, `${memory}M`),
@@ -148,7 +164,10 @@ async function watch(
       child.once('close', resolve);
     });
     signal.throwIfAborted();
-    if (console.ended === undefined && code === 0 && COMPLETE[as].test(console.text)) return undefined;
+    if (console.ended === undefined && code === 0 && COMPLETE[as].test(console.text)) {
+      onEnd(console.text);
+      return undefined;
+    }
     if (console.sample) flaw = 'this is the sample image, which holds no FreeBSD';
     const ending = code === 0 ? 'the machine ended early' : `QEMU ended by itself: ${said.trim()}`;
     return { what: flaw ?? console.ended ?? ending, booted: console.has('kernel'), console: console.tail() };

@@ -16,6 +16,9 @@ import { sha256 } from '../host/hash.js';
  *
  *     deployment natasha
  *     serial 1767225600
+ *
+ * A slot that has a system make a disk image of itself begins with `clawdie-install 1`, and says `fs ufs` or `fs zfs`; the archive
+ * behind it, where there is one, is what installs packages there.
  */
 export const SECTOR = 512;
 
@@ -42,9 +45,24 @@ export function emptySlot(release: string): Buffer {
  * A slot that has a base image put itself onto a blank disk, for a disk image.
  *
  * @param fs file system of the root there
+ * @param archive what installs packages there (clawdie-install --packages)
  */
-export function installSlot(release: string, fs: 'ufs' | 'zfs'): Buffer {
-  return sector([INSTALL_MAGIC, `release ${release}`, `fs ${fs}`]);
+export function installSlot(release: string, fs: 'ufs' | 'zfs', archive?: Buffer): Buffer {
+  const lines = [INSTALL_MAGIC, `release ${release}`, `fs ${fs}`];
+  if (!archive) return sector(lines);
+  return Buffer.concat([sector([...lines, ...archiveLines(archive)]), archive]);
+}
+
+/** What a header says of the archive behind it. @throws UserError if it does not fit the slot. */
+function archiveLines(archive: Buffer): readonly string[] {
+  const room = SLOT_SIZE - SECTOR;
+  if (archive.length > room) {
+    throw new UserError(
+      `The overlay has ${archive.length} bytes, the slot takes ${room}.`,
+      'Make it smaller: fewer keys, or fewer files of your own.',
+    );
+  }
+  return [`length ${archive.length}`, `sha256 ${sha256(archive)}`];
 }
 
 /** What a signed slot says of itself. */
@@ -61,18 +79,10 @@ export interface SlotIdentity {
  * @throws UserError if the archive does not fit.
  */
 export function filledSlot(archive: Buffer, release: string, identity?: SlotIdentity): Buffer {
-  const room = SLOT_SIZE - SECTOR;
-  if (archive.length > room) {
-    throw new UserError(
-      `The overlay has ${archive.length} bytes, the slot takes ${room}.`,
-      'Make it smaller: fewer keys, or fewer files of your own.',
-    );
-  }
   const header = sector([
     OVERLAY_MAGIC,
     `release ${release}`,
-    `length ${archive.length}`,
-    `sha256 ${sha256(archive)}`,
+    ...archiveLines(archive),
     ...(identity ? [`deployment ${identity.deployment}`, `serial ${identity.serial}`] : []),
   ]);
   return Buffer.concat([header, archive]);

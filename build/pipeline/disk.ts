@@ -7,11 +7,14 @@ import { compressAround, decompress, writeCompressed } from '../disk/compress.js
 import type { Pieces } from '../disk/compress.js';
 import { convert } from '../disk/convert.js';
 import { diskSize, installInQemu } from '../disk/install.js';
+import { checkInstalled } from '../disk/packages.js';
+import type { DiskPackages, Installed } from '../disk/packages.js';
 import { exists, removeTree, writeError } from '../host/files.js';
 import { sha256File } from '../host/hash.js';
 import { writeHashed } from '../host/write-hashed.js';
 import type { Written } from '../host/write-hashed.js';
 import { installSlot, SLOT_SIZE } from '../image/slot.js';
+import { packOverlay } from '../overlay/pack.js';
 import { stamp } from '../image/stamp.js';
 import type { Extent } from '../image/iso9660.js';
 import { releaseOf, stage } from './base.js';
@@ -26,6 +29,8 @@ export type DiskFs = 'ufs' | 'zfs';
 export interface DiskRequest {
   readonly request: BaseRequest;
   readonly fs: DiskFs;
+  /** What is installed on it, where there is a lock. */
+  readonly packages: DiskPackages | undefined;
   /** Its cache key. */
   readonly key: string;
 }
@@ -38,6 +43,8 @@ export interface DiskFacts {
   readonly slot: Extent;
   /** What is before and behind the slot, compressed; see {@link compressAround}. */
   readonly pieces: Pieces;
+  /** What pkg(8) has on it: what the lock says. */
+  readonly packages?: readonly Installed[] | undefined;
 }
 
 export type BaseDisk = CacheEntry<DiskFacts>;
@@ -95,7 +102,11 @@ async function fetchDisk(key: string, stored: Stored<DiskFacts>, work: Work): Pr
   }
 }
 
-async function makeDisk({ request, fs, key }: DiskRequest, base: ReadyBase, work: Work): Promise<BaseDisk> {
+async function makeDisk(
+  { request, fs, packages, key }: DiskRequest,
+  base: ReadyBase,
+  work: Work,
+): Promise<BaseDisk> {
   const { cache, signal, emit } = work;
   const { kernelModules, imageBytes } = base.facts.root;
   if (fs === 'zfs' && !kernelModules.includes('zfs.ko'))
@@ -108,8 +119,9 @@ async function makeDisk({ request, fs, key }: DiskRequest, base: ReadyBase, work
     const medium = request.packages?.medium;
     const packed = medium?.packages.reduce((sum, each) => sum + each.size, 0) ?? 0;
     const size = diskSize(imageBytes, packed + (medium?.hostBytes ?? 0));
-    await stamp(base.checked, installSlot(releaseOf(request), fs), image, 0o600);
-    const slot = await installInQemu({
+    const archive = packages && (await packOverlay(packages.entries, request.time));
+    await stamp(base.checked, installSlot(releaseOf(request), fs, archive), image, 0o600);
+    const { slot, packages: installed } = await installInQemu({
       ...{ image, as: 'image', disk, size, accel: 'auto', signal },
       memory: Math.max(2048, Math.ceil(imageBytes / 1024 ** 2) + 1024),
       onProgress: (label, done) => {
@@ -119,10 +131,12 @@ async function makeDisk({ request, fs, key }: DiskRequest, base: ReadyBase, work
         emit({ type: 'warning', text });
       },
     });
+    checkInstalled(installed, packages?.locked ?? []);
     const out = join(folder, 'entry');
     await mkdir(out);
     const pieces = await compressAround(disk, slot, size, join(out, BASE_DISK), signal);
-    return await cache.put('disk', key, out, { size, fs, slot, pieces }, true, signal);
+    const facts = { size, fs, slot, pieces, ...(packages && { packages: installed }) };
+    return await cache.put('disk', key, out, facts, true, signal);
   } catch (error) {
     throw writeError(folder, error);
   } finally {

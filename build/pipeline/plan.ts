@@ -41,9 +41,13 @@ export function baseKeys(inputs: BaseInputs): BaseKeys {
   return { root, base };
 }
 
-/** The cache key of a base disk. Pure. */
-export function diskKey(base: string, fs: string, zstd: string): string {
-  return digest({ base, fs, zstd, stage: STAGE_VERSIONS.disk });
+/**
+ * The cache key of a base disk. Pure.
+ *
+ * @param packages what installs its packages; the lock is in the key of the base image
+ */
+export function diskKey(base: string, fs: string, zstd: string, packages: unknown): string {
+  return digest({ base, fs, zstd, packages, stage: STAGE_VERSIONS.disk });
 }
 
 function digest(value: unknown): string {

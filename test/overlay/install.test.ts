@@ -1,8 +1,11 @@
 import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { toldPackages } from '../../build/disk/packages.js';
 import { emptySlot, filledSlot, SLOT_SIZE } from '../../build/image/slot.js';
 import { sha256 } from '../../build/host/hash.js';
+import { packOverlay } from '../../build/overlay/pack.js';
+import type { OverlayEntry } from '../../build/overlay/render.js';
 import { FakeRoot } from '../helpers/shell.js';
 import type { ScriptResult } from '../helpers/shell.js';
 
@@ -112,6 +115,62 @@ describe('clawdie-install', () => {
     expect(fake.read('media/EFI/BOOT/BOOTX64.EFI')).toBe('loader.efi');
     expect(fake.read('dev/gpt/clawdie-slot').slice(0, 17)).toBe('clawdie-overlay 1');
     expect(fake.run(TOOL, ['--status']).stdout).toBe('vtbd0 installed 600\n');
+  });
+
+  describe('with packages, for a disk image', () => {
+    const ARCHIVE = 'var/run/clawdie-packages.tar';
+    const INSTALLER = 'usr/local/libexec/clawdie/shell-packages.sh';
+    beforeEach(async () => {
+      const entry = (path: string): OverlayEntry => ({
+        ...{ path, type: 'file', uid: 0, gid: 0, mode: 0o600, body: 'x' },
+      });
+      fake
+        .removeFile('etc/clawdie/applied')
+        .file(ARCHIVE, await packOverlay([entry(INSTALLER), entry('var/db/clawdie/packages.list')], 0))
+        .stub(
+          'tar',
+          'case $1 in -cf) echo archive ;; -tf) /bin/tar -tf "$2" ;; -xpf) [ "$2" = - ] && cat > /dev/null || /bin/tar -xf "$2" -C "$4" ;; esac',
+        )
+        .stub('chroot', 'case "$*" in *query*) printf "pkg 2.8\\ntmux 1.0_1,1\\n" ;; esac')
+        .stub('sleep', 'exec /bin/sleep 60');
+    });
+    const PACKED = ['--image', '--packages'];
+    const go = (): ScriptResult => fake.run(TOOL, [...PACKED, join(fake.root, ARCHIVE)]);
+
+    it('has pkg(8) install them in the new system, says what is there, and leaves nothing of what did it', () => {
+      const result = go();
+      expect(result).toMatchObject({ code: 0, stderr: '' });
+      expect(toldPackages(result.stdout)).toEqual([
+        { name: 'pkg', version: '2.8' },
+        { name: 'tmux', version: '1.0_1,1' },
+      ]);
+      const calls = steps(result);
+      expect(calls.filter((call) => /^(?:chroot|mount -t devfs|umount \/mnt)/.test(call))).toEqual([
+        'mount -t devfs devfs /mnt/dev',
+        'chroot /mnt ldconfig /lib /usr/lib /usr/local/lib',
+        `chroot /mnt sh /${INSTALLER}`,
+        'chroot /mnt pkg -N query %n %v',
+        'umount /mnt/dev',
+        'umount /mnt',
+      ]);
+      expect(fake.has(`mnt/${INSTALLER}`)).toBe(false);
+      expect(fake.has('mnt/var/db/clawdie/packages.list')).toBe(false);
+    });
+
+    it('boots nothing where that fails, and says what pkg(8) said', () => {
+      fake.stub('chroot', 'case "$*" in *shell-packages*) echo "tmux is not there"; exit 1 ;; esac');
+      const result = go();
+      expect(result.code).toBe(1);
+      expect(result.stderr).toMatch(/^tmux is not there\nclawdie-install: the packages cannot be installed/);
+      expect(steps(result).join('\n')).not.toMatch(/bootcode|clawdie-root|bootme/);
+    });
+
+    it('is for images alone', () => {
+      const result = fake.run(TOOL, ['--yes', '--packages', join(fake.root, ARCHIVE)]);
+      expect(result.code).toBe(1);
+      expect(result.stderr).toContain('--packages is for disk images');
+      expect(fake.run(TOOL, [...PACKED, '/nowhere']).code).toBe(2);
+    });
   });
 
   const refused = (message: string | RegExp, ...args: readonly string[]): void => {

@@ -268,6 +268,18 @@ describe('clawdie-init', () => {
       expect(result.code).toBe(1);
     });
 
+    it('hands on what installs its packages, if that is whole', () => {
+      const archived = Buffer.from('the archive');
+      const slot = Buffer.concat([installSlot(RELEASE, 'ufs', archived)], SLOT_SIZE);
+      fake
+        .file('dev/md0', slot)
+        .file('usr/local/sbin/clawdie-install', '#!/bin/sh\nshift 5; cat "$1"\n', 0o755);
+      expect(fake.run(INIT).stdout).toBe('the archive');
+      slot.writeUInt8(1, 512);
+      fake.file('dev/md0', slot);
+      stays('what installs the packages is damaged');
+    });
+
     it('stays closed where that fails', () => {
       fake.file('dev/md0', told('ufs')).file('usr/local/sbin/clawdie-install', '#!/bin/sh\nexit 1\n', 0o755);
       stays('no disk image was made');
@@ -719,6 +731,7 @@ describe('clawdie_packages', () => {
   const SCRIPT = 'overlays/firstboot/etc/rc.d/clawdie_packages';
   const MODULES = 'usr/local/libexec/clawdie';
   const LOG = 'var/log/clawdie-firstboot.log';
+  const SCRIPTS = 'usr/local/etc/rc.d';
   let fake: FakeRoot;
 
   beforeEach(async () => {
@@ -727,8 +740,11 @@ describe('clawdie_packages', () => {
       .stub('daemon')
       .stub('logger')
       .stub('lockf', 'shift 2; exec "$@"')
+      .stub('rcorder', 'shift 4; ls -r "$@"')
       .file(LOG, '')
-      .file(`${MODULES}/shell-tailscale.sh`, 'echo tailscale ran\n')
+      .file(`${SCRIPTS}/pf_reload`, '', 0o755)
+      .file('var/run/x', '')
+      .file(`${MODULES}/shell-tailscale.sh`, '[ "${1-}" != --pending ] || exit 1\necho tailscale ran\n')
       .file(`${MODULES}/shell-packages.sh`, 'echo "packages $*"\n');
   });
 
@@ -738,6 +754,45 @@ describe('clawdie_packages', () => {
     expect(start.calls).toEqual(['daemon -f /usr/sbin/service clawdie_packages install']);
     fake.file(`${MODULES}/shell-packages.sh`, '[ "$1" != --missing ]\n');
     expect(fake.run(SCRIPT, ['start'])).toMatchObject({ code: 0, stdout: '', calls: [] });
+    // They came with the disk, and the key with the overlay.
+    fake.file(`${MODULES}/shell-tailscale.sh`, '[ "$1" = --pending ]\n');
+    expect(fake.run(SCRIPT, ['start']).calls).toEqual([
+      'daemon -f /usr/sbin/service clawdie_packages install',
+    ]);
+  });
+
+  it('starts what came with the packages, in the order of rc(8), and what was there before does not', () => {
+    fake.run(SCRIPT, ['start']);
+    const bring = (name: string): string =>
+      `: > '${join(fake.root, SCRIPTS)}/${name}'; chmod 755 '${join(fake.root, SCRIPTS)}/${name}'; `;
+    fake.file(`${MODULES}/shell-packages.sh`, `${['ticker', 'greeter', 'bastille'].map(bring).join('')}\n`);
+    const started = ({ calls }: ScriptResult): readonly string[] =>
+      calls.filter((call) => call.includes('does not start')).map((call) => call.split(' ')[5] ?? '');
+    // There is no service(8) here: each that is started is told.
+    expect(started(fake.run(SCRIPT, ['install']))).toEqual([
+      'ticker',
+      'greeter',
+      'clawdie_web',
+      'clawdie_glasspane',
+      'clawdie_jails',
+    ]);
+    // Once.
+    expect(started(fake.run(SCRIPT, ['install']))).not.toContain('ticker');
+    fake.file(`${MODULES}/shell-packages.sh`, `${bring('late')} exit 1\n`);
+    expect(started(fake.run(SCRIPT, ['install']))).toEqual([]);
+  });
+
+  it('are what jails wait for that have no Bastille yet, where it is to come', () => {
+    const JAILS = 'overlays/firstboot/etc/rc.d/clawdie_jails';
+    fake.file('etc/clawdie/jails', 'worker natasha plain 192.168.100.10 none\n');
+    expect(fake.run(JAILS, ['start'])).toMatchObject({
+      ...{ code: 0, stderr: '', calls: [] },
+      stdout: 'Jails of the deployment are made once its packages are there (clawdie_packages).\n',
+    });
+    fake.file(`${MODULES}/shell-packages.sh`, 'exit 1\n');
+    expect(fake.run(JAILS, ['start']).stderr).toContain('bastille is not installed');
+    fake.file('usr/local/bin/bastille', '', 0o755);
+    expect(fake.run(JAILS, ['start']).calls).toEqual(['daemon -f /usr/sbin/service clawdie_jails make']);
   });
 
   it('joins the tailnet once the packages are there, Tailscale among them', () => {

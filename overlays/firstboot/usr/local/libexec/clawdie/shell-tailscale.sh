@@ -1,6 +1,7 @@
 #!/bin/sh
 # Acts on TAILSCALE. The rules for the tailnet stay commented out until somebody has confirmed that they do not lock
-# him out: joining the tailnet and closing the public SSH port (clawdie-tailscale enable) are two steps.
+# him out: joining the tailnet and closing the public SSH port (clawdie-tailscale enable) are two steps. With --pending it does
+# nothing, and ends with 0 where the host is still to join.
 
 # shellcheck source=SCRIPTDIR/common.sh
 . "${0%/*}/common.sh"
@@ -9,6 +10,13 @@
 # shellcheck source=SCRIPTDIR/tailnet.sh
 . "${0%/*}/tailnet.sh"
 
+if [ "${1-}" = "--pending" ]; then
+	case "${TAILSCALE}" in
+	off | jail) exit 1 ;;
+	esac
+	has_auth_key
+	exit
+fi
 case "${TAILSCALE}" in
 off) exit 0 ;;
 jail)
