@@ -3,6 +3,7 @@ import { sha256 } from '../host/hash.js';
 import { parseJson } from '../json.js';
 import { isPath, LICENSE, NAME, VERSION } from './catalogue.js';
 import type { Package } from './catalogue.js';
+import { NPM_NODE, treeFlaw } from './npm-tree.js';
 import { parseSum } from './sums.js';
 
 /** The lock of a folder, beside build.cfg. */
@@ -84,6 +85,8 @@ const LOCK = z.strictObject({
   checksum: HEX,
   format: z.literal(FORMAT),
   npm: z.array(NPM),
+  /** What npm has to know of them to install them without a network, by place. */
+  npmTree: z.record(z.string(), NPM_NODE).optional(),
   packages: z.array(PACKAGE),
   release: z.strictObject({
     abi: z.string(),
@@ -151,7 +154,7 @@ export function parseLock(text: string): { readonly lock: Lock } | { readonly fl
 }
 
 /** What in a lock contradicts the rest of it: a checksum is made easily. */
-function incoherence({ packages, npm, asked }: Lock): string | undefined {
+function incoherence({ packages, npm, npmTree, asked }: Lock): string | undefined {
   const before = new Set<string>();
   const all = new Map(packages.map((each) => [each.name, each]));
   if (all.size !== packages.length) return 'it has a package twice';
@@ -170,7 +173,7 @@ function incoherence({ packages, npm, asked }: Lock): string | undefined {
     );
     if (lacking !== undefined) return `${file} asks for ${lacking} of npm, which is not in it`;
   }
-  return undefined;
+  return npmTree && treeFlaw(npmTree, npm);
 }
 
 /** What a lock is to be for. */

@@ -4,7 +4,6 @@ import { sha256 } from '../host/hash.js';
 import { stage, throttled } from '../pipeline/base.js';
 import type { Work } from '../pipeline/base.js';
 import { ensureFiles, withPackages } from '../pipeline/packages.js';
-import { download } from '../release/download.js';
 import type { DownloadOptions } from '../release/download.js';
 import type { Release } from '../release/source.js';
 import type { Profile } from '../rootfs/prune.js';
@@ -13,9 +12,10 @@ import type { BaseFactsForPackages } from './base.js';
 import { Catalogue } from './catalogue.js';
 import type { Package } from './catalogue.js';
 import { signsOfAge, timeText } from './changes.js';
-import { lockPackage, misfits, sha512Of, unlocked } from './lockfile.js';
-import type { Lock, LockedNpm, LockSubject } from './lockfile.js';
-import { resolveNpm } from './npm.js';
+import { lockPackage, misfits, unlocked } from './lockfile.js';
+import type { Lock, LockSubject } from './lockfile.js';
+import { npmFile, resolveNpm } from './npm.js';
+import type { NpmResolution } from './npm.js';
 import { packageFile } from './package-file.js';
 import { fetchCatalogue } from './repository.js';
 import type { Repository, VerifiedCatalogue } from './repository.js';
@@ -77,7 +77,7 @@ export async function makeLock(input: Locking, work: Work): Promise<MadeLock> {
 interface Plan {
   readonly resolution: Resolution;
   readonly catalogue: Lock['catalogue'];
-  readonly npm: readonly LockedNpm[];
+  readonly npm: NpmResolution;
   /** SHA-256 of files that are locked already, by the name of the package. */
   readonly known: ReadonlyMap<string, string>;
 }
@@ -136,7 +136,7 @@ async function resolveAll(
   const names = update === 'all' ? [] : update;
   const resolution = resolvePackages(wanted, universeOf(locked, catalogue), libraries);
   const unknown = names.find((name) => !resolution.packages.some((each) => each.name === name));
-  if (unknown !== undefined && !npm.some(({ name }) => name === unknown))
+  if (unknown !== undefined && !npm.npm.some(({ name }) => name === unknown))
     throw new InputError(`--update ${unknown}: nothing needs that package any more.`, 'Leave it out.');
   await keepCatalogue(verified, digest, store);
   const { key, time } = verified;
@@ -178,13 +178,14 @@ function universeOf(locked: ReadonlyMap<string, Package>, catalogue: Catalogue |
   };
 }
 
-async function npmOf(input: Locking, keeping: boolean, work: Work): Promise<readonly LockedNpm[]> {
+async function npmOf(input: Locking, keeping: boolean, work: Work): Promise<NpmResolution> {
   const { subjects, before, update } = input;
   const wanted = merged(subjects.map((each) => each.wanted.npm));
   const locked = new Set(Object.values(before?.asked ?? {}).flatMap(({ npm }) => npm));
   const same = locked.size === wanted.length && wanted.every(({ name }) => locked.has(name));
   const asked = update !== 'all' && !before?.npm.some(({ name }) => update.includes(name));
-  if (keeping && same && asked && before) return before.npm;
+  // A lock from before dependencies were in it is completed.
+  if (keeping && same && asked && before && (before.npm.length === 0 || before.npmTree)) return before;
   const folder = await work.cache.workFolder();
   try {
     return await resolveNpm(wanted, subjects[0]?.subject.arch ?? '', folder, work.signal);
@@ -210,7 +211,7 @@ async function bringAll(input: Locking, plan: Plan, store: PackageStore, work: W
     ...plan.resolution.packages.map((each) =>
       packageFile({ ...each, sha256: plan.known.get(each.name) }, input.repository, GONE),
     ),
-    ...plan.npm.map(npmFile(input)),
+    ...plan.npm.npm.map((each) => npmFile(each, input.download ?? {})),
   ];
   const sums = await ensureFiles(store, files, work, input.vendor);
   if (input.vendor !== undefined) {
@@ -228,7 +229,8 @@ async function bringAll(input: Locking, plan: Plan, store: PackageStore, work: W
   return {
     asked: Object.fromEntries(subjects.map(({ subject }) => [subject.file, subject.asked])),
     catalogue: plan.catalogue,
-    npm: [...plan.npm].sort((a, b) => compare(`${a.name}@${a.version}`, `${b.name}@${b.version}`)),
+    npm: [...plan.npm.npm].sort((a, b) => compare(`${a.name}@${a.version}`, `${b.name}@${b.version}`)),
+    npmTree: plan.npm.npmTree,
     packages: plan.resolution.packages.map((each, index) =>
       lockPackage(
         each,
@@ -252,27 +254,6 @@ const GONE = {
   looked: 'neither in the cache nor in a folder that keeps it (--vendor)',
   fix: 'Run `clawdie-iso lock --update` for the versions that there are now.',
 };
-
-/** Largest package of npm, in bytes. */
-const MOST_NPM = 512 * 1024 ** 2;
-
-function npmFile(input: Locking): (each: LockedNpm) => WantedFile {
-  return ({ name, version, integrity, url }) => {
-    const hex = sha512Of(integrity);
-    const expected = { sums: [{ algorithm: 'sha512', hex }] };
-    return {
-      ...{ label: `${name} ${version} of npm`, expected, size: undefined },
-      kept: `npm/${name.replace('/', '+')}-${version}.tgz`,
-      bring: (to, onProgress) =>
-        download(url, to, expected, {
-          ...input.download,
-          most: MOST_NPM,
-          key: 'the registry of npm',
-          onProgress,
-        }),
-    };
-  };
-}
 
 /** What several configurations want, each once, with all that ask for it. */
 function merged(lists: readonly (readonly Wanted[])[]): readonly Wanted[] {

@@ -1,10 +1,18 @@
 import { buffer } from 'node:stream/consumers';
 import { pack } from 'tar-stream';
 import { sha256 } from '../host/hash.js';
-import type { Lock, LockedPackage } from './lockfile.js';
+import { sha512Of } from './lockfile.js';
+import type { Lock, LockedNpm, LockedPackage } from './lockfile.js';
+import { npmArchive, npmProject } from './npm-tree.js';
 
 /** A package as it lies on the medium of an image. */
 export interface MediumPackage extends LockedPackage {
+  /** Below the folder of the packages. */
+  readonly file: string;
+}
+
+/** A package of npm as it lies there. */
+export interface MediumNpm extends LockedNpm {
   /** Below the folder of the packages. */
   readonly file: string;
 }
@@ -17,12 +25,16 @@ export interface Medium {
   readonly packages: readonly MediumPackage[];
   /** What makes a repository of the folder, by name. */
   readonly catalogue: ReadonlyMap<string, Buffer>;
+  /** Packages of npm, and what has npm(1) install them without a network, by name. */
+  readonly npm: readonly MediumNpm[];
+  readonly npmProject: ReadonlyMap<string, Buffer>;
   /** What the packages of hosts install, in bytes: those that only templates of jails ask for do not count. */
   readonly hostBytes: number;
 }
 
-/** The folder of the packages, in the ISO. */
+/** The folder of the packages, in the ISO, and below it that of those of npm. */
 export const MEDIUM_FOLDER = 'packages';
+const NPM_FOLDER = 'npm';
 
 /** Where pkg(7) looks for pkg(8) in a repository: in jails it is what `PKG` of a template starts with. */
 export const BOOTSTRAP = 'Latest/pkg.pkg';
@@ -45,9 +57,19 @@ export async function mediumOf(lock: Lock): Promise<Medium> {
     ['data.pkg', await archive('data', body, lock.catalogue.time)],
     ['meta.conf', Buffer.from(meta)],
   ]);
+  const project = new Map(
+    [...(npmProject(lock) ?? [])].map(
+      ([name, text]) => [`${NPM_FOLDER}/${name}`, Buffer.from(text)] as const,
+    ),
+  );
+  const npm =
+    project.size === 0
+      ? []
+      : lock.npm.map((each) => ({ ...each, file: `${NPM_FOLDER}/${npmArchive(each)}` }));
   const sums = [
-    ...[...catalogue].map(([name, bytes]) => [name, sha256(bytes)]),
+    ...[...catalogue, ...project].map(([name, bytes]) => [name, sha256(bytes)]),
     ...packages.map(({ file, sha256: sum }) => [file, sum]),
+    ...npm.map(({ file, integrity }) => [file, integrity]),
   ];
   const byTemplates = (by: string): boolean => by.includes('/');
   const ofHosts = closure(
@@ -58,6 +80,8 @@ export async function mediumOf(lock: Lock): Promise<Medium> {
     digest: sha256(JSON.stringify(sums)),
     packages,
     catalogue,
+    npm,
+    npmProject: project,
     hostBytes: flatsize(packages.filter(({ name }) => ofHosts.has(name))),
   };
 }
@@ -86,12 +110,15 @@ export function flatsize(packages: readonly LockedPackage[]): number {
 
 /**
  * What an instance holds the medium against, for sh(1): a line for each file with its kind (`catalogue`, `asked` for on this host,
- * `needed` by those, `other`), its SHA-256, its size, what it installs (both in bytes), its path, and the package's name and
- * version. Pure.
+ * `needed` by those, `other`, `npm`), its SHA-256, its size, what it installs (both in bytes), its path, and the package's name and
+ * version. Archives of npm have the SHA-512 of their lock instead, and no size. Pure.
  *
  * @param names packages that this host asks for
  */
-export function mediumList({ packages, catalogue }: Medium, names: readonly string[]): string {
+export function mediumList(
+  { packages, catalogue, npm, npmProject: project }: Medium,
+  names: readonly string[],
+): string {
   const needed = closure({ packages }, names);
   const kind = (name: string): string =>
     names.includes(name) ? 'asked' : needed.has(name) ? 'needed' : 'other';
@@ -105,6 +132,10 @@ export function mediumList({ packages, catalogue }: Medium, names: readonly stri
         ...[kind(each.name), each.sha256, each.size, each.flatsize],
         ...[each.file, each.name, each.version],
       ].join(' '),
+    ),
+    ...[...project].map(([name, bytes]) => `npm ${sha256(bytes)} ${bytes.length} 0 ${name} - -`),
+    ...npm.map(
+      ({ integrity, file, name, version }) => `npm ${sha512Of(integrity)} - 0 ${file} ${name} ${version}`,
     ),
     '',
   ].join('\n');

@@ -5,10 +5,14 @@ import { UserError } from '../error.js';
 import { run } from '../host/process.js';
 import { find } from '../host/tools.js';
 import { parseJson } from '../json.js';
+import { download } from '../release/download.js';
+import type { DownloadOptions } from '../release/download.js';
 import { LICENSE } from './catalogue.js';
-import type { LockedNpm } from './lockfile.js';
-import { NPM_NAME } from './lockfile.js';
+import type { Lock, LockedNpm } from './lockfile.js';
+import { NPM_NAME, sha512Of } from './lockfile.js';
+import { EDGES, pickEdges } from './npm-tree.js';
 import type { Wanted } from './solver.js';
+import type { WantedFile } from './store.js';
 
 /** What npm writes of one package (package-lock.json, lockfileVersion 3). */
 const ENTRY = z.looseObject({
@@ -23,9 +27,13 @@ const ENTRY = z.looseObject({
   cpu: z.array(z.string()).optional(),
   /** Old packages have an object here, or whatever else. */
   license: z.string().regex(LICENSE).optional().catch(undefined),
+  ...EDGES,
 });
 
 const NPM_LOCK = z.looseObject({ lockfileVersion: z.literal(3), packages: z.record(z.string(), ENTRY) });
+
+/** Packages of npm as a lock has them. */
+export type NpmResolution = Pick<Lock, 'npm' | 'npmTree'>;
 
 /** Architectures as npm has them. */
 const CPU: Readonly<Record<string, string>> = { amd64: 'x64', arm64: 'arm64' };
@@ -42,8 +50,8 @@ export async function resolveNpm(
   arch: string,
   folder: string,
   signal: AbortSignal,
-): Promise<readonly LockedNpm[]> {
-  if (wanted.length === 0) return [];
+): Promise<NpmResolution> {
+  if (wanted.length === 0) return { npm: [], npmTree: undefined };
   if (find('npm') === undefined)
     throw new UserError(
       `npm is not on this machine, and ${wanted.map(({ name }) => name).join(', ')} of npm is to be locked.`,
@@ -78,13 +86,18 @@ export async function resolveNpm(
  *
  * @throws UserError if one is not from a registry, or has no sum by SHA-512.
  */
-export function readNpmLock(text: string, wanted: readonly Wanted[], arch: string): readonly LockedNpm[] {
+export function readNpmLock(text: string, wanted: readonly Wanted[], arch: string): NpmResolution {
   const parsed = NPM_LOCK.safeParse(parseJson(text));
   if (!parsed.success)
     throw new UserError('npm wrote a package-lock.json that is not understood here.', 'Update npm.');
   const found = new Map<string, { -readonly [K in keyof LockedNpm]: LockedNpm[K] }>();
+  const tree: Record<string, z.infer<typeof ENTRY>> = {};
   for (const [place, entry] of Object.entries(parsed.data.packages).sort(([a], [b]) => (a < b ? -1 : 1))) {
-    if (place === '' || entry.inBundle === true || entry.dev === true) continue;
+    if (place === '' || entry.dev === true) continue;
+    if (entry.inBundle === true) {
+      tree[place] = entry;
+      continue;
+    }
     const name = place.slice(place.lastIndexOf('node_modules/') + 'node_modules/'.length);
     if (!suits(entry.os, 'freebsd') || !suits(entry.cpu, CPU[arch] ?? arch)) {
       if (entry.optional === true) continue;
@@ -102,6 +115,7 @@ export function readNpmLock(text: string, wanted: readonly Wanted[], arch: strin
       throw new UserError(
         `The registry has no SHA-512 of ${name} ${version} of npm, so that nothing could tell whether its bytes are genuine.`,
       );
+    tree[place] = entry;
     const key = `${name}@${version}`;
     const same = found.get(key);
     if (same && same.integrity !== sum) throw new UserError(`npm has two sums of ${key}.`);
@@ -117,7 +131,21 @@ export function readNpmLock(text: string, wanted: readonly Wanted[], arch: strin
   for (const { name } of wanted)
     if (!found.has(name))
       throw new UserError(`npm does not find ${name}.`, 'Check the version that the template names.');
-  return [...found.values()];
+  return { npm: [...found.values()], npmTree: pickEdges(tree) };
+}
+
+/** Largest package of npm, in bytes. */
+const MOST_NPM = 512 * 1024 ** 2;
+
+/** The archive of a locked package of npm, as a file to be had from its registry. */
+export function npmFile({ name, version, integrity, url }: LockedNpm, options: DownloadOptions): WantedFile {
+  const expected = { sums: [{ algorithm: 'sha512', hex: sha512Of(integrity) }] };
+  return {
+    ...{ label: `${name} ${version} of npm`, expected, size: undefined },
+    kept: `npm/${name.replace('/', '+')}-${version}.tgz`,
+    bring: (to, onProgress) =>
+      download(url, to, expected, { ...options, most: MOST_NPM, key: 'the registry of npm', onProgress }),
+  };
 }
 
 /** Whether a list of systems, or of processors, has one in it: `!x` stands for all but x (npm-install-checks). */

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { sha256 } from '../host/hash.js';
 import { BOOTSTRAP, MEDIUM_FOLDER } from '../packages/medium.js';
 import type { Medium } from '../packages/medium.js';
+import { npmFile } from '../packages/npm.js';
 import { expectedOf, packageFile } from '../packages/package-file.js';
 import { repositoryAt } from '../packages/repository.js';
 import { PackageStore } from '../packages/store.js';
@@ -29,7 +30,10 @@ export async function obtainPackages(
   work: Holding,
 ): Promise<PackageStore> {
   const repository = repositoryAt(value, abi, folder, { signal: work.signal });
-  const files = medium.packages.map((each) => packageFile(each, repository, GONE));
+  const files = [
+    ...medium.packages.map((each) => packageFile(each, repository, GONE)),
+    ...medium.npm.map((each) => npmFile(each, { signal: work.signal })),
+  ];
   return stage(work, 'packages', () =>
     withPackages(work, async (store) => {
       await ensureFiles(store, files, work);
@@ -69,7 +73,11 @@ export async function ensureFiles(
 export async function placePackages(medium: Medium, store: PackageStore, iso: string): Promise<void> {
   const folder = join(iso, MEDIUM_FOLDER);
   await mkdir(folder);
-  for (const [name, bytes] of medium.catalogue) await writeFile(join(folder, name), bytes);
+  for (const [name, bytes] of [...medium.catalogue, ...medium.npmProject]) {
+    await mkdir(dirname(join(folder, name)), { recursive: true });
+    await writeFile(join(folder, name), bytes);
+  }
+  for (const each of medium.npm) await link(store.path(npmFile(each, {}).expected), join(folder, each.file));
   for (const each of medium.packages) {
     const target = join(folder, each.file);
     await mkdir(dirname(target), { recursive: true });

@@ -201,7 +201,7 @@ describe('clawdie-jail create', () => {
       fake.file(`${FOLDER}/All/node24-1.0.pkg`, 'nude');
       const result = run('create', 'two', '--template', 'clawdie/pi-worker');
       expect(result.code).toBe(1);
-      expect(result.stdout).toContain('All/node24-1.0.pkg has not the SHA-256 of the lock');
+      expect(result.stdout).toContain('All/node24-1.0.pkg has not the sum of the lock');
       expect(result.stderr).toContain('the template clawdie/pi-worker could not be applied to two');
       expect(calls(result, 'bastille template')).toEqual([]);
       expect(calls(result, 'mount -t nullfs')).toEqual([]);

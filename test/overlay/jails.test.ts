@@ -73,6 +73,28 @@ describe('templates of Bastille', () => {
     expect(fake.run(script, ['1.5.2']).code).not.toBe(0);
   });
 
+  it('pi: is installed without a network from the archives of the lock, where it is of that version', () => {
+    const script = join(TEMPLATES, 'pi-worker/usr/local/libexec/clawdie-pi.sh');
+    const locked = 'var/cache/clawdie-packages/npm';
+    fake
+      .file(`${locked}/package.json`, '{ "dependencies": {\n "@earendil-works/pi-coding-agent": "1.5.2"\n} }')
+      .file(`${locked}/pi.tgz`, 'an archive')
+      .stub('npm', 'case $1 in ci) [ -s pi.tgz ] && pwd ;; esac')
+      .stub('pi', `[ -L '${join(fake.root, 'usr/local/bin/pi')}' ] && echo 1.5.2`);
+    const result = fake.run(script, ['1.5.2']);
+    const home = join(fake.root, 'usr/local/lib/clawdie-npm');
+    expect(result).toMatchObject({ code: 0, stdout: `${home}\n1.5.2\n` });
+    expect(calls(result).filter((call) => call.startsWith('npm'))).toEqual([
+      'npm ci --offline --ignore-scripts --no-audit --no-fund --cache /usr/local/lib/clawdie-npm/.cache',
+    ]);
+    expect(fake.has('usr/local/lib/clawdie-npm/pi.tgz')).toBe(false);
+    // Another version than the lock's is asked of npm.
+    fake.stub('pi', 'echo 1.5.2');
+    expect(calls(fake.run(script, ['1.6.0']))).toContain(
+      'npm install --global --ignore-scripts --no-audit --no-fund @earendil-works/pi-coding-agent@1.6.0',
+    );
+  });
+
   it.each(['', '--global', '1.0; reboot', 'git+ssh://x'])('pi: refuses the version %j', (version) => {
     fake.stub('npm').stub('pi', 'exit 1');
     const result = fake.run(join(TEMPLATES, 'pi-worker/usr/local/libexec/clawdie-pi.sh'), [version]);

@@ -92,13 +92,16 @@ describe('a lock of npm', () => {
       'node_modules/arm': entry({ cpu: ['arm64'], optional: true }),
       'node_modules/pi/node_modules/bundled': { version: '1.0.0', inBundle: true },
     });
-    expect(found.map(({ name }) => name)).toEqual(['@scope/dep', 'no-windows', 'pi']);
-    expect(found[0]?.places).toEqual(['node_modules/@scope/dep', 'node_modules/pi/node_modules/@scope/dep']);
-    expect(found[2]?.asked).toEqual(['clawdie/pi-worker']);
+    expect(found.npm.map(({ name }) => name)).toEqual(['@scope/dep', 'no-windows', 'pi']);
+    expect(found.npm[0]?.places).toEqual([
+      'node_modules/@scope/dep',
+      'node_modules/pi/node_modules/@scope/dep',
+    ]);
+    expect(found.npm[2]?.asked).toEqual(['clawdie/pi-worker']);
   });
 
   it('has licences as npm has them, and none where that is no line of text', () => {
-    const licensed = (license: unknown) => read({ 'node_modules/pi': entry({ license }) })[0]?.license;
+    const licensed = (license: unknown) => read({ 'node_modules/pi': entry({ license }) }).npm[0]?.license;
     expect(licensed('(MIT OR Apache-2.0)')).toBe('(MIT OR Apache-2.0)');
     for (const other of [{ type: 'MIT' }, '', 'a\nb', 'x'.repeat(1001)])
       expect(licensed(other)).toBeUndefined();

@@ -3,7 +3,8 @@
 # against the list of the overlay before pkg sees it, and what pkg has is looked at afterwards.
 # shellcheck shell=sh disable=SC2154
 
-# A line each: kind (catalogue, asked, needed, other), SHA-256, bytes, bytes installed, file, name, version.
+# A line each: kind (catalogue, asked, needed, other, npm), SHA-256, bytes, bytes installed, file, name, version. Archives of npm
+# have a SHA-512, and "-" for their bytes.
 packages_list=${root}/var/db/clawdie/packages.list
 packages_installed=${root}/var/db/clawdie/packages
 packages_device=/dev/iso9660/CLAWDIE
@@ -46,6 +47,15 @@ packages_open()
 	return 1
 }
 
+# The sum of a file, of the kind that another sum is of: packages_sum FILE SUM
+packages_sum()
+{
+	case "${#2}" in
+	128) sha512 -q "$1" ;;
+	*) sha256 -q "$1" ;;
+	esac
+}
+
 # Holds the files of some kinds against the list: packages_verify KIND...
 packages_verify()
 {
@@ -55,10 +65,10 @@ packages_verify()
 			_path=${packages_folder}/${_file}
 			if [ ! -f "${_path}" ] || [ -L "${_path}" ]; then
 				_why="is not there"
-			elif [ "$(($(wc -c < "${_path}")))" -ne "${_size}" ]; then
+			elif [ "${_size}" != "-" ] && [ "$(($(wc -c < "${_path}")))" -ne "${_size}" ]; then
 				_why="has not the ${_size} bytes of the lock"
-			elif [ "$(sha256 -q "${_path}")" != "${_sum}" ]; then
-				_why="has not the SHA-256 of the lock, ${_sum}"
+			elif [ "$(packages_sum "${_path}" "${_sum}")" != "${_sum}" ]; then
+				_why="has not the sum of the lock, ${_sum}"
 			else
 				continue
 			fi
@@ -185,7 +195,7 @@ packages_wanted()
 	esac
 	_bastillefile=${root}/usr/local/bastille/templates/$1/Bastillefile
 	[ -r "${_bastillefile}" ] || return 1
-	! grep -Eq '^(PKG|# lock: pkg)[[:space:]]' "${_bastillefile}" || return 0
+	! grep -Eq '^(PKG|# lock: (pkg|npm))[[:space:]]' "${_bastillefile}" || return 0
 	# Their names are words.
 	# shellcheck disable=SC2013
 	for _included in $(sed -n 's|^INCLUDE[[:space:]][[:space:]]*\(clawdie/[A-Za-z0-9_-]*\).*|\1|p' "${_bastillefile}"); do
@@ -197,7 +207,7 @@ packages_wanted()
 # Shows a new jail, in which nothing of its own runs yet, the packages of the lock and no others: packages_into ROOT
 packages_into()
 {
-	packages_open && packages_verify catalogue asked needed other || return 1
+	packages_open && packages_verify catalogue asked needed other npm || return 1
 	mkdir -p "$1${packages_in_jail}" "$1/usr/local/etc/pkg/repos" &&
 	    mount -t nullfs -o ro,nosuid "${packages_folder}" "$1${packages_in_jail}" &&
 	    packages_conf "$1" "${packages_in_jail}" > "$1/usr/local/etc/pkg/repos/clawdie.conf"

@@ -25,8 +25,21 @@ if ! command -v npm > /dev/null 2>&1; then
 		pkg install -y node24 npm-node24 git-lite
 	fi
 fi
-if [ "$(pi --version 2> /dev/null)" != "${version}" ]; then
-	package=@earendil-works/pi-coding-agent@${version}
+package=@earendil-works/pi-coding-agent
+# Packages of npm that are locked, and were held against the lock before they were shown to this jail.
+locked="/var/cache/clawdie-packages/npm"
+home="/usr/local/lib/clawdie-npm"
+if [ "$(pi --version 2> /dev/null)" = "${version}" ]; then
+	:
+elif grep -qF "\"${package}\": \"${version}\"" "${locked}/package.json" 2> /dev/null; then
+	rm -rf "${home}"
+	mkdir -p "${home}" "/usr/local/bin"
+	cp -R "${locked}/." "${home}"
+	(cd "${home}" && npm ci --offline --ignore-scripts --no-audit --no-fund --cache "${home}/.cache")
+	rm -rf "${home}"/*.tgz "${home}/.cache"
+	ln -sf ../lib/clawdie-npm/node_modules/.bin/pi "/usr/local/bin/pi"
+else
+	package=${package}@${version}
 	[ ! -e "${files}/pi-${version}.tgz" ] || package=${files}/pi-${version}.tgz
 	npm install --global --ignore-scripts --no-audit --no-fund "${package}"
 fi
