@@ -184,8 +184,7 @@ async function npmOf(input: Locking, keeping: boolean, work: Work): Promise<NpmR
   const locked = new Set(Object.values(before?.asked ?? {}).flatMap(({ npm }) => npm));
   const same = locked.size === wanted.length && wanted.every(({ name }) => locked.has(name));
   const asked = update !== 'all' && !before?.npm.some(({ name }) => update.includes(name));
-  // A lock from before dependencies were in it is completed.
-  if (keeping && same && asked && before && (before.npm.length === 0 || before.npmTree)) return before;
+  if (keeping && same && asked && before) return before;
   const folder = await work.cache.workFolder();
   try {
     return await resolveNpm(wanted, subjects[0]?.subject.arch ?? '', folder, work.signal);
