@@ -5,6 +5,7 @@ import { benchDisk } from './disk.js';
 import { benchFleet } from './fleet.js';
 import { benchImage } from './image.js';
 import type { Measured } from './measure.js';
+import { benchPackages } from './packages.js';
 
 /*
  * Measures builds against reference steps that run beside them: machines are noisy, ratios are not. The input is
@@ -16,7 +17,7 @@ const { values: options } = parseArgs({
     folder: { type: 'string', default: join(tmpdir(), 'clawdie-bench') },
     runs: { type: 'string', default: '3' },
     json: { type: 'boolean', default: false },
-    /** `image`, `fleet` or `disk` alone */
+    /** `image`, `fleet`, `disk` or `packages` alone */
     only: { type: 'string' },
     /** where the plot of fleets is put */
     plot: { type: 'string' },
@@ -27,6 +28,7 @@ const parts: readonly (readonly [string, () => Promise<Measured>])[] = [
   ['image', () => benchImage(options.folder, runs)],
   ['fleet', () => benchFleet(options.folder, runs, options.plot)],
   ['disk', () => benchDisk(options.folder, runs)],
+  ['packages', () => benchPackages(options.folder, runs)],
 ];
 const figures: Record<string, unknown> = { machine: { cpus: cpus().length, node: process.version } };
 for (const [name, measure] of parts) {
