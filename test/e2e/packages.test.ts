@@ -1,15 +1,18 @@
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { createHash } from 'node:crypto';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { sha256 } from '../../build/host/hash.js';
 import { SECTOR } from '../../build/image/slot.js';
 import { unpackOverlay } from '../../build/overlay/unpack.js';
 import { cli } from '../helpers/cli.js';
 import type { CliResult } from '../helpers/cli.js';
-import { rsaKey, writeRepository } from '../helpers/repository.js';
+import { rsaKey, serveFolder, writeRepository } from '../helpers/repository.js';
 import type { TestPackage } from '../helpers/repository.js';
 import { makeFleet, writeSite } from '../helpers/site.js';
+import { packTar } from '../helpers/tar.js';
 import { tmp } from '../helpers/tmp.js';
 
 const KEY = rsaKey();
@@ -178,6 +181,83 @@ describe('an image with a lock', { timeout: PATIENCE }, () => {
     expect(entries.map(({ path }) => path)).not.toContain('var/db/clawdie/packages.list');
   });
 });
+
+describe('an image with pi in its jail', { timeout: PATIENCE }, () => {
+  it('carries the archives of npm, from which npm installs pi without a network', async () => {
+    const at = await place('MEMORY=8G');
+    const config = join(at.folder, 'site', 'build.cfg');
+    const jails = 'JAILS="one template=clawdie/pi-worker"';
+    writeFileSync(config, readFileSync(config, 'utf8').replace('JAILS=\n', `${jails}\n`));
+    const names = ['pkg', 'tmux', 'libevent', 'bastille', 'node24', 'npm-node24', 'git-lite'];
+    rmSync(at.repository, { recursive: true });
+    await writeRepository(
+      at.repository,
+      names.map((name) => ({ name, ...(name === 'tmux' && { deps: ['libevent'] }) })),
+      { key: KEY },
+    );
+    const registry = await npmRegistry(join(at.folder, 'registry'));
+    const env = { npm_config_registry: registry, npm_config_cache: join(at.folder, 'npm-cache') };
+    const lock = ['lock', '--config', config, '--cache', join(at.folder, 'cache')];
+    expect(await cli(lock, { env })).toMatchObject({ code: 0, stderr: '' });
+    const made = await at.run('iso');
+    expect(made).toMatchObject({ code: 0, stderr: '' });
+    const folder = extracted(at, `${imageOf('clawdie')}.iso`);
+    const { entries } = await overlayOf(folder);
+    const list = entries.find(({ path }) => path === 'var/db/clawdie/packages.list')?.body ?? '';
+    const npm = list.split('\n').filter((line) => line.startsWith('npm '));
+    expect(npm.map((line) => line.split(' ')[4])).toEqual([
+      'npm/package.json',
+      'npm/package-lock.json',
+      'npm/earendil-works+pi-coding-agent-1.5.2.tgz',
+      'npm/dep-2.0.1.tgz',
+    ]);
+    for (const line of npm) {
+      const [, sum = '', , , file = ''] = line.split(' ');
+      const hash = createHash(sum.length === 128 ? 'sha512' : 'sha256');
+      expect(hash.update(readFileSync(join(folder, 'packages', file))).digest('hex')).toBe(sum);
+    }
+    // As clawdie-pi.sh does in the jail.
+    execFileSync('npm', ['ci', '--offline', '--ignore-scripts', '--cache', join(at.folder, 'empty-cache')], {
+      cwd: join(folder, 'packages/npm'),
+      stdio: 'pipe',
+    });
+    const pi = join(folder, 'packages/npm/node_modules/.bin/pi');
+    expect(execFileSync(pi, { encoding: 'utf8' })).toBe('pi and dep\n');
+  });
+});
+
+/** A registry of npm with pi and what it needs, on the loopback until the test is over. */
+async function npmRegistry(folder: string): Promise<string> {
+  const { url } = await serveFolder(folder);
+  const module = async (name: string, version: string, manifest: object, main: string): Promise<void> => {
+    const about = { name, version, ...manifest };
+    const bytes = gzipSync(
+      await packTar([
+        { name: 'package/package.json', body: JSON.stringify(about) },
+        { name: 'package/index.js', body: main },
+      ]),
+    );
+    const file = `archives/${name.replace('/', '-')}.tgz`;
+    const dist = {
+      tarball: `${url}/${file}`,
+      integrity: `sha512-${createHash('sha512').update(bytes).digest('base64')}`,
+    };
+    const packument = {
+      ...{ name, 'dist-tags': { latest: version }, versions: { [version]: { ...about, dist } } },
+    };
+    for (const path of [file, name]) mkdirSync(dirname(join(folder, path)), { recursive: true });
+    writeFileSync(join(folder, file), bytes);
+    writeFileSync(join(folder, name), JSON.stringify(packument));
+  };
+  await module(
+    '@earendil-works/pi-coding-agent',
+    '1.5.2',
+    { bin: { pi: 'index.js' }, dependencies: { dep: '^2.0.0' }, scripts: { postinstall: 'exit 1' } },
+    '#!/usr/bin/env node\nconsole.log(`pi and ${require("dep")}`);\n',
+  );
+  await module('dep', '2.0.1', {}, 'module.exports = "dep";\n');
+  return url;
+}
 
 describe('a fleet with a lock', { timeout: PATIENCE }, () => {
   it('has one base image of it, each deployment with a list of its own', async () => {
