@@ -129,10 +129,10 @@ describe('clawdie-install', () => {
         .file(ARCHIVE, await packOverlay([entry(INSTALLER), entry('var/db/clawdie/packages.list')], 0))
         .stub(
           'tar',
-          'case $1 in -cf) echo archive ;; -tf) /bin/tar -tf "$2" ;; -xpf) [ "$2" = - ] && cat > /dev/null || /bin/tar -xf "$2" -C "$4" ;; esac',
+          'case $1 in -cf) echo archive ;; -tf) /usr/bin/tar -tf "$2" ;; -xpf) [ "$2" = - ] && cat > /dev/null || /usr/bin/tar -xf "$2" -C "$4" ;; esac',
         )
         .stub('chroot', 'case "$*" in *query*) printf "pkg 2.8\\ntmux 1.0_1,1\\n" ;; esac')
-        .stub('sleep', 'exec /bin/sleep 60');
+        .stub('sleep', 'exec /bin/sleep 1');
     });
     const PACKED = ['--image', '--packages'];
     const go = (): ScriptResult => fake.run(TOOL, [...PACKED, join(fake.root, ARCHIVE)]);
