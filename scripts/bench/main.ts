@@ -19,6 +19,8 @@ const { values: options } = parseArgs({
     json: { type: 'boolean', default: false },
     /** `image`, `fleet`, `disk` or `packages` alone */
     only: { type: 'string' },
+    /** pkg(8), whose times are those that locks are held against */
+    pkg: { type: 'string' },
     /** where the plot of fleets is put */
     plot: { type: 'string' },
   },
@@ -28,7 +30,7 @@ const parts: readonly (readonly [string, () => Promise<Measured>])[] = [
   ['image', () => benchImage(options.folder, runs)],
   ['fleet', () => benchFleet(options.folder, runs, options.plot)],
   ['disk', () => benchDisk(options.folder, runs)],
-  ['packages', () => benchPackages(options.folder, runs)],
+  ['packages', () => benchPackages(options.folder, runs, options.pkg)],
 ];
 const figures: Record<string, unknown> = { machine: { cpus: cpus().length, node: process.version } };
 for (const [name, measure] of parts) {

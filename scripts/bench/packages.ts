@@ -10,7 +10,7 @@ import { makeRelease } from './release.js';
 
 /*
  *   lock   of 300 packages in a folder, empty cache, against `pkg update -f` and `pkg install -n` of the same folder, where
- *          CLAWDIE_TEST_PKG names a pkg(8)
+ *          --pkg names a pkg(8)
  *   image  what one with them costs beyond one without, against `cp` and `sha256sum` of the packages
  *   stamp  the image of another deployment with that lock, against `cp` and `sha256sum` of the image
  */
@@ -19,7 +19,6 @@ const LIMITS = { lock: 1, image: 1.5, stamp: 1.5 };
 const COUNT = 300;
 const SIZE = 1_000_000;
 const ABI = 'FreeBSD:15:amd64';
-const PKG = process.env['CLAWDIE_TEST_PKG'] ?? '';
 
 /** A tar archive that is not packed. */
 function archive(entries: readonly (readonly [name: string, body: string | Buffer])[]): Promise<Buffer> {
@@ -85,22 +84,22 @@ async function makeRepository(folder: string): Promise<void> {
 }
 
 /** What pkg(8) takes for the same: undefined where there is none. */
-function ofPkg(folder: string): number | undefined {
-  if (PKG === '') return undefined;
+function ofPkg(folder: string, program: string | undefined): number | undefined {
+  if (program === undefined) return undefined;
   rmSync(join(folder, 'db'), { recursive: true, force: true });
   mkdirSync(join(folder, 'db'));
   const settings = [`ABI=${ABI}`, 'OSVERSION=1501000', `REPOS_DIR=${folder}/repos`, `PKG_DBDIR=${folder}/db`]
     .map((setting) => `-o '${setting}'`)
     .join(' ');
-  const pkg = `ASSUME_ALWAYS_YES=yes '${PKG}' ${settings}`;
+  const pkg = `ASSUME_ALWAYS_YES=yes '${program}' ${settings}`;
   // With something to do it ends with 1.
   return seconds(
     `${pkg} update -f > /dev/null && { ${pkg} install -n ${nameOf(COUNT - 1)} > /dev/null || [ $? -eq 1 ]; }`,
   );
 }
 
-/** Measures locks and images with packages. */
-export async function benchPackages(folder: string, runs: number): Promise<Measured> {
+/** Measures locks and images with packages; `pkg` is a pkg(8), where there is one. */
+export async function benchPackages(folder: string, runs: number, pkg?: string): Promise<Measured> {
   const release = join(folder, 'release-2');
   const sum = await makeRelease(release);
   const work = mkdtempSync(join(folder, 'packages-'));
@@ -133,7 +132,10 @@ export async function benchPackages(folder: string, runs: number): Promise<Measu
       rmSync(join(cache, 'packages'), { recursive: true, force: true });
       rmSync(join(cache, 'base'), { recursive: true, force: true });
       rmSync(join(work, 'clawdie.lock.json'), { force: true });
-      locks.push({ ours: (await program(['lock', ...args('build.cfg')])).seconds, reference: ofPkg(work) });
+      locks.push({
+        ours: (await program(['lock', ...args('build.cfg')])).seconds,
+        reference: ofPkg(work, pkg),
+      });
       const without = await program(iso('without.cfg'));
       const whole = await program(iso('build.cfg'));
       images.push({ more: whole.seconds - without.seconds, reference: copy(join(work, 'repository')) });
@@ -154,8 +156,8 @@ export async function benchPackages(folder: string, runs: number): Promise<Measu
       figures: { locks, images, stamps, ratios: { lock, image: more, stamp }, limits: LIMITS },
       exceeded: lock > LIMITS.lock || more > LIMITS.image || stamp > LIMITS.stamp,
       lines: [
-        PKG === ''
-          ? 'Lock    not compared: CLAWDIE_TEST_PKG names no pkg(8)'
+        pkg === undefined
+          ? 'Lock    not compared: --pkg names no pkg(8)'
           : `Lock    ${lock.toFixed(2)} x pkg update and install -n, for ${COUNT} packages of ${megabytes(COUNT * SIZE)} that it reads whole (limit ${LIMITS.lock})`,
         `Image   ${more.toFixed(2)} x cp and sha256sum of its packages, beyond one without (limit ${LIMITS.image})`,
         `Stamp   ${stamp.toFixed(2)} x cp and sha256sum of the image with them (limit ${LIMITS.stamp}; medians of ${runs})`,
