@@ -9,8 +9,8 @@ import type { Measured } from './measure.js';
 import { makeRelease } from './release.js';
 
 /*
- *   lock   of 300 packages in a folder, empty cache, against `pkg update -f` and `pkg install -n` of the same folder, where
- *          --pkg names a pkg(8)
+ *   lock   of 300 packages in a folder, none in the cache, against `pkg update -f` and `pkg install -n` of the same folder, and
+ *          `cp` and `sha256sum` of it, since a lock has every file: where --pkg names a pkg(8)
  *   image  what one with them costs beyond one without, against `cp` and `sha256sum` of the packages
  *   stamp  the image of another deployment with that lock, against `cp` and `sha256sum` of the image
  */
@@ -132,13 +132,13 @@ export async function benchPackages(folder: string, runs: number, pkg?: string):
       rmSync(join(cache, 'packages'), { recursive: true, force: true });
       rmSync(join(cache, 'base'), { recursive: true, force: true });
       rmSync(join(work, 'clawdie.lock.json'), { force: true });
-      locks.push({
-        ours: (await program(['lock', ...args('build.cfg')])).seconds,
-        reference: ofPkg(work, pkg),
-      });
+      const locked = (await program(['lock', ...args('build.cfg')])).seconds;
+      const copied = copy(join(work, 'repository'));
+      const resolved = ofPkg(work, pkg);
+      locks.push({ ours: locked, reference: resolved === undefined ? undefined : resolved + copied });
       const without = await program(iso('without.cfg'));
       const whole = await program(iso('build.cfg'));
-      images.push({ more: whole.seconds - without.seconds, reference: copy(join(work, 'repository')) });
+      images.push({ more: whole.seconds - without.seconds, reference: copied });
       const stamp = await program(iso('build.cfg', '--set', 'HOSTNAME=natasha'));
       stamps.push({ ours: stamp.seconds, reference: copy(image) });
       say(
@@ -158,7 +158,7 @@ export async function benchPackages(folder: string, runs: number, pkg?: string):
       lines: [
         pkg === undefined
           ? 'Lock    not compared: --pkg names no pkg(8)'
-          : `Lock    ${lock.toFixed(2)} x pkg update and install -n, for ${COUNT} packages of ${megabytes(COUNT * SIZE)} that it reads whole (limit ${LIMITS.lock})`,
+          : `Lock    ${lock.toFixed(2)} x pkg update and install -n, cp and sha256sum, for ${COUNT} packages of ${megabytes(COUNT * SIZE)} (limit ${LIMITS.lock})`,
         `Image   ${more.toFixed(2)} x cp and sha256sum of its packages, beyond one without (limit ${LIMITS.image})`,
         `Stamp   ${stamp.toFixed(2)} x cp and sha256sum of the image with them (limit ${LIMITS.stamp}; medians of ${runs})`,
       ],
