@@ -169,6 +169,48 @@ describe('clawdie_web', () => {
   });
 });
 
+describe('clawdie_dns', () => {
+  const SCRIPT = 'overlays/firstboot/etc/rc.d/clawdie_dns';
+  let fake: FakeRoot;
+  const begin = (): ScriptResult => fake.run(SCRIPT, ['begin']);
+  const started = (): number => fake.read('started').split('\n').length - 1;
+
+  beforeEach(async () => {
+    fake = (await FakeRoot.make())
+      .withRcSubr()
+      .file('started', '')
+      .file('var/run/clawdie/cards', '')
+      .file('usr/local/libexec/clawdie/jail-dns', '#!/bin/sh\necho "jail-dns: wrote $1"\n', 0o755)
+      .stub(
+        'local-unbound',
+        'echo "$*" >> "$CLAWDIE_ROOT/started"\nsleep 20 > /dev/null 2>&1 &\necho $! > "$CLAWDIE_ROOT/var/run/clawdie_dns.pid"',
+      );
+  });
+
+  it('begins once, whoever asks for it, and is sure that it runs', () => {
+    expect(begin()).toMatchObject({ code: 0, stdout: '', stderr: '' });
+    expect(begin()).toMatchObject({ code: 0, stdout: '', stderr: '' });
+    expect(started()).toBe(1);
+    process.kill(Number(fake.read('var/run/clawdie_dns.pid')));
+  });
+
+  it('fails where it ends at once, or has no configuration', () => {
+    fake.stub('local-unbound', 'echo >> "$CLAWDIE_ROOT/started"');
+    expect(begin().code).toBe(1);
+    fake.file('usr/local/libexec/clawdie/jail-dns', '#!/bin/sh\nexit 1\n', 0o755);
+    expect(begin().code).toBe(1);
+    expect(started()).toBe(1);
+  });
+
+  it('is begun by one at a time', () => {
+    const { code, calls } = fake.stub('lockf').stub('service').run(SCRIPT, ['start']);
+    expect(code).toBe(0);
+    expect(calls.filter((call) => call.startsWith('lockf '))).toEqual([
+      expect.stringMatching(/^lockf -k \S+\/clawdie_dns\.lock \S*service clawdie_dns onebegin$/) as string,
+    ]);
+  });
+});
+
 describe('the glasspane', () => {
   const SCRIPT = 'overlays/firstboot/usr/local/etc/rc.d/clawdie_glasspane';
   let fake: FakeRoot;
