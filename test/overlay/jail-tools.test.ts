@@ -134,7 +134,7 @@ describe('clawdie-jail create', () => {
     );
     const rules = fake.read('usr/local/bastille/jails/two/rctl.conf').trimEnd().split('\n');
     expect(rules).toContain('jail:two:memoryuse:deny=268435450/jail');
-    expect(rules).toContain('jail:two:swapuse:deny=268435450/jail');
+    expect(rules).toContain('jail:two:swapuse:deny=536870900/jail');
     expect(rules).toContain('jail:two:maxproc:deny=200/jail');
     expect(rules).toContain('jail:two:pcpu:deny=50/jail');
     expect(calls(result, 'rctl -a')).toEqual(rules.map((rule) => `rctl -a ${rule}`));

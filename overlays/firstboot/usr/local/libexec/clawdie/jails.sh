@@ -179,9 +179,10 @@ limits_set()
 {
 	_memory=$(amount "$2" "$(machine_memory)")
 	{
-		# Memory that is used, and memory that is promised: the first is only reclaimed, the second refused.
+		# Memory that is used, and memory that is promised: the first is only reclaimed, the second refused. Each process
+		# is promised some 12 MB, and a shell uses 2 of them.
 		echo "jail:$1:memoryuse:deny=${_memory}/jail"
-		echo "jail:$1:swapuse:deny=${_memory}/jail"
+		echo "jail:$1:swapuse:deny=$((_memory * 2))/jail"
 		echo "jail:$1:maxproc:deny=$3/jail"
 		echo "jail:$1:nthr:deny=$(($3 * 4))/jail"
 		echo "jail:$1:openfiles:deny=$(($3 * 32))/jail"
