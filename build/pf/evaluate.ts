@@ -1,9 +1,9 @@
-import { inboundRule } from './expand.js';
+import { inboundRule, TRANSLATIONS } from './expand.js';
 import { matches, walk } from './match.js';
 import type { Compiled, Leaning, Packet, State } from './match.js';
 import { PROXY_PORTS } from './names.js';
 import type { Ip } from './ranges.js';
-import { concerns, hasHiddenCondition, isCalled, Resolver } from './resolve.js';
+import { concerns, hasHiddenCondition, isCalled, isFilled, looksInside, Resolver } from './resolve.js';
 import type { World } from './resolve.js';
 import type { InterfaceSpec, Pool, Rule, Ruleset } from './types.js';
 
@@ -23,7 +23,8 @@ export interface Verdict {
 /** Rules for packets of one interface, direction and family. */
 interface Lists {
   readonly filters: readonly Compiled[];
-  readonly translations: readonly Compiled[];
+  /** In the order that pf asks them; a rule with `no` ends its own list alone (pf_get_translation() of pf_lb.c). */
+  readonly translations: readonly (readonly Compiled[])[];
 }
 
 /** Decides about packets as pf(4) does: translation first, then the last filter rule that matches, or the first quick one. */
@@ -48,12 +49,11 @@ export class Evaluator {
     const unchanged = { src: packet.src, dst: packet.dst, dstPort: packet.dstPort };
     if (this.skipped.has(packet.interface)) return { action: 'pass', ...unchanged };
     const lists = this.rulesFor(packet);
-    const translated =
-      lists.translations.length > 0 ? this.translate(lists.translations, packet, leaning) : undefined;
+    const state: State = { last: undefined, tag: undefined };
+    const translated = this.translate(lists.translations, packet, leaning, state);
     const seen = translated ? { ...packet, ...translated.address, srcPort: translated.srcPort } : packet;
     const after = translated ? { translation: translated.rule, ...translated.address } : unchanged;
     if (translated?.rule.natPass === true) return { action: 'pass', ...after };
-    const state: State = { last: undefined, tag: translated?.rule.options.tag };
     walk(lists.filters, seen, leaning, state);
     if (!state.last) return { action: this.world.defaultDrop ? 'block' : 'pass', ...after };
     const inline = state.last.options.natTo ?? state.last.options.rdrTo;
@@ -66,14 +66,17 @@ export class Evaluator {
 
   /** The first translation rule that matches, and what it makes of the packet; none where it says `no`. */
   private translate(
-    rules: readonly Compiled[],
+    lists: Lists['translations'],
     packet: Packet,
     leaning: Leaning,
+    state: State,
   ): { rule: Rule; address: { src: Ip; dst: Ip; dstPort: number }; srcPort: number } | undefined {
-    for (const compiled of rules) {
-      if (!matches(compiled, packet, leaning === 'open', undefined)) continue;
-      const { rule } = compiled;
-      if (rule.action.startsWith('no ') || !rule.pool) return undefined;
+    for (const rules of lists) {
+      const found = rules.find((compiled) => matches(compiled, packet, leaning === 'open', state.tag));
+      if (!found) continue;
+      const { rule } = found;
+      if (rule.options.tag !== undefined) state.tag = rule.options.tag;
+      if (rule.action.startsWith('no ') || !rule.pool) continue;
       const kind =
         rule.action === 'rdr' || (rule.action === 'binat' && packet.direction === 'in') ? 'rdr' : 'nat';
       const ported = rule.action === 'nat' && rule.pool.staticPort !== true;
@@ -106,15 +109,19 @@ export class Evaluator {
     const key = packet.interface + packet.direction + packet.af;
     let lists = this.lists.get(key);
     if (!lists) {
-      const of = (actions: ReadonlySet<string>): readonly Compiled[] =>
+      const of = (...actions: readonly string[]): readonly Compiled[] =>
         this.compile(
-          this.ruleset.rules.filter(({ action }) => actions.has(action)),
+          this.ruleset.rules
+            .filter(({ action }) => actions.includes(action))
+            .map((rule) => (packet.direction === 'in' ? inboundRule(rule) : rule)),
           packet,
         );
-      const inbound = this.ruleset.rules.filter(({ action }) => INBOUND.has(action)).map(inboundRule);
+      const [first, second] = TRANSLATIONS[packet.direction];
       lists = {
-        filters: of(FILTERS),
-        translations: packet.direction === 'in' ? this.compile(inbound, packet) : of(OUTBOUND),
+        filters: of('pass', 'block', 'match', 'anchor'),
+        translations: [of(first, `no ${first}`), of(second, `no ${second}`)].filter(
+          ({ length }) => length > 0,
+        ),
       };
       this.lists.set(key, lists);
     }
@@ -147,7 +154,7 @@ export class Evaluator {
       return [
         {
           rule,
-          quick: rule.quick,
+          quick: rule.quick && !isFilled(rule),
           proto: rule.proto,
           src,
           srcNot: rule.from.not,
@@ -160,13 +167,7 @@ export class Evaluator {
           unknown,
           flags: options.flags && options.flags.of !== 0 ? options.flags : undefined,
           fragment: options.fragment === true,
-          whole:
-            rule.fromPort !== undefined ||
-            rule.toPort !== undefined ||
-            rule.icmp !== undefined ||
-            rule.user !== undefined ||
-            rule.group !== undefined ||
-            rule.os !== undefined,
+          whole: looksInside(rule),
           tagged: options.tagged,
           receivedOn: options.receivedOn && this.called(options.receivedOn),
           inner: rule.action === 'anchor' ? this.compile(rule.inner ?? [], packet) : undefined,
@@ -181,7 +182,3 @@ export class Evaluator {
     return { names: new Set([name, ...members.map((device) => device.name)]), not };
   }
 }
-
-const FILTERS = new Set(['pass', 'block', 'match', 'anchor']);
-const INBOUND = new Set(['rdr', 'no rdr', 'binat', 'no binat']);
-const OUTBOUND = new Set(['nat', 'no nat', 'binat', 'no binat']);

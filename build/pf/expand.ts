@@ -186,6 +186,9 @@ function binat(rule: Rule): readonly Rule[] {
   ];
 }
 
+/** The lists of translation rules, in the order that they are asked (pf_get_translation() of sys/netpfil/pf/pf_lb.c). */
+export const TRANSLATIONS = { in: ['rdr', 'binat'], out: ['binat', 'nat'] } as const;
+
 /**
  * What a binat rule is for packets that come in: those to its new address get its old one (pf_match_translation() of
  * sys/netpfil/pf/pf.c). Other rules are the same both ways.

@@ -1,12 +1,12 @@
 import type { Conditions } from './cells.js';
-import { flagRanges, portRanges } from './compare.js';
-import { inboundRule } from './expand.js';
+import { compare, flagRanges, portRanges } from './compare.js';
+import { inboundRule, TRANSLATIONS } from './expand.js';
 import { FIELD, NO, YES } from './fields.js';
 import type { Fields, Place } from './fields.js';
 import { PROTO } from './names.js';
 import { intersect, SPAN, subtract, union } from './ranges.js';
 import type { Ip, Ranges } from './ranges.js';
-import { concerns, hasHiddenCondition, isCalled } from './resolve.js';
+import { concerns, hasHiddenCondition, isCalled, isFilled, looksInside } from './resolve.js';
 import type { Resolver, World } from './resolve.js';
 import type { Host, Options, Rule, Ruleset } from './types.js';
 
@@ -14,7 +14,10 @@ export { flagRanges } from './compare.js';
 export { dynamicTables, FIELD, Fields, NO, YES } from './fields.js';
 export type { Place } from './fields.js';
 
-/** A rule as what it wants of packets at one place. A rule is several lines where one box does not say it. */
+/**
+ * A rule as what it wants of packets at one place. A rule is several lines where one box does not say it. A quick anchor is
+ * a line behind those of its rules: there it ends, whether one of them matched or not (pf_match_rule() of pf.c).
+ */
 export interface Line {
   readonly rule: Rule;
   readonly conditions: Conditions;
@@ -22,13 +25,7 @@ export interface Line {
   /** Whether it matches depends on what is not modelled, too. */
   readonly unknown: boolean;
   readonly tagged: readonly NonNullable<Options['tagged']>[];
-  /** The anchors that it is in, and whether each is quick. */
-  readonly anchors: readonly Rule[];
 }
-
-const FILTERS = new Set(['pass', 'block', 'match', 'anchor']);
-const INBOUND = new Set(['rdr', 'no rdr', 'binat', 'no binat']);
-const OUTBOUND = new Set(['nat', 'no nat', 'binat', 'no binat']);
 
 /** Translation and filter rules for the packets of one place, as lines. */
 export function linesAt(
@@ -39,14 +36,16 @@ export function linesAt(
   place: Place,
 ): { readonly translations: readonly Line[]; readonly filters: readonly Line[] } {
   const compiler = new Compiler(world, resolver, fields, place);
-  const of = (actions: ReadonlySet<string>): readonly Line[] =>
-    compiler.lines(ruleset.rules.filter(({ action }) => actions.has(action)));
+  const of = (...actions: readonly string[]): readonly Line[] =>
+    compiler.lines(
+      ruleset.rules
+        .filter(({ action }) => actions.includes(action))
+        .map((rule) => (place.direction === 'in' ? inboundRule(rule) : rule)),
+    );
+  const [first, second] = TRANSLATIONS[place.direction];
   return {
-    translations:
-      place.direction === 'in'
-        ? compiler.lines(ruleset.rules.filter(({ action }) => INBOUND.has(action)).map(inboundRule))
-        : of(OUTBOUND),
-    filters: of(FILTERS),
+    translations: [...of(first, `no ${first}`), ...of(second, `no ${second}`)],
+    filters: of('pass', 'block', 'match', 'anchor'),
   };
 }
 
@@ -100,7 +99,7 @@ class Compiler {
       const own = this.ofRule(rule);
       if (rule.action !== 'anchor') return own;
       const inner = this.lines(rule.inner ?? []);
-      return inner.flatMap((line) =>
+      const within = inner.flatMap((line) =>
         own.flatMap((outer): readonly Line[] => {
           const conditions = both(outer.conditions, line.conditions);
           return conditions
@@ -110,12 +109,12 @@ class Compiler {
                   conditions,
                   unknown: line.unknown || outer.unknown,
                   tagged: [...outer.tagged, ...line.tagged],
-                  anchors: [rule, ...line.anchors],
                 },
               ]
             : [];
         }),
       );
+      return rule.quick && !isFilled(rule) ? [...within, ...own] : within;
     });
   }
 
@@ -137,8 +136,7 @@ class Compiler {
       if (isCalled(this.device, name) === not) return [];
     }
     if (options.fragment === true) conditions[FIELD.fragment] = YES;
-    else if ((rule.fromPort ?? rule.toPort ?? rule.icmp ?? rule.user ?? rule.group ?? rule.os) !== undefined)
-      conditions[FIELD.fragment] = NO;
+    else if (looksInside(rule)) conditions[FIELD.fragment] = NO;
     if (rule.icmp) {
       conditions[FIELD.type] = one(rule.icmp.type);
       if (rule.icmp.code !== undefined) conditions[FIELD.code] = one(rule.icmp.code);
@@ -152,9 +150,8 @@ class Compiler {
       quick: rule.quick,
       unknown: hasHiddenCondition(rule) || options.rtable !== undefined || unresolved.includes(true),
       tagged: options.tagged ? [options.tagged] : [],
-      anchors: [],
     };
-    return withFlags(line, options.flags);
+    return withFlags(line, options.flags).flatMap(withFragments);
   }
 
   /** What a rule wants of an address; whether that is not known. */
@@ -205,6 +202,23 @@ function withFlags(line: Line, flags: Options['flags']): readonly Line[] {
       ? [put({ [FIELD.proto]: TCP, [FIELD.fragment]: NO, [FIELD.flags]: flagRanges(flags) })]
       : []),
     ...(proto === PROTO.tcp ? [] : [proto === undefined ? put({ [FIELD.proto]: NOT_TCP }) : line]),
+  ];
+}
+
+/** To a rule that translates, ports of a fragment are 0: that is another box, where it takes them. */
+function withFragments(line: Line): readonly Line[] {
+  const { rule, conditions } = line;
+  const ports = [rule.fromPort, rule.toPort].filter((port) => port !== undefined);
+  if (ports.length === 0 || looksInside(rule)) return [line];
+  const put = (changes: Readonly<Record<number, Ranges | undefined>>): Line => ({
+    ...line,
+    conditions: Object.assign([...conditions], changes),
+  });
+  return [
+    put({ [FIELD.fragment]: NO }),
+    ...(ports.every((port) => compare(port, 0))
+      ? [put({ [FIELD.fragment]: YES, [FIELD.srcPort]: undefined, [FIELD.dstPort]: undefined })]
+      : []),
   ];
 }
 

@@ -71,16 +71,14 @@ export function walk(rules: readonly Compiled[], packet: Packet, leaning: Leanin
     // A pass rule that may match lets more through if it does; a block rule if it does not.
     const unknownMatches = (rule.action === 'block') === (leaning === 'closed');
     if (!matches(compiled, packet, unknownMatches, state.tag)) continue;
+    if (rule.options.tag !== undefined) state.tag = rule.options.tag;
     if (compiled.inner) {
-      const before = state.last;
-      if (walk(compiled.inner, packet, leaning, state)) return true;
-      // A quick anchor decides if a rule in it did.
-      if (compiled.quick && state.last !== before) return true;
+      // A quick anchor ends it, whether a rule in it matched or not (pf_match_rule() of pf.c).
+      if (walk(compiled.inner, packet, leaning, state) || compiled.quick) return true;
       continue;
     }
-    if (rule.options.tag !== undefined) state.tag = rule.options.tag;
-    if (rule.action === 'match') continue;
-    state.last = rule;
+    // A quick match rule ends it, too, and leaves what was said before.
+    if (rule.action !== 'match') state.last = rule;
     if (compiled.quick) return true;
   }
   return false;
@@ -99,10 +97,10 @@ export function matches(
   if (rule.flags && packet.proto === PROTO.tcp) {
     if (fragment || ((packet.flags ?? SYN) & rule.flags.of) !== rule.flags.set) return false;
   }
-  if (rule.dstPort !== undefined && !compare(rule.dstPort, packet.dstPort)) return false;
+  if (rule.dstPort !== undefined && !compare(rule.dstPort, fragment ? 0 : packet.dstPort)) return false;
   if (rule.src !== undefined && inside(rule.src, packet.src) === rule.srcNot) return false;
   if (rule.dst !== undefined && inside(rule.dst, packet.dst) === rule.dstNot) return false;
-  if (rule.srcPort !== undefined && !compare(rule.srcPort, packet.srcPort)) return false;
+  if (rule.srcPort !== undefined && !compare(rule.srcPort, fragment ? 0 : packet.srcPort)) return false;
   if (
     rule.icmpType !== undefined &&
     (rule.icmpType !== packet.icmpType || (rule.icmpCode !== undefined && rule.icmpCode !== packet.icmpCode))

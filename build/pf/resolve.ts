@@ -1,5 +1,5 @@
 import { bounds, parseNet } from './address.js';
-import { netRange, subtract, toRange } from './ranges.js';
+import { netRange, subtract, toRange, union } from './ranges.js';
 import type { Range, Ranges } from './ranges.js';
 import type { Address, Af, Rule, Ruleset } from './types.js';
 
@@ -34,6 +34,20 @@ export function concerns(rule: Rule, device: WorldInterface, direction: 'in' | '
   return !rule.interface || isCalled(device, rule.interface.name) !== rule.interface.not;
 }
 
+/** Whether a rule stands for anchors that are made at run time: while there are none, it is nothing. */
+export function isFilled({ anchor }: Rule): boolean {
+  return anchor?.name.endsWith('*') === true;
+}
+
+/**
+ * Whether a rule looks at what fragments do not have, and so is about none of them. Rules that translate are: to them, ports of
+ * a fragment are 0 (pf_match_translation_rule() of pf_lb.c).
+ */
+export function looksInside({ action, fromPort, toPort, icmp, user, group, os }: Rule): boolean {
+  const filters = action === 'pass' || action === 'block' || action === 'match' || action === 'anchor';
+  return filters && (fromPort ?? toPort ?? icmp ?? user ?? group ?? os) !== undefined;
+}
+
 /** Whether a rule has a condition on what an address, a port and an interface do not tell. */
 export function hasHiddenCondition({ os, user, group, options }: Rule): boolean {
   return (
@@ -63,10 +77,17 @@ export class Resolver {
     }));
     for (const table of ruleset.tables) {
       const hosts = (af: Af): Ranges => {
-        const listed = table.hosts.flatMap((host) => (host.not ? [] : (this.ranges(host.address, af) ?? [])));
-        const holes = table.hosts.flatMap((host) => (host.not ? (this.ranges(host.address, af) ?? []) : []));
+        const entries = table.hosts.flatMap(({ address, not }) =>
+          (this.ranges(address, af) ?? []).map((range) => ({ range, not })),
+        );
         const more = (world.tables[table.name] ?? []).flatMap((text) => netRange(text, af));
-        return subtract([...listed, ...more], holes);
+        entries.push(...more.map((range) => ({ range, not: false })));
+        // Of the networks that an address is in, the smallest says whether it is in the table (pfr_match_addr() of pf_table.c).
+        entries.sort((a, b) => (size(a.range) > size(b.range) ? -1 : 1));
+        return entries.reduce<Ranges>(
+          (all, { range, not }) => (not ? subtract(all, [range]) : union(all, [range])),
+          [],
+        );
       };
       this.tables.set(table.name, { inet: hosts('inet'), inet6: hosts('inet6') });
     }
@@ -96,22 +117,28 @@ export class Resolver {
     af: Af,
   ): Range[] {
     const devices = this.devices.filter(({ device }) => name === 'self' || isCalled(device, name));
-    return devices.flatMap(({ nets: own }) => {
-      const nets = own.filter((net) => net.af === af);
-      const chosen = modifiers.includes('0') ? nets.slice(0, 1) : nets;
-      return chosen.flatMap((net): Range[] => {
-        const width = af === 'inet' ? 32 : 128;
-        const [low, high] = bounds(
-          af,
-          net.base,
-          modifiers.includes('network') ? net.prefix : (prefix ?? width),
-        );
-        if (modifiers.includes('broadcast')) {
-          const [, last] = bounds(af, net.base, net.prefix);
-          return [toRange(af, last, last)];
-        }
-        return [toRange(af, low, high)];
+    const says = (modifier: string): boolean => modifiers.includes(modifier);
+    return devices.flatMap(({ device, nets: own }) => {
+      // As pfi_instance_add() of pf_if.c picks them.
+      if (says('broadcast') && (af === 'inet6' || device.groups.includes('lo'))) return [];
+      const linkLocal = says('network') || says('0');
+      const nets = own.filter((net) => net.af === af && !(linkLocal && isLinkLocal(net)));
+      const chosen = says('0') ? nets.slice(0, 1) : nets;
+      return chosen.map((net): Range => {
+        const [, last] = bounds(af, net.base, net.prefix);
+        const base = says('broadcast') ? last : net.base;
+        const width = says('network') ? net.prefix : af === 'inet' ? 32 : 128;
+        return toRange(af, ...bounds(af, base, prefix ?? width));
       });
     });
   }
+}
+
+/** How many addresses a range has, less one. */
+function size([low, high]: Range): bigint {
+  return BigInt(high) - BigInt(low);
+}
+
+function isLinkLocal({ af, base }: { readonly af: Af; readonly base: bigint }): boolean {
+  return af === 'inet6' && base >> 118n === 0x3fan;
 }

@@ -1,3 +1,4 @@
+import { TRANSLATIONS } from './expand.js';
 import { FIELD } from './fields.js';
 import type { Place } from './fields.js';
 import type { Line } from './lines.js';
@@ -30,18 +31,44 @@ export function possible({ lines, unchanged }: Variant, alive: readonly number[]
   return unchanged && !certain;
 }
 
+/**
+ * Translation lines that may be the one that counts, by their numbers, and whether the last of them is certain to match if no
+ * other does. A rule with `no` ends its own list alone: the other one is asked all the same (pf_get_translation() of pf_lb.c).
+ */
+export function candidates(
+  alive: readonly number[],
+  lineOf: (index: number) => Line | undefined,
+  certain: (index: number) => boolean,
+  { direction }: Pick<Place, 'direction'>,
+): { readonly moving: readonly number[]; readonly sure: boolean } {
+  const moving: number[] = [];
+  let ended = false;
+  for (const index of alive) {
+    const action = lineOf(index)?.rule.action ?? '';
+    const early = action.endsWith(TRANSLATIONS[direction][0]);
+    if (ended && early) continue;
+    if (early && action.startsWith('no ') && certain(index)) {
+      ended = true;
+      continue;
+    }
+    moving.push(index);
+    if (certain(index)) return { moving, sure: true };
+  }
+  return { moving, sure: false };
+}
+
 /** Every translation that packets of a place may meet, with each address that it may give. */
 export function variantsOf(
   translations: readonly Line[],
   filters: readonly Line[],
   resolver: Resolver,
-  { af }: Place,
+  { af, direction }: Place,
 ): readonly Variant[] {
   const none: number[] = [];
   const variants: Variant[] = [{ lines: none, unchanged: true, natPass: false }];
   for (const [index, { rule }] of translations.entries()) {
     if (rule.action.startsWith('no ') || !rule.pool) {
-      none.push(index);
+      if (!rule.action.endsWith(TRANSLATIONS[direction][0])) none.push(index);
       continue;
     }
     const source = rule.action === 'nat' || (rule.action === 'binat' && rule.direction !== 'in');

@@ -2,7 +2,7 @@ import { decideCells } from '../pf/cells.js';
 import type { Conditions, Diagram } from '../pf/cells.js';
 import { FIELD } from '../pf/lines.js';
 import type { Line, Place } from '../pf/lines.js';
-import { afterTranslation, possible } from '../pf/translate.js';
+import { afterTranslation, candidates, possible } from '../pf/translate.js';
 import type { Variant } from '../pf/translate.js';
 import type { Rule } from '../pf/types.js';
 import { isIn } from './row.js';
@@ -40,7 +40,7 @@ export function decidePlace(matter: Matter, named: boolean): readonly Diagram<Ou
 }
 
 function decideVariant(
-  { world: { defaultDrop }, host, fields, rows }: Matter,
+  { world: { defaultDrop }, host, fields, place, rows }: Matter,
   { translations, filters, skipped, fragments }: Station,
   variant: Variant,
   named: boolean,
@@ -93,14 +93,13 @@ function decideVariant(
       if (sure && row.verdict === 'either') return nothing;
       // Translations: up to the first that is certain; it, or none, is the one that is looked at.
       let at = 0;
-      const moving: number[] = [];
-      let moved = false;
-      for (; at < rowAt && (alive[at] ?? first) < first; at++) {
-        const index = alive[at] ?? 0;
-        if (moved) continue;
-        moving.push(index);
-        moved = certain(index);
-      }
+      while (at < rowAt && (alive[at] ?? first) < first) at++;
+      const { moving, sure: moved } = candidates(
+        alive.slice(0, at),
+        (index) => translations[index],
+        certain,
+        place,
+      );
       if (!possible(variant, moving, moved)) return nothing;
       const kept = narrowRules(alive.slice(at, rowAt), (index) => seen[index - first], certain);
       if (!named && sure && moving.length === 0 && !passes) {
@@ -114,7 +113,10 @@ function decideVariant(
           row.row.translated !== true &&
           row.row.leadsTo === undefined &&
           !may('block') &&
-          kept.every((index) => lacks(row, seen[index - first]?.rule) === undefined) &&
+          kept.every((index) => {
+            const line = seen[index - first];
+            return !line || (!endsAlone(line) && lacks(row, line.rule) === undefined);
+          }) &&
           last?.rule.action === 'pass' &&
           !last.unknown &&
           last.tagged.length === 0 &&
@@ -135,28 +137,39 @@ function decideVariant(
   });
 }
 
-/** Rules that still matter, by their numbers: none behind a quick one that is certain, none before another one that is. */
+/**
+ * Rules that still matter, by their numbers: none behind a quick one that is certain, none before another one that is. A quick
+ * anchor or match rule leaves it to the last one before it, if it matches.
+ */
 export function narrowRules(
   alive: readonly number[],
   lineOf: (index: number) => Line | undefined,
   certain: (index: number) => boolean,
 ): readonly number[] {
-  const deciding: number[] = [];
-  let from = 0;
+  const settled: number[] = [];
+  let deciding: number[] = [];
   for (const index of alive) {
     const line = lineOf(index);
     if (!line) continue;
     deciding.push(index);
-    if (!certain(index) || line.unknown || line.tagged.length > 0) continue;
-    if (line.rule.action === 'match') continue;
-    if (line.quick) break;
-    if (line.anchors.every(({ quick }) => !quick)) from = deciding.length - 1;
+    const sure = certain(index) && !line.unknown && line.tagged.length === 0;
+    if (sure && line.quick) break;
+    if (endsAlone(line)) {
+      settled.push(...deciding);
+      deciding = [];
+    } else if (sure && line.rule.action !== 'match') {
+      deciding = deciding.filter((before) => {
+        const earlier = lineOf(before);
+        return before === index || earlier?.quick === true || earlier?.rule.options.tag !== undefined;
+      });
+    }
   }
-  return deciding.filter((index, order) => {
-    const line = lineOf(index);
-    if (order >= from || !line) return true;
-    return line.quick || line.rule.options.tag !== undefined || line.anchors.some(({ quick }) => quick);
-  });
+  return [...settled, ...deciding];
+}
+
+/** Whether a line ends it where it matches, and decides nothing. */
+function endsAlone({ rule: { action }, quick }: Line): boolean {
+  return quick && (action === 'match' || action === 'anchor');
 }
 
 /** What a rule that passes packets of a row lacks. */
@@ -193,18 +206,13 @@ export function decideLines(
 ): { readonly action: 'pass' | 'block'; readonly rule: Rule | undefined } {
   let last: Rule | undefined;
   let tag: string | undefined;
-  /** A quick anchor that a rule matched in: it decides where the anchor is over. */
-  let pending: Rule | undefined;
-  for (const { rule, quick, unknown, tagged, anchors } of lines) {
-    if (pending && !anchors.includes(pending)) break;
+  for (const { rule, quick, unknown, tagged } of lines) {
     // A pass rule that may match lets more through if it does; a block rule if it does not.
     if (unknown && (rule.action === 'block') !== (leaning === 'closed')) continue;
     if (tagged.some(({ name, not }) => (name === tag) === not)) continue;
     if (rule.options.tag !== undefined) tag = rule.options.tag;
-    if (rule.action === 'match') continue;
-    last = rule;
+    if (rule.action !== 'match' && rule.action !== 'anchor') last = rule;
     if (quick) break;
-    pending ??= anchors.find((anchor) => anchor.quick);
   }
   const action = last ? last.action : defaultDrop ? 'block' : 'pass';
   return { action: action === 'pass' ? 'pass' : 'block', rule: last };

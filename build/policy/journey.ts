@@ -4,7 +4,7 @@ import { FIELD } from '../pf/lines.js';
 import type { Line } from '../pf/lines.js';
 import { inside } from '../pf/ranges.js';
 import type { Ip, Ranges } from '../pf/ranges.js';
-import { possible } from '../pf/translate.js';
+import { candidates, possible } from '../pf/translate.js';
 import type { Rule } from '../pf/types.js';
 import { decideLines, narrowRules } from './decide.js';
 import { combinations } from './legs.js';
@@ -171,13 +171,15 @@ function explore(
         at++;
       }
       const own = alive.slice(start, at);
-      const moving: number[] = [];
-      let sure = false;
-      for (const index of own) {
-        if (parts[index]?.kind !== 'translation' || sure) continue;
-        moving.push(index);
-        sure = certain(index);
-      }
+      const { moving, sure } = candidates(
+        own.filter((index) => parts[index]?.kind === 'translation'),
+        (index) => {
+          const part = parts[index];
+          return part?.kind === 'translation' ? leg.station.translations[part.index] : undefined;
+        },
+        certain,
+        leg.crossing,
+      );
       const numbers = moving.map((index) => {
         const part = parts[index];
         return part?.kind === 'translation' ? part.index : -1;

@@ -44,6 +44,7 @@ describe('a packet is decided as pf decides', () => {
     interfaces: [
       { name: 'em0', groups: ['egress'], addresses: ['192.0.2.1/24', '2001:db8::1/64'] },
       { name: 'lan0', groups: [], addresses: ['10.0.0.1/8'] },
+      { name: 'll0', groups: [], addresses: ['fe80::9/64', '2001:db8:9::1/64'] },
     ],
     tables: { bad: ['198.51.100.66'] },
     defaultDrop: true,
@@ -53,6 +54,8 @@ describe('a packet is decided as pf decides', () => {
     expect(flaws).toEqual([]);
     return new Evaluator(ruleset, two).decide({ ...packet(6), ...change });
   };
+
+  const six = (dst: string): Partial<Packet> => ({ af: 'inet6', src: ip('2001:db8:5::5'), dst: ip(dst) });
 
   it.each<[string, string, Partial<Packet>, 'pass' | 'block', number | undefined]>([
     ['the last rule that matches', 'block\npass in\nblock in proto udp', {}, 'pass', 2],
@@ -75,6 +78,25 @@ describe('a packet is decided as pf decides', () => {
       'pass',
       2,
     ],
+    [
+      'the smallest network of a table that an address is in',
+      'table <net> { 198.51.0.0/16, !198.51.100.0/24, 198.51.100.1 }\npass\nblock from <net>',
+      {},
+      'block',
+      3,
+    ],
+    ['no broadcast of IPv6', 'block\npass in to ! (em0:broadcast)', six('2001:db8::1'), 'pass', 2],
+    ['no network of addresses of a link', 'block\npass in to (ll0:network)', six('fe80::9'), 'block', 1],
+    ['nor one as the first', 'block\npass in to (ll0:0)', six('2001:db8:9::1'), 'pass', 2],
+    [
+      'a quick anchor, which ends it for what no rule in it is about',
+      'block\nanchor "x" quick proto tcp {\npass in proto tcp to port 1\n}\npass',
+      {},
+      'block',
+      1,
+    ],
+    ['a quick match rule, which leaves what was said before', 'pass\nmatch quick\nblock', {}, 'pass', 1],
+    ['but not where it is filled, and empty', 'block\nanchor "x/*" quick\npass', {}, 'pass', 3],
     ['the address of an interface', 'block\npass in to (egress)', {}, 'pass', 2],
     ['the network of an interface', 'block\npass in to (em0:network)', { dst: ip('192.0.2.77') }, 'pass', 2],
     ['ICMP by type', 'pass\nblock inet proto icmp icmp-type echoreq', { proto: 1, icmpType: 8 }, 'block', 2],
@@ -151,5 +173,46 @@ describe('a packet is decided as pf decides', () => {
       { direction: 'out', src: ip('10.0.0.5'), dst: ip('172.16.0.1') },
     );
     expect(kept).toMatchObject({ action: 'block', src: ip('10.0.0.5') });
+  });
+
+  it.each<[string, string, Partial<Packet>, Partial<ReturnType<Evaluator['decide']>>]>([
+    [
+      'rdr is asked before binat, wherever it stands',
+      'binat on em0 from 10.0.0.7 to any -> 192.0.2.7\nrdr on em0 inet proto tcp to 192.0.2.7 -> 10.0.0.5',
+      { dst: ip('192.0.2.7') },
+      { dst: ip('10.0.0.5') },
+    ],
+    [
+      'binat before nat',
+      'nat on em0 from 10.0.0.7 to any -> (em0:0)\nbinat on em0 from 10.0.0.7 to any -> 192.0.2.7',
+      { direction: 'out', src: ip('10.0.0.7') },
+      { src: ip('192.0.2.7') },
+    ],
+    [
+      '"no rdr" leaves binat as it is',
+      'no rdr on em0\nbinat on em0 from 10.0.0.7 to any -> 192.0.2.7',
+      { dst: ip('192.0.2.7') },
+      { dst: ip('10.0.0.7') },
+    ],
+    [
+      'ports of a fragment are 0 to it',
+      'nat on em0 inet proto tcp from any port < 23 to any -> (em0:0)',
+      { direction: 'out', src: ip('10.0.0.7'), fragment: true },
+      { src: ip('192.0.2.1') },
+    ],
+    [
+      'so it is not about port 22 of them',
+      'rdr on em0 inet proto tcp to (em0) port 22 -> 10.0.0.5',
+      { fragment: true },
+      { dst: ip('192.0.2.1') },
+    ],
+    [
+      'a tag stays where nothing is translated',
+      'no rdr on em0 tag SEEN\npass tagged SEEN',
+      {},
+      { action: 'pass' },
+    ],
+  ])('translation: %s', (_, rules, change, expected) => {
+    expect(decide(rules, change)).toMatchObject(expected);
   });
 });

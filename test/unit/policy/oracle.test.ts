@@ -116,8 +116,20 @@ function ruleText(parts: {
     (parts.more === 'user root' && kind !== 'ports')
       ? ''
       : parts.more;
-  const quick = parts.action === 'match' ? '' : parts.quick;
-  return [parts.action, parts.direction, quick, parts.on, af, proto, from, to, icmp, flags, more, parts.tag]
+  return [
+    parts.action,
+    parts.direction,
+    parts.quick,
+    parts.on,
+    af,
+    proto,
+    from,
+    to,
+    icmp,
+    flags,
+    more,
+    parts.tag,
+  ]
     .filter((word) => word !== '')
     .join(' ');
 }
@@ -140,6 +152,10 @@ const translation = fc.constantFrom(
   'rdr on em0 inet proto tcp from ! 10.0.0.0/8 to any port 20:30 -> 10.0.0.9',
   'no rdr on em0 inet proto tcp from 198.51.100.64/30 to any',
   'nat pass on em0 inet from 10.1.0.0/16 to any -> 192.0.2.1',
+  'nat on em0 inet proto tcp from any port < 30 to any -> 192.0.2.1',
+  'binat on em0 inet from 10.1.2.3 to any -> 192.0.2.2',
+  'no binat on em0 inet proto tcp from any to any',
+  'no rdr on em0 inet proto tcp from any to 192.0.2.2',
 );
 const scrub = fc.constantFrom(
   '',
