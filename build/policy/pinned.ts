@@ -1,6 +1,7 @@
 import { allRules } from '../pf/expand.js';
 import { PROTO } from '../pf/names.js';
 import { printRule } from '../pf/print.js';
+import { hasHiddenCondition } from '../pf/resolve.js';
 import type { PfFlaw, Place, Rule, Ruleset } from '../pf/types.js';
 
 /** Whether something stands in the operator's own rules. */
@@ -100,6 +101,8 @@ function* ruleFlaws(rule: Rule): Generator<string> {
     yield 'whether it matches depends on how many packets came, and how large';
   if (rule.user ?? rule.group)
     yield '"user" and "group" depend on who has the socket, which a packet does not show';
+  if (rule.quick && (action === 'match' || action === 'anchor') && hasHiddenCondition(rule))
+    yield 'it is quick, and ends the rules for packets of which nobody knows whether it matches them';
   if (action === 'match' && options.scrub) yield 'it changes packets before the other rules see them';
   if (action !== 'pass') return;
   if (options.allowOpts === true)

@@ -4,9 +4,7 @@
 #	sh lab.sh REFEREE DIRECTORY
 #
 # Run it as root. REFEREE is referee.c, compiled (cc -o referee referee.c); DIRECTORY has the rule sets and packets that
-# "main.ts make" wrote, and gets what pfctl and the kernel say of them. World.ts has the same interfaces and routes.
-# Clearing states walks a table of net.pf.states_hashsize rows: with 131072 of them that takes longer than all else. A
-# loader tunable of 64 makes it quick.
+# "main.ts make" wrote, and gets what pfctl and the kernel say of them. world.ts has the same interfaces and routes.
 set -eu
 
 referee=$1 directory=$2 jail=pfreference
@@ -22,7 +20,10 @@ cleanup() {
 trap cleanup EXIT
 cleanup
 
+# Clearing states walks a table of so many rows: by default 131072, which takes longer than all else.
+kenv net.pf.states_hashsize=64 >/dev/null
 jail -c name="${jail}" path=/ vnet allow.raw_sockets persist
+kenv -qu net.pf.states_hashsize
 in_jail() {
 	jexec -l "${jail}" "$@"
 }

@@ -1,18 +1,7 @@
 import type { Chance } from './chance.js';
+import { drawHead, NETS } from './head.js';
+import type { Family } from './head.js';
 
-type Family = 'inet' | 'inet6';
-
-const NETS: Readonly<Record<Family, readonly string[]>> = {
-  inet: [
-    ...['192.0.2.0/24', '192.0.2.1', '192.0.2.128/25', '198.51.100.0/24', '198.51.100.7', '203.0.113.0/28'],
-    ...['10.0.0.0/8', '10.1.0.0/16', '10/8', '10.1.2.3', '172.16/12', '172.16.5.2', '192.168.0.0/16', '0/0'],
-    ...['224.0.0.0/4', '255.255.255.255', '100.64.0.0/10'],
-  ],
-  inet6: [
-    ...['2001:db8::/32', '2001:db8::/64', '2001:db8::1', '2001:db8:1::/64', '2001:db8:1::9', 'fd00::/8'],
-    ...['2001:db8:ffff::/48', 'fe80::/10', 'ff02::1', '2000::/3', '2001:db8::/127', '::/0'],
-  ],
-};
 const DYNAMIC = ['em0', 'em1', 'em2', 'egress', 'inside', 'self'];
 const PORTS = ['22', 'ssh', 'domain', '80', 'https', '0x50', '1024', '8080', '40000', '65535', '1'];
 const FLAGS = ['S/SA', 'S/SAFR', 'A/A', 'SA/SA', '/SFRA', 'R/R', 'S/SAEW', 'any', 'FA/FA', 'P/PU', 'EW/EW'];
@@ -28,8 +17,8 @@ const TYPES: Readonly<Record<Family, readonly string[]>> = {
  * every rule that matches.
  */
 export class RuleSource {
-  private tables: string[] = [];
-  private macros: string[] = [];
+  private tables: readonly string[] = [];
+  private macros: readonly string[] = [];
   private anchors = 0;
 
   constructor(private readonly chance: Chance) {}
@@ -37,82 +26,19 @@ export class RuleSource {
   /** A whole rule set. */
   ruleset(): string {
     const { chance } = this;
-    this.tables = [];
-    this.macros = [];
     this.anchors = 0;
     const hidden = chance.is(0.3);
     const tags = !hidden && chance.is(0.4);
-    const lines = [...this.options(), ...this.macroLines(), ...this.tableLines()];
+    const { lines: head, tables, macros } = drawHead(chance);
+    this.tables = tables;
+    this.macros = macros;
+    const lines = [...head];
     if (chance.is(0.15)) for (let left = chance.between(1, 2); left > 0; left--) lines.push(this.scrub());
     if (chance.is(0.4))
       for (let left = chance.between(1, 5); left > 0; left--) lines.push(this.translation(tags));
     lines.push('match log (matches) all');
     for (let left = chance.between(3, 14); left > 0; left--) lines.push(...this.filter(0, hidden, tags));
     return `${lines.join('\n')}\n`;
-  }
-
-  private options(): string[] {
-    const { chance } = this;
-    const one = (): string =>
-      chance.pick([
-        'set block-policy return',
-        'set block-policy drop',
-        'set state-policy if-bound',
-        'set state-policy floating',
-        'set fail-policy drop',
-        'set optimization aggressive',
-        'set timeout { tcp.first 30, udp.single 20 }',
-        'set timeout interval 10',
-        'set limit { states 50000, frags 2000 }',
-        'set limit table-entries 100000',
-        'set ruleset-optimization none',
-        'set hostid 0x10',
-        'set debug urgent',
-        'set loginterface em0',
-        'set syncookies never',
-        'set require-order yes',
-        'set state-defaults no-sync',
-      ]);
-    const few = [...new Set(Array.from({ length: chance.between(0, 3) }, one))];
-    // One of a kind: what is set twice is printed twice.
-    const kinds = new Map(few.map((line) => [line.split(' ').slice(0, 2).join(' '), line]));
-    return [...kinds.values(), chance.pick(['set skip on feed', 'set skip on { feed0, feed1 }'])];
-  }
-
-  private macroLines(): string[] {
-    const { chance } = this;
-    if (!chance.is(0.4)) return [];
-    this.macros = ['$nets4', '$nets6'];
-    const list = (family: Family): string =>
-      Array.from({ length: chance.between(1, 3) }, () => chance.pick(NETS[family])).join(
-        chance.pick([', ', ' ']),
-      );
-    return [
-      'web = "{ 80, 443, 8080:8090 }"',
-      `nets4 = "{ ${list('inet')} }"`,
-      `nets6 = "{ ${list('inet6')} }"`,
-    ];
-  }
-
-  private tableLines(): string[] {
-    const { chance } = this;
-    const lines: string[] = [];
-    for (let left = chance.between(0, 3); left > 0; left--) {
-      const name = `t${this.tables.length}`;
-      this.tables.push(`<${name}>`);
-      // One of a kind, or a table would have an address twice.
-      const nets = new Set(
-        Array.from({ length: chance.between(1, 6) }, () =>
-          chance.pick(NETS[chance.pick(['inet', 'inet', 'inet6'] as const)]),
-        ).filter((net) => !/^0\/0|^::\/0/.test(net)),
-      );
-      const items = [...nets].map((net) => (chance.is(0.3) ? '!' : '') + net);
-      const options = chance.pick(['', 'persist', 'const', 'persist counters']);
-      lines.push(
-        `table <${name}> ${options} ${items.length > 0 && chance.is(0.95) ? `{ ${items.join(', ')} }` : 'persist'}`,
-      );
-    }
-    return lines;
   }
 
   private on(): string {

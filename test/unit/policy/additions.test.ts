@@ -167,6 +167,7 @@ describe('what an operator adds', () => {
     ['anchor "x"', 'filled on the instance'],
     ['altq on em0 cbq bandwidth 1Mb queue { a }', 'filter rules alone'],
     ['match in on egress scrub (no-df)', 'before the other rules see them'],
+    ['match in quick on egress tos 0x10', 'nobody knows whether it matches'],
   ])('is refused where it is "%s"', (text, sentence) => {
     // Whatever the order of sections says of it: each is looked at by itself, too.
     const { ruleset } = readRules(files(`set require-order no\n${text}\n`), situation);
