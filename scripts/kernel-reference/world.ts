@@ -10,13 +10,13 @@ export function labWorld(defaultDrop: boolean): World {
     interfaces: [
       {
         name: 'em0',
-        groups: ['egress'],
+        groups: ['tap', 'egress'],
         addresses: ['192.0.2.1/24', '192.0.2.130/32', '2001:db8::1/64', 'fe80::1/64'],
       },
-      { name: 'em1', groups: ['inside'], addresses: ['10.1.0.1/16', '2001:db8:1::1/64'] },
-      { name: 'em2', groups: ['inside'], addresses: ['172.16.5.1/30', '2001:db8:2::1/64'] },
-      { name: 'feed0', groups: ['feed'], addresses: [] },
-      { name: 'feed1', groups: ['feed'], addresses: [] },
+      { name: 'em1', groups: ['tap', 'inside'], addresses: ['10.1.0.1/16', '2001:db8:1::1/64'] },
+      { name: 'em2', groups: ['tap', 'inside'], addresses: ['172.16.5.1/30', '2001:db8:2::1/64'] },
+      { name: 'feed0', groups: ['tun', 'feed'], addresses: [] },
+      { name: 'feed1', groups: ['tun', 'feed'], addresses: [] },
       { name: 'lo0', groups: ['lo'], addresses: ['127.0.0.1/8', '::1/128'] },
     ],
     tables: {},
