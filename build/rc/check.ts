@@ -22,6 +22,7 @@ export const OPTIONAL: readonly (readonly [first: string, second: string, why: s
     'clawdie_lockdown',
     'rules would be loaded before they are as closed as the instance had them',
   ],
+  ['clawdie_trial', 'clawdie_lockdown', 'a boot that stops there would not be taken back'],
   ['pf', 'clawdie_bans', 'pf would forget who is shut out when it gets its rules'],
   ['clawdie_bans', 'sshd', 'hosts that are shut out could try SSH again'],
   ['sshd', 'clawdie_packages', 'nobody could log in while a mirror does not answer'],

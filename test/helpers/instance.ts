@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { SLOT_SIZE, filledSlot } from '../../build/image/slot.js';
 import { packOverlay } from '../../build/overlay/pack.js';
 import type { OverlayEntry } from '../../build/overlay/render.js';
@@ -34,6 +35,9 @@ export async function liveInstance(): Promise<FakeRoot> {
 export async function installedInstance(): Promise<FakeRoot> {
   return (await root())
     .stub('mount', '[ "$1" != -p ] || echo "/dev/gpt/clawdie-root / ufs ro 1 1"')
+    .stub('fsync')
+    .file('sbin/clawdie-trial', readFileSync('overlays/base/sbin/clawdie-trial'), 0o755)
+    .file('sbin/clawdie-trust', readFileSync('overlays/base/sbin/clawdie-trust'), 0o755)
     .file('etc/clawdie/installed', 'installed\n');
 }
 

@@ -68,9 +68,11 @@ beforeEach(async () => {
 describe('an overlay on an instance that is reached over the tailnet alone', () => {
   const confirmed = (wanted: 'on' | 'off'): ScriptResult =>
     fake
-      .file('var/db/clawdie/tailscale/pending', `wanted ${wanted}\ncut no\ntoken 1\n`)
-      .file('var/db/clawdie/tailscale/connections', '')
-      .file('var/db/clawdie/tailscale/candidate.conf', wanted === 'on' ? withTailscale(pfOf()) : pfOf())
+      .file(
+        'var/db/clawdie/trial/pending',
+        `kind rules\nwhat the Tailscale block ${wanted}, cut no\ntoken 1\nphase new\n`,
+      )
+      .file('var/db/clawdie/trial/rules', wanted === 'on' ? withTailscale(pfOf()) : pfOf())
       .run(join(SBIN, 'clawdie-tailscale'), ['confirm', '--console']);
 
   it('leaves it so: the block is in force before anything reads the rules', async () => {

@@ -1,7 +1,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { withTailscale } from '../../build/policy/image.js';
@@ -18,10 +18,12 @@ const NAMES = [
   'clawdie-blocked',
   'clawdie-jail',
   'clawdie-netcheck',
+  'clawdie-pf',
   'clawdie-state',
   'clawdie-tailscale',
   'clawdie-tenant',
   'clawdie-unblock',
+  'clawdie-update',
 ];
 const PF_CONF = bodyOf(overlayOf(configOf()), 'etc/pf.conf');
 
@@ -53,10 +55,12 @@ describe('every tool', () => {
     ['clawdie-blocked', []],
     ['clawdie-glasspane', []],
     ['clawdie-netcheck', []],
+    ['clawdie-pf', ['back']],
     ['clawdie-state', ['show']],
     ['clawdie-tailscale', ['enable']],
     ['clawdie-tenant', ['add', 'olga']],
     ['clawdie-unblock', ['--all']],
+    ['clawdie-update', ['status']],
   ] as const)('%s is for root', (tool, args) => {
     fake.stub('id', 'echo 1001');
     const result = run(tool, args);
@@ -291,8 +295,91 @@ describe('clawdie-blocked', () => {
   });
 });
 
+describe('clawdie-pf', () => {
+  const NEW = { SSH_CONNECTION: '198.51.100.20 40001 203.0.113.10 22' };
+  const OWN = 'etc/pf.conf.d/operator.conf';
+  const mine = 'pass in proto tcp to port 8080\n';
+  const self = (): string => join(fake.root, '.run/clawdie-pf');
+  const wait = (script: string): void =>
+    void fake.stub(
+      'sleep',
+      `[ -e '${join(fake.root, 'slept')}' ] || { : > '${join(fake.root, 'slept')}'; ${script}; }`,
+    );
+
+  beforeEach(() => {
+    fake
+      .stub('daemon')
+      .stub('fsync')
+      .stub('logger')
+      .stub('sockstat')
+      .stub(
+        'pfctl',
+        `case "$*" in *" -n "*) ! grep -q nonsense "$4" ;; *"-f "*) for f; do :; done; cp "$f" '${join(fake.root, 'loaded')}' ;; esac`,
+      )
+      .file('sbin/clawdie-trial', readFileSync('overlays/base/sbin/clawdie-trial'), 0o755)
+      .file(OWN, '# nothing\n', 0o600)
+      .file('mine', mine);
+  });
+
+  it('has rules of the operator in the place of their file, and keeps them once they are confirmed', () => {
+    wait(
+      `SSH_CONNECTION='${NEW.SSH_CONNECTION}' sh '${self()}' confirm; cp '${join(fake.root, 'loaded')}' '${join(fake.root, 'after')}'`,
+    );
+    const result = run('clawdie-pf', ['try', join(fake.root, 'mine')]);
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    expect(calls(result, 'pfctl')).toEqual([
+      'pfctl -q -n -f /var/db/clawdie/trial/rules',
+      'pfctl -q -f /var/db/clawdie/trial/rules',
+      'pfctl -q -f /etc/pf.conf',
+    ]);
+    expect(fake.read(OWN)).toBe(mine);
+    expect(statSync(join(fake.root, OWN)).mode & 0o777).toBe(0o600);
+    expect(fake.read('etc/pf.conf')).toBe(PF_CONF);
+    expect(readdirSync(join(fake.root, 'var/db/clawdie'))).toEqual(['trial']);
+  });
+
+  it('loads all of pf.conf with them, in their place', () => {
+    wait(`cp '${join(fake.root, 'loaded')}' '${join(fake.root, 'during')}'; sh '${self()}' back`);
+    const result = run('clawdie-pf', ['try', join(fake.root, 'mine')]);
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain('nobody confirmed');
+    expect(fake.read('during')).toBe(PF_CONF.replace('include "/etc/pf.conf.d/operator.conf"\n', mine));
+    expect(fake.read('loaded')).toBe(PF_CONF);
+    expect(fake.read(OWN)).toBe('# nothing\n');
+  });
+
+  it('changes nothing where they do not load', () => {
+    fake.file('mine', 'nonsense\n');
+    const result = run('clawdie-pf', ['try', join(fake.root, 'mine')]);
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain('the rules do not load; nothing was changed');
+    expect(fake.has('loaded')).toBe(false);
+    expect(run('clawdie-pf', ['confirm'], NEW).stderr).toContain('there is nothing to confirm');
+  });
+
+  it('confirms nothing of another tool', () => {
+    fake.file(
+      'var/db/clawdie/trial/pending',
+      'kind rules\nwhat the Tailscale block on, cut no\ntoken x\nphase new\n',
+    );
+    expect(run('clawdie-pf', ['confirm'], NEW).stderr).toContain(
+      'what is on trial is the Tailscale block on',
+    );
+  });
+});
+
 describe('clawdie-tailscale', () => {
-  const STATE = 'var/db/clawdie/tailscale';
+  const STATE = 'var/db/clawdie/trial';
+  const TRIAL = 'sbin/clawdie-trial';
+  /** What waits for its confirmation, as clawdie-trial has it. */
+  const pending = (wanted: 'on' | 'off'): void =>
+    void fake
+      .file(
+        `${STATE}/pending`,
+        `kind rules\nwhat the Tailscale block ${wanted}, cut no\ntoken x\nphase new\n`,
+      )
+      .file(`${STATE}/connections`, '198.51.100.20:40000\n')
+      .file(`${STATE}/rules`, wanted === 'on' ? active : PF_CONF);
   /** pfctl that tells what it was given to load. */
   const pfctl = (also = ''): void =>
     void fake.stub(
@@ -317,6 +404,8 @@ describe('clawdie-tailscale', () => {
       .stub('sysrc')
       .stub('logger')
       .stub('daemon')
+      .stub('fsync')
+      .file(TRIAL, readFileSync('overlays/base/sbin/clawdie-trial'), 0o755)
       .stub('hostname', 'echo agent')
       .stub('ifconfig', 'printf "tailscale0: flags=1\\n\\tinet 100.100.100.10 --> 100.100.100.10\\n"')
       .stub('sockstat', 'echo "root sshd 7 4 tcp4 203.0.113.10:22 198.51.100.20:40000"');
@@ -342,9 +431,9 @@ describe('clawdie-tailscale', () => {
     expect(order.map((call) => call.replace(/watch .*/, 'watch TOKEN'))).toEqual([
       'sysrc -q tailscaled_enable=YES',
       'service tailscaled status',
-      'pfctl -q -n -f /var/db/clawdie/tailscale/candidate.conf',
-      'daemon -f /.run/clawdie-tailscale watch TOKEN',
-      'pfctl -q -f /var/db/clawdie/tailscale/candidate.conf',
+      'pfctl -q -n -f /var/db/clawdie/trial/rules',
+      'daemon -f /sbin/clawdie-trial watch TOKEN',
+      'pfctl -q -f /var/db/clawdie/trial/rules',
       'pfctl -q -f /etc/pf.conf',
     ]);
   });
@@ -370,7 +459,7 @@ describe('clawdie-tailscale', () => {
     let during = '';
     fake.stub(
       'sleep',
-      `[ -e '${join(fake.root, 'slept')}' ] || { : > '${join(fake.root, 'slept')}'; cp '${join(fake.root, 'etc/pf.conf')}' '${join(fake.root, 'during')}'; cp '${join(fake.root, 'loaded')}' '${join(fake.root, 'trial')}'; token=$(sed -n 's/^token //p' '${join(fake.root, STATE, 'pending')}'); sh '${self()}' watch "$token"; }`,
+      `[ -e '${join(fake.root, 'slept')}' ] || { : > '${join(fake.root, 'slept')}'; cp '${join(fake.root, 'etc/pf.conf')}' '${join(fake.root, 'during')}'; cp '${join(fake.root, 'loaded')}' '${join(fake.root, 'trial')}'; token=$(sed -n 's/^token //p' '${join(fake.root, STATE, 'pending')}'); sh '${join(fake.root, TRIAL)}' watch "$token"; }`,
     );
     const result = run('clawdie-tailscale', ['enable'], { SSH_CONNECTION: OLD });
     during = fake.read('during');
@@ -403,10 +492,7 @@ describe('clawdie-tailscale', () => {
     ],
   ])('is not confirmed by %s', (_, environment, message) => {
     meanwhile(':');
-    fake
-      .file(`${STATE}/pending`, 'wanted on\ncut no\ntoken x\n')
-      .file(`${STATE}/connections`, '198.51.100.20:40000\n');
-    fake.file(`${STATE}/candidate.conf`, active);
+    pending('on');
     const result = run('clawdie-tailscale', ['confirm'], environment);
     expect(result.code).toBe(1);
     expect(result.stderr).toContain(message);
@@ -419,11 +505,8 @@ describe('clawdie-tailscale', () => {
       [['confirm'], { SSH_CONNECTION: 'fd7a:115c:a1e0::20 40001 fd7a:115c:a1e0::10 22' }],
       [['confirm', '--console'], {}],
     ] as const) {
-      fake
-        .file('etc/pf.conf', PF_CONF)
-        .file(`${STATE}/pending`, 'wanted on\ncut no\ntoken x\n')
-        .file(`${STATE}/connections`, '')
-        .file(`${STATE}/candidate.conf`, active);
+      fake.file('etc/pf.conf', PF_CONF);
+      pending('on');
       expect(run('clawdie-tailscale', args, environment)).toMatchObject({ code: 0 });
       expect(fake.read('etc/pf.conf')).toBe(active);
     }
@@ -454,7 +537,7 @@ describe('clawdie-tailscale', () => {
     [
       'the new rules do not load',
       (): unknown => fake.stub('pfctl', 'case "$*" in *" -n "*) exit 1 ;; esac'),
-      'does not load; nothing was changed',
+      'do not load; nothing was changed',
     ],
     ['there is nothing to take it back', (): unknown => fake.stub('daemon', 'exit 1'), 'nothing was changed'],
     [
@@ -475,7 +558,7 @@ describe('clawdie-tailscale', () => {
     ],
     [
       'another change waits',
-      (): unknown => fake.file(`${STATE}/pending`, 'wanted on\n'),
+      (): unknown => fake.file(`${STATE}/pending`, 'kind rules\n'),
       'a change waits for its confirmation',
     ],
     [
@@ -495,11 +578,19 @@ describe('clawdie-tailscale', () => {
   });
 
   it('brings the old rules back if the new ones are refused when they are loaded', () => {
-    fake.stub('pfctl', 'case "$*" in *" -n "*) ;; *candidate.conf) exit 1 ;; esac');
+    fake.stub('pfctl', 'case "$*" in *" -n "*) ;; *trial/rules) exit 1 ;; esac');
     const result = run('clawdie-tailscale', ['enable'], { SSH_CONNECTION: OLD });
     expect(result.code).toBe(1);
     expect(calls(result, 'pfctl').at(-1)).toBe('pfctl -q -f /etc/pf.conf');
     expect(fake.has(`${STATE}/pending`)).toBe(false);
+  });
+
+  it('has no trials where the base image has none, and changes nothing then', () => {
+    fake.removeFile(TRIAL);
+    const result = run('clawdie-tailscale', ['enable'], { SSH_CONNECTION: OLD });
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain('has no trials of changes');
+    expect(fake.has('loaded')).toBe(false);
   });
 
   it('says what is in force', () => {

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { SECTOR, signatureIn, withSignature } from '../../build/image/slot.js';
@@ -38,7 +37,7 @@ const boot = (slot: Buffer): ScriptResult => bootWith(fake, slot);
 beforeEach(async () => {
   const folder = await tmp();
   [ours, others] = [makeKey(folder, 'ours'), makeKey(folder, 'others')];
-  fake = (await installedInstance()).file('sbin/clawdie-trust', readFileSync(TRUST), 0o755);
+  fake = await installedInstance();
 });
 
 /** An overlay that is not taken: the one before stays in force, and the console says why. */

@@ -1,0 +1,73 @@
+# Sourced, after common.sh and tool.sh, by the tools whose changes are on trial: how clawdie-trial of the base image is asked.
+# shellcheck shell=sh disable=SC2154
+
+trial_program=${root}/sbin/clawdie-trial
+trial_folder=${root}/var/db/clawdie/trial
+
+# Base images of before know nothing of trials.
+need_trial()
+{
+	[ -e "${trial_program}" ] ||
+	    fail "the base image of this instance has no trials of changes." "It needs an image of this release of the project: clawdie-state export, and install that."
+}
+
+# A folder of root's alone, for as long as this runs: work_folder sets work
+work_folder()
+{
+	umask 077
+	mkdir -p "${root}/var/db/clawdie"
+	work=$(mktemp -d "${root}/var/db/clawdie/work.XXXXXX") || fail "the disk cannot be written to."
+	trap 'rm -rf "${work}"' EXIT
+}
+
+# What clawdie-trial says of one thing, as "state", "what", "last.result": trial_says NAME
+trial_says()
+{
+	[ ! -e "${trial_program}" ] || sh "${trial_program}" status | sed -n "s/^$1 //p"
+}
+
+# Puts rules on trial and waits for how it ends: try_rules WHAT FILE [FILE]. Who confirms is asked for as "CONFIRM confirm".
+try_rules()
+{
+	need_trial
+	_said=$(sh "${trial_program}" rules "$@") || fail "${_said}."
+	echo "The new rules are in force on trial. Within 60 seconds, from a NEW connection, run:"
+	echo "    ${tool} confirm"
+	_left=120
+	while sh "${trial_program}" waits && [ "${_left}" -gt 0 ]; do
+		sleep 1
+		_left=$((_left - 1))
+	done
+	if [ "$(trial_says last.result)" != "kept" ] || sh "${trial_program}" waits; then
+		fail "nobody confirmed: the old rules are in force again." "Nothing is lost. Find out why the new connection failed: clawdie-netcheck"
+	fi
+	say "confirmed"
+}
+
+# Whether what is on trial is of this tool: trial_is KIND WHAT
+trial_is()
+{
+	need_trial
+	_what=$(trial_says what)
+	case "$(trial_says state) $(trial_says kind) ${_what}" in
+	"pending $1 $2"*) ;;
+	"pending "*) fail "what is on trial is ${_what}." "See: clawdie-trial status" ;;
+	*) fail "there is nothing to confirm: nothing was changed, or it was taken back already." ;;
+	esac
+}
+
+# Says who confirms (an address, or "console"), or ends: trial_login [--console]
+trial_login()
+{
+	_code=0
+	_client=$(sh "${trial_program}" login "$@") || _code=$?
+	[ "${_code}" -eq 0 ] || fail "${_client}." "Open a new SSH connection and run it there; on the console: ${tool} confirm --console"
+}
+
+# The decision, in one step, then what makes it last: trial_keep COMMAND ...
+trial_keep()
+{
+	_said=$(sh "${trial_program}" keep) || fail "${_said}."
+	"$@"
+	sh "${trial_program}" end
+}

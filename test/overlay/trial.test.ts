@@ -1,0 +1,313 @@
+import { cpSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { SECTOR } from '../../build/image/slot.js';
+import type { OverlayEntry } from '../../build/overlay/render.js';
+import { allowedSigners } from '../../build/overlay/signers.js';
+import { bootWith, INIT, installedInstance } from '../helpers/instance.js';
+import type { FakeRoot, ScriptResult } from '../helpers/shell.js';
+import { makeKey, signedSlot } from '../helpers/signing.js';
+import type { KeyPair } from '../helpers/signing.js';
+import { tmp } from '../helpers/tmp.js';
+
+const TRIAL = 'overlays/base/sbin/clawdie-trial';
+const STATE = 'var/db/clawdie/trial';
+const NEW_LOGIN = { SSH_CONNECTION: '198.51.100.20 40001 203.0.113.10 22' };
+
+let fake: FakeRoot;
+let ours: KeyPair;
+let before: Buffer;
+let next: Buffer;
+
+const file = (path: string, body: string): OverlayEntry => ({
+  path,
+  type: 'file',
+  uid: 0,
+  gid: 0,
+  mode: 0o644,
+  body,
+});
+const slot = (serial: number, key = ours, deployment = 'natasha'): Promise<Buffer> =>
+  signedSlot(
+    [
+      file('etc/clawdie/allowed_signers', allowedSigners([ours.line])),
+      file(`etc/only.${serial}`, 'x'),
+      file('etc/serial', `${serial}`),
+    ],
+    { deployment, serial },
+    key,
+  );
+const sumOf = (each: Buffer): string =>
+  /^sha256 (\S+)$/m.exec(each.toString('latin1', 0, SECTOR))?.[1] ?? 'none';
+
+const trial = (...args: readonly string[]): ScriptResult => fake.run(TRIAL, args);
+const put = (each: Buffer): ScriptResult => {
+  writeFileSync(join(fake.root, 'new'), each);
+  return trial('overlay', 'the overlay of the test', join(fake.root, 'new'));
+};
+/** As far as clawdie-init and rc.d/clawdie_trial go. */
+const boot = (): ScriptResult => {
+  const result = fake.run(INIT);
+  if (result.code !== 0) return result;
+  return { ...result, stdout: result.stdout + trial('start').stdout };
+};
+const waits = (): boolean => trial('waits').code === 0;
+const says = (name: string): string | undefined =>
+  new RegExp(`^${name.replace('.', '\\.')} (.*)$`, 'm').exec(trial('status').stdout)?.[1];
+/** The overlay that is in force, whole, and what is known of it. */
+const inForce = (): unknown => ({
+  serial: fake.has('etc/serial') && fake.read('etc/serial'),
+  files: readdirSync(join(fake.root, 'etc')).filter((name) => name.startsWith('only.')),
+  applied: fake.has('etc/clawdie/applied') && fake.read('etc/clawdie/applied').trim(),
+  slot: sumOf(readFileSync(join(fake.root, 'dev/gpt/clawdie-slot'))),
+  last: fake.read('var/db/clawdie/trust/serial').trim(),
+});
+const force = (serial: number, each: Buffer): unknown => ({
+  serial: `${serial}`,
+  files: [`only.${serial}`],
+  applied: sumOf(each),
+  slot: sumOf(each),
+  last: `${serial}`,
+});
+
+beforeEach(async () => {
+  ours = makeKey(await tmp(), 'ours');
+  fake = (await installedInstance())
+    .stub('daemon')
+    .stub('logger')
+    .stub('shutdown')
+    .stub('reboot')
+    .stub('jls', 'echo " JID"; echo "worker"')
+    .stub('sockstat', 'echo "root sshd 7 4 tcp4 203.0.113.10:22 198.51.100.20:40000"')
+    .stub('sleep')
+    .stub('pfctl');
+  [before, next] = [await slot(10), await slot(11)];
+  expect(bootWith(fake, before).code).toBe(0);
+});
+
+describe('an overlay on trial', () => {
+  it('is tried by the next boot, and stays if somebody confirms it in a login', () => {
+    expect(put(next)).toMatchObject({ code: 0, stdout: '', stderr: '' });
+    expect(inForce()).toMatchObject({ serial: '10', applied: sumOf(before), slot: sumOf(next) });
+    expect(fake.run(TRIAL, ['login'], NEW_LOGIN)).toMatchObject({ code: 75 });
+    const result = boot();
+    expect(result.stdout).toContain(`overlay ${sumOf(next)} applied.`);
+    expect(result.stdout).toContain('an overlay is on trial');
+    expect(says('phase')).toBe('tried');
+    expect(trial('login').stdout).toBe('this is no SSH connection, so it proves nothing\n');
+    expect(fake.run(TRIAL, ['login'], NEW_LOGIN)).toMatchObject({ code: 0, stdout: '198.51.100.20\n' });
+    expect(trial('keep').code).toBe(0);
+    expect(trial('end').code).toBe(0);
+    expect([waits(), says('last.result'), says('last.new')]).toEqual([false, 'kept', sumOf(next)]);
+    boot();
+    expect(inForce()).toEqual(force(11, next));
+    // Nothing of the one before is kept: it may hold secrets.
+    expect(readdirSync(join(fake.root, STATE))).toEqual(['last']);
+    expect(statSync(join(fake.root, STATE)).mode & 0o777).toBe(0o700);
+  });
+
+  it('is taken back by the boot after it, with its serial, so that it can be tried again', () => {
+    put(next);
+    boot();
+    const result = boot();
+    expect(result.stdout).toContain('taken back: the instance was restarted before it was confirmed');
+    expect(inForce()).toEqual(force(10, before));
+    expect([waits(), says('last.result')]).toEqual([false, 'back']);
+    expect(put(next).code).toBe(0);
+    boot();
+    fake.run(TRIAL, ['login'], NEW_LOGIN);
+    trial('keep');
+    trial('end');
+    expect(inForce()).toEqual(force(11, next));
+  });
+
+  it('is taken back if nobody logs in, once sshd listens: the instance restarts, and says why', () => {
+    put(next);
+    boot();
+    const token = /^token (.*)$/m.exec(fake.read(`${STATE}/pending`))?.[1] ?? '';
+    expect(trial('watch', 'another')).toMatchObject({ code: 0, calls: [] });
+    const result = trial('watch', token);
+    expect(result.calls.filter((call) => call === 'sleep 1')).toHaveLength(60);
+    expect(result.calls).toContain('shutdown -r now');
+    // A shutdown that hangs is no way out.
+    expect(result.calls.at(-1)).toBe('reboot -q');
+    expect(fake.run(TRIAL, ['login'], NEW_LOGIN).stdout).toContain('too late');
+    expect(trial('keep').code).toBe(1);
+    boot();
+    expect(inForce()).toEqual(force(10, before));
+    expect(says('last.why')).toBe('nobody has logged in to confirm it within 60 s');
+  });
+
+  it('has 300 seconds for a boot in which sshd never listens, or for what somebody who logged in waits for', () => {
+    put(next);
+    boot();
+    const token = /^token (.*)$/m.exec(fake.read(`${STATE}/pending`))?.[1] ?? '';
+    fake.stub('sockstat');
+    expect(trial('watch', token).calls.filter((call) => call === 'sleep 1')).toHaveLength(300);
+    expect(says('against')).toBe('it was not confirmed within 300 s of its boot');
+  });
+
+  it('is taken back by a restart where clawdie-init cannot put it in place', () => {
+    put(next);
+    fake.stub('pw', 'exit 1');
+    const result = boot();
+    expect(result).toMatchObject({ code: 1 });
+    expect(result.stdout).toContain('the overlay was on trial: restarting with the one before');
+    expect(result.calls).toContain('reboot -q');
+    fake.stub('pw');
+    boot();
+    expect(inForce()).toEqual(force(10, before));
+  });
+
+  it('is refused where it would not be taken, or there is no way back: nothing is changed', async () => {
+    const others = makeKey(await tmp(), 'others');
+    const untouched = force(10, before);
+    for (const [each, why] of [
+      [await slot(11, others), 'it is signed by none of the signers'],
+      [await slot(9), 'it is older (serial 9) than the last one (10)'],
+      [await slot(11, ours, 'igor'), 'it is of the deployment "igor"'],
+      [next.subarray(0, next.length - 512), 'bytes, the slot'],
+      [Buffer.concat([next.subarray(0, SECTOR), Buffer.alloc(next.length - SECTOR)]), 'it is damaged'],
+    ] as const) {
+      const result = put(each);
+      expect(result.code).toBe(1);
+      expect(result.stdout).toContain(why);
+      expect([inForce(), waits()]).toEqual([untouched, false]);
+    }
+    const release = fake.read('etc/clawdie/release');
+    fake.file('etc/clawdie/release', '15.2-RELEASE-amd64\n');
+    expect(put(next).stdout).toContain('it is for release "15.1-RELEASE-amd64", this is 15.2-RELEASE-amd64');
+    fake.file('etc/clawdie/release', release);
+    expect(put(before).code).toBe(3);
+    fake.file('dev/gpt/clawdie-slot', await slot(8));
+    expect(put(next).stdout).toContain('no way back');
+    fake.file('dev/gpt/clawdie-slot', before);
+    expect(put(next).code).toBe(0);
+    expect(put(await slot(12)).stdout).toContain('a change waits');
+    fake.removeFile('etc/clawdie/installed');
+    expect(put(next).stdout).toContain('live image');
+  });
+
+  it('goes back at once as long as it waits for its boot', () => {
+    put(next);
+    expect(trial('back', 'I was wrong').code).toBe(0);
+    expect(inForce()).toEqual(force(10, before));
+    expect(says('last.why')).toBe('I was wrong');
+    expect(trial('back').code).toBe(1);
+  });
+
+  it('takes back an overlay whose key in the slot was overwritten since it was signed', () => {
+    // As forget_member() leaves it: other contents, their sum in the header, and the signature of before.
+    const spoilt = Buffer.from(before);
+    const sum = sumOf(before);
+    const other = 'e'.repeat(64);
+    spoilt.write(spoilt.toString('latin1', 0, SECTOR).replace(sum, other), 'latin1');
+    fake.stub('sha256', `s=$(sha256sum | cut -d ' ' -f 1); [ $s != ${sum} ] || s=${other}; echo $s`);
+    fake.file('dev/gpt/clawdie-slot', spoilt).file('etc/clawdie/applied', `${other}\n`);
+    expect(put(next)).toMatchObject({ code: 0, stdout: '' });
+    boot();
+    expect(fake.read('etc/serial')).toBe('11');
+    expect(boot().code).toBe(0);
+    expect([fake.read('etc/serial'), fake.read('etc/clawdie/applied')]).toEqual(['10', `${other}\n`]);
+  });
+});
+
+/** Programs that change something on the disk. */
+const CHANGING = ['dd', 'mv', 'rm', 'cp', 'ln', 'tar', 'fsync', 'mkdir', 'pw', 'cat'];
+
+describe('a power cut', () => {
+  /** Runs a script whose power fails at the n-th program that changes something; true if it came to its end before. */
+  const cutAt = (n: number, script: string, args: readonly string[] = []): boolean => {
+    const count = join(fake.root, '../count');
+    rmSync(count, { force: true });
+    const folder = join(fake.root, '../cut');
+    rmSync(folder, { recursive: true, force: true });
+    cpSync(fake.bin, folder, { recursive: true, verbatimSymlinks: true });
+    for (const name of CHANGING) {
+      const real = ['/usr/bin', '/bin'].find((each) => readdirSync(each).includes(name));
+      const then = readdirSync(fake.bin).includes(name)
+        ? `exec '${fake.bin}/${name}' "$@"`
+        : `exec ${real ?? '/usr/bin'}/${name} "$@"`;
+      writeFileSync(
+        join(folder, name),
+        `#!/bin/sh\necho >> '${count}'\n[ "$(wc -l < '${count}')" -lt ${n} ] || kill -9 0\n${then}\n`,
+        { mode: 0o755 },
+      );
+    }
+    const text = readFileSync(script, 'utf8').replace(/^PATH=.*$/m, `PATH='${folder}':/usr/bin:/bin`);
+    writeFileSync(join(fake.root, '../script'), text);
+    const result = spawnSync('setsid', ['-w', 'sh', join(fake.root, '../script'), ...args], {
+      env: { PATH: `${folder}:/usr/bin:/bin`, CLAWDIE_TEST_ROOT: fake.root, CLAWDIE_ROOT: fake.root },
+    });
+    return result.signal === null && result.status === 0;
+  };
+  /** Boots until nothing waits any more: nobody confirms anything. */
+  const settle = (): void => {
+    for (let boots = 0; boots < 4; boots += 1) {
+      boot();
+      if (!waits()) return;
+    }
+  };
+  const snapshot = (): (() => void) => {
+    const kept = join(fake.root, '../kept');
+    rmSync(kept, { recursive: true, force: true });
+    cpSync(fake.root, kept, { recursive: true, verbatimSymlinks: true });
+    return () => {
+      rmSync(fake.root, { recursive: true });
+      cpSync(kept, fake.root, { recursive: true, verbatimSymlinks: true });
+    };
+  };
+
+  it.each([
+    ['while it is put on trial', (): void => undefined, TRIAL, ['overlay', 'x', 'new']],
+    ['while it is tried', (): void => void put(next), INIT, []],
+    [
+      'while it is taken back',
+      (): void => {
+        put(next);
+        boot();
+      },
+      INIT,
+      [],
+    ],
+  ] as const)(
+    'at every moment %s ends with the overlay before, whole',
+    (_, prepare, script, args) => {
+      writeFileSync(join(fake.root, 'new'), next);
+      prepare();
+      const back = snapshot();
+      let n = 1;
+      for (let done = false; !done; n += 1) {
+        back();
+        done = cutAt(
+          n,
+          script,
+          args.map((arg) => (arg === 'new' ? join(fake.root, 'new') : arg)),
+        );
+        settle();
+        expect([n, inForce(), waits()]).toEqual([n, force(10, before), false]);
+      }
+      expect(n).toBeGreaterThan(12);
+    },
+    600_000,
+  );
+
+  it('at every moment of the confirmation ends with one of the two, whole', () => {
+    put(next);
+    boot();
+    fake.run(TRIAL, ['login'], NEW_LOGIN);
+    const back = snapshot();
+    const seen = new Set<string>();
+    for (let n = 1, done = false; !done; n += 1) {
+      back();
+      done = cutAt(n, TRIAL, ['keep']);
+      settle();
+      const serial = fake.read('etc/serial');
+      seen.add(serial);
+      expect([n, inForce()]).toEqual([n, serial === '11' ? force(11, next) : force(10, before)]);
+      expect(says('last.result')).toBe(serial === '11' ? 'kept' : 'back');
+    }
+    expect([...seen].sort()).toEqual(['10', '11']);
+  }, 600_000);
+});
