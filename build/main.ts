@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { boot } from './commands/boot.js';
 import { showConfig } from './commands/config.js';
@@ -16,6 +17,7 @@ import { overlay } from './commands/overlay.js';
 import { verify } from './commands/verify.js';
 import { plan, PLAN_FORMATS } from './commands/plan.js';
 import { publish } from './commands/store.js';
+import { push } from './commands/push.js';
 import { report } from './commands/report.js';
 import { explain } from './commands/explain.js';
 import { askPacket } from './commands/rules.js';
@@ -513,6 +515,42 @@ program
       json: boolean;
     }) => {
       if (!(await overlay(options, env, print))) process.exitCode = EXIT.failed;
+    },
+  );
+
+program
+  .command('push')
+  .description(
+    'give a running instance what a configuration renders: on trial, confirmed in a new login, or taken back by itself',
+  )
+  .argument('[config]', 'configuration of the deployment; common.cfg beside it counts')
+  .argument('[address]', 'where the instance is, as ssh(1) takes it: root@198.51.100.7')
+  .option(
+    '--all <folder>',
+    'every deployment of a folder, each to its PUSH_TO; stops at the first that fails',
+  )
+  .option('--parallel <number>', 'with --all: how many at a time', wholeNumber, 3)
+  .option('--wait <seconds>', 'how long an instance has to say what runs', wholeNumber, 900)
+  .addOption(setOption)
+  .addHelpText('after', '\nExit codes: 0 all run it, 1 one does not, 2 wrong input.')
+  .action(
+    async (
+      config: string | undefined,
+      address: string | undefined,
+      options: { all?: string; parallel: number; wait: number; set: string[] },
+    ) => {
+      if ((options.all === undefined) === (config === undefined || address === undefined))
+        throw new InputError(
+          'push takes a configuration and an address, or --all with a folder.',
+          'clawdie-iso push deployments/natasha.cfg root@198.51.100.7',
+        );
+      const one = config !== undefined && address !== undefined ? { config, address } : undefined;
+      const { signal } = interruption;
+      const context = {
+        ...{ environment: env, signal, print },
+        sleep: (seconds: number) => sleep(seconds * 1000, undefined, { signal }),
+      };
+      if (!(await push({ ...options, ...(one && { one }) }, context))) process.exitCode = EXIT.failed;
     },
   );
 

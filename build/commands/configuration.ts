@@ -27,6 +27,8 @@ export interface LoadedConfig extends Resolved {
 
 export interface ConfigOptions {
   readonly config?: string;
+  /** What it shares with others of its folder. */
+  readonly common?: { readonly name: string; readonly text: string };
   readonly set: readonly string[];
 }
 
@@ -53,7 +55,9 @@ export async function loadConfig(
   ]);
   const name = shownPath(path);
   const folder = dirname(path);
+  const { common } = options;
   const { resolved, findings } = resolve({
+    ...(common && { common }),
     file: { name, text },
     ...(example && { preset: { from: 'no build.cfg', values: { FREEBSD_DIST: 'sample' } } }),
     ...overrides(options.set, environment, basename(path, '.cfg')),
@@ -61,7 +65,9 @@ export async function loadConfig(
   });
   if (!resolved) {
     const count = findings.length === 1 ? 'a problem' : `${findings.length} problems`;
-    throw new InputError(`The configuration has ${count}:\n\n${report(findings, { [name]: text })}\n`);
+    throw new InputError(
+      `The configuration has ${count}:\n\n${report(findings, { [name]: text, ...(common && { [common.name]: common.text }) })}\n`,
+    );
   }
   return { ...resolved, path, folder, example };
 }

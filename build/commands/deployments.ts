@@ -73,21 +73,7 @@ export async function loadFleet(
 ): Promise<Fleet> {
   const time = imageTime(environment);
   const path = resolvePath(folder);
-  const files = (
-    await readdir(path).catch((error: unknown) => {
-      throw new InputError(
-        `The folder of deployments ${folder} cannot be read: ${messageOf(error)}.`,
-        'Name a folder with one file <name>.cfg for each deployment.',
-      );
-    })
-  )
-    .filter((file) => file.endsWith('.cfg') && !file.startsWith('.') && file !== COMMON)
-    .sort();
-  if (files.length === 0)
-    throw new InputError(
-      `The folder ${folder} has no deployment.`,
-      'Put a file <name>.cfg into it for each; build.cfg.example shows the keys.',
-    );
+  const files = await deploymentFiles(folder);
   const common = await readCommon(join(path, COMMON));
   checkAddresses(
     environment,
@@ -124,8 +110,32 @@ export async function loadFleet(
   return { deployments, sources, tools, warnings: conflicts.warned };
 }
 
+/**
+ * The files of the deployments of a folder, sorted.
+ *
+ * @throws InputError if it has none, or cannot be read.
+ */
+export async function deploymentFiles(folder: string): Promise<readonly string[]> {
+  const files = (
+    await readdir(resolvePath(folder)).catch((error: unknown) => {
+      throw new InputError(
+        `The folder of deployments ${folder} cannot be read: ${messageOf(error)}.`,
+        'Name a folder with one file <name>.cfg for each deployment.',
+      );
+    })
+  )
+    .filter((file) => file.endsWith('.cfg') && !file.startsWith('.') && file !== COMMON)
+    .sort();
+  if (files.length === 0)
+    throw new InputError(
+      `The folder ${folder} has no deployment.`,
+      'Put a file <name>.cfg into it for each; build.cfg.example shows the keys.',
+    );
+  return files;
+}
+
 /** What deployments share; undefined where there is no such file. */
-async function readCommon(
+export async function readCommon(
   path: string,
 ): Promise<{ readonly name: string; readonly text: string } | undefined> {
   try {
@@ -220,6 +230,7 @@ function withoutPaths(config: Config): Partial<Config> {
     TAILSCALE_AUTHKEY_FILE: undefined,
     EXTRA_FILES: undefined,
     SIGN_KEY: undefined,
+    PUSH_TO: undefined,
   };
 }
 

@@ -8,6 +8,7 @@ import { readForward, readOpenPort, readSource } from './ports.js';
 import type { Forward, Port } from './ports.js';
 import {
   hostLabel,
+  isDestination,
   readLogHost,
   readName,
   readNetwork,
@@ -196,6 +197,16 @@ export const KEYS = {
             },
     ),
     'Number of a signed overlay: an instance takes none with a lower one than its last. Empty: SOURCE_DATE_EPOCH.',
+  ),
+  PUSH_TO: key(
+    'Access',
+    '',
+    optional((input) =>
+      isDestination(input)
+        ? { value: input }
+        : { message: 'must be what ssh(1) takes as its destination', fix: 'write it as "root@198.51.100.7"' },
+    ),
+    'Where `clawdie-iso push --all` reaches the instance: a destination of ssh(1), as root. Nothing of it is in the image.',
   ),
   SSH_PASSWORD_AUTH: key('Access', 'no', yesNo, 'Whether SSH takes passwords too. Needs ROOT_PASSWORD_HASH.'),
   ROOT_PASSWORD_HASH: key(

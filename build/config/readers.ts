@@ -158,3 +158,10 @@ export function readLogHost(input: string): Reading<LogHost | undefined> {
     return { message: 'must be a host, or a host with its port', fix };
   return { value: { host: host.value, port } };
 }
+
+/** Whether a word is a destination of ssh(1), and no option of it: USER@HOST, HOST of ssh_config(5), ssh://USER@HOST:PORT. */
+export function isDestination(word: string): boolean {
+  return /^(?:ssh:\/\/)?(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?(?:[A-Za-z0-9_][A-Za-z0-9_.:-]*|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?)$/.test(
+    word,
+  );
+}

@@ -77,6 +77,37 @@ export function commandError(purpose: string, command: readonly string[], outcom
   );
 }
 
+/**
+ * Runs a command to its end with bytes as its input, and gives what it printed, whatever its exit code. A command that does not
+ * want all of its input is no error: its exit code tells.
+ */
+export async function attemptWith(
+  command: readonly string[],
+  input: Buffer,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const [file = '', ...args] = command;
+  const child = spawn(file, args, {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    env: { ...process.env, ...FIXED_ENVIRONMENT },
+    signal,
+  });
+  let stdout = '';
+  let stderr = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
+  child.stdin.on('error', () => undefined);
+  child.stdin.end(input);
+  return new Promise((resolve, reject) => {
+    child.once('error', (error) => {
+      reject(signal.aborted ? (signal.reason as Error) : error);
+    });
+    child.once('close', (code) => {
+      resolve({ code, stdout, stderr });
+    });
+  });
+}
+
 /** A running command whose standard output is a stream of bytes. */
 export interface ByteStream {
   readonly stdout: Readable;

@@ -31,6 +31,7 @@ const CHANGES: Readonly<
   SIGN_KEY: ['key.pub'],
   SIGNERS: [PUBLIC_KEY, { SIGN_KEY: 'key.pub' }],
   SERIAL: ['7', { SIGN_KEY: 'key.pub' }],
+  PUSH_TO: ['root@198.51.100.7'],
   SSH_PASSWORD_AUTH: ['yes', { ROOT_PASSWORD_HASH: HASH }],
   ROOT_PASSWORD_HASH: [HASH],
   EXT_IF: ['vtnet0'],
@@ -94,6 +95,9 @@ const OF_THE_IMAGE: readonly KeyName[] = [
   'MEMORY',
 ];
 
+/** What says where an instance is, and changes nothing of its image. */
+const OF_NEITHER: readonly KeyName[] = ['PUSH_TO'];
+
 /** Another public key than that of SSH_AUTHORIZED_KEYS. */
 const OTHER_KEY = PUBLIC_KEY.replaceAll('ERERER', 'EREREB');
 
@@ -139,17 +143,26 @@ describe('every key of build.cfg', () => {
     expect(Object.keys(CHANGES).sort()).toEqual([...KEY_NAMES].sort());
   });
 
-  it.each(KEY_NAMES.filter((key) => !OF_THE_IMAGE.includes(key)))('%s changes the overlay', (key) => {
-    const [value, within = {}] = CHANGES[key];
-    const before = configOf(within);
-    const after = configOf({ ...within, [key]: value });
-    expect(after[key]).not.toEqual(before[key]);
-    expect(rendered(after)).not.toBe(rendered(before));
-  });
+  it.each(KEY_NAMES.filter((key) => ![...OF_THE_IMAGE, ...OF_NEITHER].includes(key)))(
+    '%s changes the overlay',
+    (key) => {
+      const [value, within = {}] = CHANGES[key];
+      const before = configOf(within);
+      const after = configOf({ ...within, [key]: value });
+      expect(after[key]).not.toEqual(before[key]);
+      expect(rendered(after)).not.toBe(rendered(before));
+    },
+  );
 
   it.each(OF_THE_IMAGE.filter((key) => key !== 'ARCH'))('%s changes how the image is made', async (key) => {
     const [value, within = {}] = CHANGES[key];
     expect(await build(configOf({ ...within, [key]: value }))).not.toBe(await build(configOf(within)));
+  });
+
+  it.each(OF_NEITHER)('%s changes nothing of the image', async (key) => {
+    const after = configOf({ [key]: CHANGES[key][0] });
+    expect(rendered(after)).toBe(rendered(configOf()));
+    expect(await build(after)).toBe(await build(configOf()));
   });
 
   it('ARCH has one value so far, which is in the name of the image’s release', async () => {

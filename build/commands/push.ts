@@ -1,0 +1,144 @@
+import { basename, dirname, join, resolve as resolvePath } from 'node:path';
+import { plain } from '../boot/stages.js';
+import { isDestination } from '../config/readers.js';
+import { InputError } from '../error.js';
+import { ssh } from '../host/ssh.js';
+import { headerOf, SLOT_SIZE } from '../image/slot.js';
+import { makeView } from '../overlay/view.js';
+import { releaseOf } from '../pipeline/base.js';
+import { makeOverlay } from '../pipeline/deploy.js';
+import { proveImage } from '../policy/image.js';
+import { pushSlot } from '../push/session.js';
+import type { Ending } from '../push/session.js';
+import { resolveRelease } from '../release/source.js';
+import { loadConfig, readAuthKey } from './configuration.js';
+import type { LoadedConfig } from './configuration.js';
+import { COMMON, deploymentFiles, readCommon } from './deployments.js';
+import { checkLock } from './lock-subject.js';
+import { listOf, packagesOf } from './medium.js';
+import { imageTime } from './request.js';
+import { renderInput, ruleFiles } from './rules.js';
+import { readSignKey, signingOf } from './signing.js';
+
+export interface PushOptions {
+  /** The configuration of one deployment and where it is, or a folder of them with PUSH_TO in each. */
+  readonly one?: { readonly config: string; readonly address: string };
+  readonly all?: string;
+  readonly set: readonly string[];
+  /** How many at a time. */
+  readonly parallel: number;
+  /** Seconds that an instance has to say what runs. */
+  readonly wait: number;
+}
+
+export interface PushContext {
+  readonly environment: NodeJS.ProcessEnv;
+  readonly signal: AbortSignal;
+  readonly print: (line: string) => void;
+  readonly sleep: (seconds: number) => Promise<void>;
+}
+
+/** A deployment whose overlay is made, proved and signed. */
+interface Ready {
+  readonly name: string;
+  readonly address: string;
+  readonly slot: Buffer;
+  readonly sum: string;
+}
+
+/**
+ * `clawdie-iso push`: renders, proves and signs, gives instances their overlay on trial, and confirms it in a new login. Of a
+ * folder a few at a time; after the first that fails none is begun any more.
+ *
+ * @returns false unless all run what was pushed
+ * @throws InputError, or UserError of a proof, before the first instance is asked anything.
+ */
+export async function push(options: PushOptions, context: PushContext): Promise<boolean> {
+  const ready = await makeReady(options, context);
+  const endings = new Map<string, Ending>();
+  const left = [...ready];
+  const batch = options.all !== undefined;
+  let failed = false;
+  const work = async (): Promise<void> => {
+    for (let next = left.shift(); next && !failed; next = left.shift()) {
+      const { name, address, slot, sum } = next;
+      const ending = await pushSlot(slot, sum, {
+        remote: (command, input) =>
+          ssh(address, command, { batch, signal: context.signal, ...(input && { input }) }),
+        sleep: context.sleep,
+        say: (words) => {
+          for (const line of words.split('\n')) context.print(`${name}: ${plain(line)}`);
+        },
+        wait: options.wait,
+      });
+      endings.set(name, ending);
+      if (ending.runs !== 'new') failed = true;
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(options.parallel, ready.length) }, work));
+  for (const { name, address, sum } of ready) {
+    const ending = endings.get(name);
+    const what = ending === undefined ? 'not begun' : RUNS[ending.runs];
+    context.print(
+      `${name}  ${address}  ${sum.slice(0, 12)}  ${what}${ending ? `: ${plain(ending.words.replaceAll('\n', ' '))}` : ''}`,
+    );
+  }
+  return ready.every(({ name }) => endings.get(name)?.runs === 'new');
+}
+
+const RUNS: Readonly<Record<Ending['runs'], string>> = {
+  new: 'runs it',
+  old: 'runs the overlay before',
+  unknown: 'is not known to run it',
+};
+
+/** All overlays, before the first one is sent. */
+async function makeReady(options: PushOptions, context: PushContext): Promise<readonly Ready[]> {
+  const { one, all, set } = options;
+  const folder = all ?? (one ? dirname(one.config) : '.');
+  const files =
+    all === undefined ? [one?.config ?? ''] : (await deploymentFiles(all)).map((file) => join(all, file));
+  if (one && !isDestination(one.address))
+    throw new InputError(`"${one.address}" is no destination of ssh(1).`, 'Write it as root@198.51.100.7.');
+  const common = await readCommon(join(resolvePath(folder), COMMON));
+  const loaded = await Promise.all(
+    files.map((config) => loadConfig({ config, set, ...(common && { common }) }, context.environment)),
+  );
+  const lacking = loaded
+    .filter(({ config }) => !one && config.PUSH_TO === undefined)
+    .map(({ path }) => basename(path));
+  if (lacking.length > 0)
+    throw new InputError(
+      `There is no PUSH_TO in ${lacking.join(', ')}: nothing says where these instances are.`,
+      'Set it in each file: PUSH_TO="root@198.51.100.7".',
+    );
+  const ready: Ready[] = [];
+  for (const each of loaded)
+    ready.push({ ...(await makeSlot(each, context)), address: one?.address ?? each.config.PUSH_TO ?? '' });
+  return ready;
+}
+
+/** The slot of a deployment, proved. */
+async function makeSlot(
+  loaded: LoadedConfig,
+  { environment, print }: PushContext,
+): Promise<Omit<Ready, 'address'>> {
+  const { config, folder, path } = loaded;
+  const name = basename(path, '.cfg');
+  const release = resolveRelease(config, folder);
+  const { lock } = await checkLock(folder, [{ loaded, release }]);
+  const packages = await packagesOf(loaded, release, lock);
+  const signing = signingOf(config, folder, environment, await readSignKey(config, folder), (text) => {
+    print(`${name}: ${text}`);
+  });
+  const input = await renderInput(loaded, await readAuthKey(config, folder), listOf(config, packages));
+  const { entries, slot } = await makeOverlay(
+    input,
+    releaseOf({ version: config.FREEBSD_VERSION, arch: config.ARCH }),
+    imageTime(environment),
+    signing,
+  );
+  proveImage(ruleFiles(entries), makeView(config), config.POLICY_EXCEPTIONS);
+  if (!signing) print(`${name}: not signed (SIGN_KEY): an instance that has signers refuses it.`);
+  return { name, slot: Buffer.concat([slot], SLOT_SIZE), sum: headerOf(slot, 'sha256') };
+}

@@ -1,0 +1,299 @@
+import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { push } from '../../build/commands/push.js';
+import type { PushOptions } from '../../build/commands/push.js';
+import { allowedSigners } from '../../build/overlay/signers.js';
+import { configOf, PUBLIC_KEY } from '../helpers/config.js';
+import { bodyOf, overlayOf } from '../helpers/deployment.js';
+import { bootWith, INIT, installedInstance } from '../helpers/instance.js';
+import type { FakeRoot, ScriptResult } from '../helpers/shell.js';
+import { makeKey, signedSlot } from '../helpers/signing.js';
+import type { KeyPair } from '../helpers/signing.js';
+import { tmp } from '../helpers/tmp.js';
+
+const UPDATE = 'overlays/firstboot/usr/local/sbin/clawdie-update';
+const TRIAL = 'overlays/base/sbin/clawdie-trial';
+
+let folder: string;
+let ours: KeyPair;
+let others: KeyPair;
+
+/** An instance in a folder, which ssh(1) of this test reaches by its name. */
+class Instance {
+  /** Whether somebody gets in, by what is in force: gets the text of /etc/pf.conf. */
+  lets: (rules: string) => boolean = () => true;
+
+  private constructor(
+    readonly name: string,
+    readonly fake: FakeRoot,
+  ) {}
+
+  static async make(name: string): Promise<Instance> {
+    const fake = await installedInstance();
+    const instance = new Instance(name, fake);
+    for (const each of ['logger', 'sleep', 'tailscale.none', 'sysrc', 'chown']) fake.stub(each);
+    fake
+      .stub('id', 'echo 0')
+      .stub('daemon', `case "$*" in *"shutdown -r now"*) : > '${fake.root}/restart' ;; esac`)
+      .stub('shutdown', `: > '${fake.root}/restart'`)
+      .stub('reboot', `: > '${fake.root}/restart'`)
+      .stub('jls', '[ "$1" != -j ] || exit 1; echo " JID"')
+      .stub('sockstat', 'echo "root sshd 7 4 tcp4 203.0.113.10:22 *:*"')
+      .stub(
+        'pfctl',
+        'case "$*" in "-s info") echo "Status: Enabled" ;; *"-s rules") echo "anchor \\"bastille/*\\" all" ;; esac',
+      )
+      .stub('ifconfig', '[ "$1" != -g ] || echo vtnet0')
+      .stub('route', 'echo "  interface: vtnet0"');
+    const entries = overlayOf(configOf({ ASSISTANT_NAME: name }), { signKey: ours.line });
+    expect(bodyOf(entries, 'etc/clawdie/allowed_signers')).toBe(allowedSigners([ours.line]));
+    expect(bootWith(fake, await signedSlot(entries, { deployment: name, serial: 10 }, ours)).code).toBe(0);
+    fake.run(UPDATE, ['--help']);
+    mkdirSync(join(folder, 'hosts'), { recursive: true });
+    instance.link();
+    return instance;
+  }
+
+  /** What ssh(1) finds of it. */
+  link(): void {
+    const open = this.lets(this.fake.read('etc/pf.conf'));
+    writeFileSync(
+      join(folder, 'hosts', this.name),
+      `root='${this.fake.root}'\nbin='${this.fake.bin}'\nopen=${open ? 'yes' : 'no'}\n`,
+    );
+  }
+
+  update(...args: readonly string[]): ScriptResult {
+    return this.fake.run(UPDATE, args, { SSH_CONNECTION: '198.51.100.20 40001 203.0.113.10 22' });
+  }
+
+  /** What happens while somebody waits: restarts that were asked for, and the end of what nobody confirms. */
+  pass(): void {
+    if (this.fake.has('restart')) {
+      rmSync(join(this.fake.root, 'restart'));
+      this.fake.run(INIT);
+      this.fake.run(TRIAL, ['start']);
+    } else if (!this.lets(this.fake.read('etc/pf.conf'))) {
+      const token = /^token (.*)$/m.exec(this.fake.read('var/db/clawdie/trial/pending'))?.[1] ?? '';
+      this.fake.run(TRIAL, ['watch', token]);
+    }
+    this.link();
+  }
+
+  get serial(): string {
+    return this.fake.read('var/db/clawdie/trust/serial').trim();
+  }
+}
+
+/** `clawdie-iso push` with an ssh(1) that runs the real script of an instance. */
+async function pushing(
+  options: Partial<PushOptions>,
+  instances: readonly Instance[],
+  environment: NodeJS.ProcessEnv = {},
+): Promise<{ readonly all: boolean; readonly text: string }> {
+  const lines: string[] = [];
+  const all = await push(
+    { set: [], parallel: 1, wait: 400, ...options },
+    {
+      environment,
+      signal: new AbortController().signal,
+      print: (line) => void lines.push(line),
+      sleep: () => {
+        for (const each of instances) each.pass();
+        return Promise.resolve();
+      },
+    },
+  );
+  return { all, text: lines.join('\n') };
+}
+
+const cfg = (name: string, text = '', key = ours): string => {
+  const path = join(folder, `${name}.cfg`);
+  writeFileSync(
+    path,
+    `ASSISTANT_NAME="${name}"\nSSH_AUTHORIZED_KEYS="${PUBLIC_KEY}"\nSIGN_KEY="${key.path}"\nSIGNERS="${ours.line}"\nPACKAGES=""\n${text}`,
+  );
+  return path;
+};
+
+beforeEach(async () => {
+  folder = await tmp();
+  [ours, others] = [makeKey(folder, 'ours'), makeKey(folder, 'others')];
+  const bin = join(folder, 'bin');
+  mkdirSync(bin);
+  writeFileSync(
+    join(bin, 'ssh'),
+    `#!/bin/sh
+echo "$*" >> '${folder}/asked'
+while [ "$1" != -- ]; do shift; done
+host=\${2#*@}
+[ -f '${folder}/hosts/'"$host" ] || { echo "ssh: connect to host $host port 22: Connection refused" >&2; exit 255; }
+. '${folder}/hosts/'"$host"
+[ "$open" = yes ] || { echo "ssh: connect to host $host port 22: Connection timed out" >&2; exit 255; }
+export PATH="$bin:/usr/bin:/bin" CLAWDIE_ROOT="$root" CLAWDIE_TEST_ROOT="$root"
+export SSH_CONNECTION="198.51.100.20 $$ 203.0.113.10 22"
+case $3 in
+"/usr/local/sbin/clawdie-update "*) exec sh "$root/.run/clawdie-update" \${3#* } ;;
+esac
+exit 127
+`,
+  );
+  chmodSync(join(bin, 'ssh'), 0o755);
+  process.env['PATH'] = `${bin}:${process.env['PATH'] ?? ''}`;
+});
+
+describe('a push', () => {
+  it('has the instance try what was rendered, and confirms it in a new login', async () => {
+    const natasha = await Instance.make('natasha');
+    const result = await pushing(
+      { one: { config: cfg('natasha', 'SERIAL="11"\nOPEN_PORTS="8443/tcp"'), address: 'root@natasha' } },
+      [natasha],
+    );
+    expect(result.all).toBe(true);
+    expect(result.text).toContain('natasha:     changed  /etc/pf.conf');
+    expect(result.text).toMatch(
+      /natasha {2}root@natasha {2}[0-9a-f]{12} {2}runs it: It stays\. In force: the overlay [0-9a-f]{12}, serial 11\.$/,
+    );
+    expect(natasha.serial).toBe('11');
+    expect(natasha.fake.read('etc/pf.conf')).toContain('8443');
+    // A connection that is shared would say nothing of who still gets in.
+    for (const line of readFileSync(join(folder, 'asked'), 'utf8').trimEnd().split('\n'))
+      expect(line).toContain('-o ControlPath=none');
+    const again = await pushing(
+      { one: { config: cfg('natasha', 'SERIAL="11"\nOPEN_PORTS="8443/tcp"'), address: 'root@natasha' } },
+      [natasha],
+    );
+    expect(again).toMatchObject({ all: true });
+    expect(again.text).toContain('It was in force already.');
+  });
+
+  it('says that the overlay before runs where the new one lets nobody in', async () => {
+    const natasha = await Instance.make('natasha');
+    natasha.lets = (rules) => !rules.includes('8443');
+    const result = await pushing(
+      { one: { config: cfg('natasha', 'SERIAL="11"\nOPEN_PORTS="8443/tcp"'), address: 'root@natasha' } },
+      [natasha],
+    );
+    expect(result.all).toBe(false);
+    expect(result.text.replaceAll('\n', ' ')).toMatch(
+      /runs the overlay before: clawdie-update: it was taken back: nobody has logged in to confirm it within 60 s\. In force: the overlay [0-9a-f]{12}, serial 10\./,
+    );
+    expect(natasha.serial).toBe('10');
+    expect(natasha.fake.read('etc/pf.conf')).not.toContain('8443');
+  });
+
+  it('waits for an instance that is not well, and keeps nothing that does not get well', async () => {
+    const natasha = await Instance.make('natasha');
+    natasha.fake.stub('route', '[ ! -e "$CLAWDIE_ROOT/mended" ] || echo "  interface: vtnet0"');
+    natasha.fake.stub('sleep', '[ "$1" != 3 ] || : > "$CLAWDIE_ROOT/mended"');
+    const result = await pushing(
+      { one: { config: cfg('natasha', 'SERIAL="11"\nHTTP="no"'), address: 'natasha' } },
+      [natasha],
+    );
+    expect(result.text).toContain('not yet: route: there is no default route');
+    expect(result).toMatchObject({ all: true });
+  });
+
+  it.each([
+    ['another signer', 'natasha', 'SERIAL="11"', 'it is signed by none of the signers'],
+    ['an older serial', 'natasha', 'SERIAL="9"', 'it is older (serial 9) than the last one (10)'],
+    ['another deployment', 'igor', 'SERIAL="11"', 'it is of the deployment "igor", this is natasha'],
+  ])('is refused with %s, and nothing is changed', async (what, name, text, why) => {
+    const natasha = await Instance.make('natasha');
+    const before = natasha.fake.read('etc/pf.conf');
+    const config = cfg(name, `${text}\nHTTP="no"`, what === 'another signer' ? others : ours);
+    const result = await pushing({ one: { config, address: 'natasha' } }, [natasha]);
+    expect(result.all).toBe(false);
+    expect(result.text).toContain(why);
+    expect(result.text).toContain('runs the overlay before');
+    expect([natasha.fake.read('etc/pf.conf'), natasha.fake.has('restart'), natasha.serial]).toEqual([
+      before,
+      false,
+      '10',
+    ]);
+  });
+
+  it('of a fleet stops at the first that fails, and says what runs on each', async () => {
+    const all = [await Instance.make('anna'), await Instance.make('boris'), await Instance.make('clara')];
+    const deployments = await tmp();
+    writeFileSync(
+      join(deployments, 'common.cfg'),
+      `SSH_AUTHORIZED_KEYS="${PUBLIC_KEY}"\nSIGN_KEY="${ours.path}"\nSERIAL="11"\nPACKAGES=""\nHTTP="no"\n`,
+    );
+    for (const { name } of all)
+      writeFileSync(join(deployments, `${name}.cfg`), `ASSISTANT_NAME="${name}"\nPUSH_TO="root@${name}"\n`);
+    const boris = all[1];
+    if (boris) boris.lets = (rules) => rules.includes('port 80 ');
+    const result = await pushing({ all: deployments }, all);
+    expect(result.all).toBe(false);
+    const [anna, failed, clara] = result.text.split('\n').slice(-3);
+    expect(anna).toMatch(/^anna .* runs it: /);
+    expect(failed).toMatch(/^boris .* runs the overlay before: /);
+    expect(clara).toMatch(/^clara .* not begun$/);
+    expect(all.map(({ serial }) => serial)).toEqual(['11', '10', '10']);
+    writeFileSync(join(deployments, 'clara.cfg'), 'ASSISTANT_NAME="clara"\n');
+    await expect(pushing({ all: deployments }, all)).rejects.toThrow('There is no PUSH_TO in clara.cfg');
+  });
+
+  it('says so where nobody answers, or there is nothing that takes it', async () => {
+    const config = cfg('natasha', 'SERIAL="11"');
+    const silent = await pushing({ one: { config, address: 'root@nowhere' } }, []);
+    expect(silent.text).toContain(
+      'runs the overlay before: ssh: connect to host nowhere port 22: Connection refused',
+    );
+    await expect(pushing({ one: { config, address: '-oProxyCommand=x' } }, [])).rejects.toThrow(
+      'is no destination of ssh(1)',
+    );
+  });
+});
+
+describe('clawdie-update', () => {
+  it('says what a slot would change, and no secret of it', async () => {
+    const natasha = await Instance.make('natasha');
+    const entries = overlayOf(configOf({ ASSISTANT_NAME: 'natasha', HTTP: 'no', DNS: '9.9.9.9' }), {
+      signKey: ours.line,
+    });
+    const slot = join(folder, 'slot');
+    writeFileSync(slot, await signedSlot(entries, { deployment: 'natasha', serial: 12 }, ours));
+    const result = natasha.update('show', slot);
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    expect(result.stdout).toMatch(/^Overlay [0-9a-f]{12} for 15\.1-RELEASE-amd64, serial 12\.\n/);
+    expect(result.stdout).toContain('    new      /etc/resolv.conf\n');
+    expect(result.stdout).toContain('    changed  /etc/pf.conf\n');
+    expect(result.stdout).not.toContain('/etc/hosts\n');
+    expect(natasha.serial).toBe('10');
+    expect(natasha.update('confirm').stderr).toContain('there is nothing to confirm');
+    expect(natasha.update('back').stderr).toContain('no overlay is on trial');
+  });
+
+  it('takes no part of a slot: what a cut connection left', async () => {
+    const natasha = await Instance.make('natasha');
+    const entries = overlayOf(configOf({ ASSISTANT_NAME: 'natasha', HTTP: 'no' }), { signKey: ours.line });
+    const slot = await signedSlot(entries, { deployment: 'natasha', serial: 12 }, ours);
+    const half = join(folder, 'half');
+    writeFileSync(half, slot.subarray(0, 1_000_000));
+    const result = natasha.update('overlay', half);
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain('it has 1000000 bytes, a slot has 4194304. Nothing was changed.');
+    expect(natasha.fake.has('var/db/clawdie/trial')).toBe(false);
+    expect(natasha.fake.has('restart')).toBe(false);
+  });
+
+  it('goes back when it is asked to, before and after the restart', async () => {
+    const natasha = await Instance.make('natasha');
+    const entries = overlayOf(configOf({ ASSISTANT_NAME: 'natasha', HTTP: 'no' }), { signKey: ours.line });
+    const slot = join(folder, 'slot');
+    writeFileSync(slot, await signedSlot(entries, { deployment: 'natasha', serial: 12 }, ours));
+    expect(natasha.update('overlay', slot).code).toBe(0);
+    expect(natasha.update('confirm')).toMatchObject({ code: 75 });
+    expect(natasha.update('back').stdout).toMatch(/In force: the overlay [0-9a-f]{12}, serial 10\.\n$/);
+    natasha.update('overlay', slot);
+    natasha.pass();
+    expect(natasha.serial).toBe('12');
+    natasha.update('back');
+    natasha.pass();
+    expect(natasha.serial).toBe('10');
+    expect(natasha.update('confirm').stderr).toContain('it was taken back: somebody wanted it.');
+  });
+});
