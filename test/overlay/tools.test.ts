@@ -20,6 +20,7 @@ const NAMES = [
   'clawdie-netcheck',
   'clawdie-pf',
   'clawdie-state',
+  'clawdie-status',
   'clawdie-tailscale',
   'clawdie-tenant',
   'clawdie-unblock',

@@ -2,6 +2,15 @@
 # clawdie-update, clawdie-status. What fails is what is looked for here: "set +e" has to be in force.
 # shellcheck shell=sh disable=SC2154
 
+# For awk(1): a word as JSON has it.
+awk_text='
+	function text(value) {
+		gsub(/\\/, "\\\\", value)
+		gsub(/"/, "\\\"", value)
+		gsub(/[\001-\037]/, " ", value)
+		return "\"" value "\""
+	}'
+
 results=
 # What was found: found GROUP NAME ok|fail|none DETAIL
 found()
