@@ -16,6 +16,7 @@ import type { LoadedConfig } from './configuration.js';
 import { COMMON, deploymentFiles, readCommon } from './deployments.js';
 import { checkLock } from './lock-subject.js';
 import { listOf, packagesOf } from './medium.js';
+import { warnOfExceptions } from './output.js';
 import { imageTime } from './request.js';
 import { renderInput, ruleFiles } from './rules.js';
 import { readSignKey, signingOf } from './signing.js';
@@ -126,7 +127,8 @@ async function makeSlot(
   const { config, folder, path } = loaded;
   const name = basename(path, '.cfg');
   const release = resolveRelease(config, folder);
-  const { lock } = await checkLock(folder, [{ loaded, release }]);
+  const { lock, warning } = await checkLock(folder, [{ loaded, release }]);
+  if (warning !== undefined) print(`${name}: ${warning}`);
   const packages = await packagesOf(loaded, release, lock);
   const signing = signingOf(config, folder, environment, await readSignKey(config, folder), (text) => {
     print(`${name}: ${text}`);
@@ -138,7 +140,10 @@ async function makeSlot(
     imageTime(environment),
     signing,
   );
-  proveImage(ruleFiles(entries), makeView(config), config.POLICY_EXCEPTIONS);
+  const proof = proveImage(ruleFiles(entries), makeView(config), config.POLICY_EXCEPTIONS);
+  warnOfExceptions(proof, (event) => {
+    if (event.type === 'warning') print(`${name}: ${event.text}`);
+  });
   if (!signing) print(`${name}: not signed (SIGN_KEY): an instance that has signers refuses it.`);
   return { name, slot: Buffer.concat([slot], SLOT_SIZE), sum: headerOf(slot, 'sha256') };
 }
