@@ -22,7 +22,7 @@ import type { Repository, VerifiedCatalogue } from './repository.js';
 import type { Trust } from './signature.js';
 import { resolvePackages } from './solver.js';
 import type { Resolution, Universe, Wanted } from './solver.js';
-import type { PackageStore, WantedFile } from './store.js';
+import type { PackageStore } from './store.js';
 import type { WantedOf } from './wanted.js';
 
 /** A configuration whose packages are locked. */
