@@ -693,6 +693,7 @@ describe('the command line', () => {
         'diff',
         'report',
         'overlay',
+        'push',
         'verify',
         'doctor',
         'help',
