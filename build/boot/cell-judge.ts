@@ -11,7 +11,7 @@ import { OTHER_CARD } from './cell-plan.js';
 import type { CellPacket, CellPlan } from './cell-plan.js';
 import { CELLS_CHECK } from './cell-steps.js';
 import type { CheckResult } from './checks.js';
-import { listedRule } from './inside.js';
+import { listedRule, rulesApart } from './inside.js';
 import { GUEST_MAC, SECOND_MAC } from './peer.js';
 import { readPflog } from './pflog.js';
 import type { Logged } from './pflog.js';
@@ -84,7 +84,7 @@ const FROM = {
 
 /** What the instance has told of itself before. */
 interface Told {
-  /** Filter rules in force, in their order, without their logs. */
+  /** Filter rules in force, in the order that pf(4) numbers them by, without their logs. */
   readonly rules: readonly string[];
   readonly addresses: ReadonlyMap<string, readonly string[]>;
   readonly egress: string;
@@ -111,13 +111,13 @@ function toldOf(lines: readonly string[]): Told {
 const unlogged = (rule: string): string => listedRule(rule).replace(/ log(?: \([^)]*\))?/, '');
 const FILTERS = new Set(['pass', 'block', 'match', 'anchor']);
 
+/** The filter rules of the image, in the order of its file, without their logs. */
+const wantedRules = ({ subject: { ruleset } }: CellPlan): readonly string[] =>
+  ruleset.rules.filter(({ action }) => FILTERS.has(action)).map((rule) => unlogged(printRule(rule)));
+
 /** What of the instance is not as the packets were made for. */
 function surroundingFlaws(plan: CellPlan, told: Told): readonly string[] {
-  const { ruleset, situation } = plan.subject;
-  const wanted = ruleset.rules
-    .filter(({ action }) => FILTERS.has(action))
-    .map((rule) => unlogged(printRule(rule)));
-  const off = wanted.findIndex((rule, index) => rule !== told.rules[index]);
+  const { situation } = plan.subject;
   const bare = (address: string): string => address.replace(/\/.*/, '');
   const missing = [
     [told.first, externalName(situation.view)],
@@ -131,11 +131,7 @@ function surroundingFlaws(plan: CellPlan, told: Told): readonly string[] {
       : [`${card} has ${has.join(' ') || 'no address'}, not ${should.join(' ') || 'none'}`];
   });
   return [
-    ...(off < 0 && wanted.length === told.rules.length
-      ? []
-      : [
-          `rule ${off < 0 ? wanted.length : off} in force: ${told.rules[off] ?? 'none'}, not ${wanted[off] ?? 'none'}`,
-        ]),
+    ...rulesApart(wantedRules(plan), told.rules),
     ...missing,
     ...(told.egress === told.first
       ? []
@@ -172,6 +168,7 @@ function judgePacket(
     [OTHER_CARD, told.second],
   ]);
   const nameOf = (name: string): string => real.get(name) ?? name;
+  const wanted = wantedRules(plan);
   const flaw = (what: string): Judged => ({
     what: 'otherwise',
     flaw: `${what}: ${describePacket(packet)}; row ${row.id} (${row.from} → ${row.to}); the proof says ${sample.verdict} by ${sample.rule ? printRule(sample.rule) : 'the default'}`,
@@ -194,7 +191,7 @@ function judgePacket(
       : flaw('the firewall never saw it');
   }
   const expected = sample.packet.direction === 'in' ? sample : { verdict: first.action, rule: first.rule };
-  const inFlaw = differs(came, expected.verdict, expected.rule, told);
+  const inFlaw = differs(came, expected.verdict, expected.rule, told.rules, wanted);
   if (inFlaw !== undefined) return flaw(`coming in on ${nameOf(entry)}, ${inFlaw}`);
   const left = mine.filter(({ direction }) => direction === 'out');
   for (const each of left) {
@@ -207,7 +204,7 @@ function judgePacket(
       packet.direction === 'out' && name === packet.interface
         ? { verdict: sample.verdict, rule: sample.rule }
         : (({ action, rule }) => ({ verdict: action, rule }))(evaluator.decide(outgoing));
-    const outFlaw = differs([each], second.verdict, second.rule, told);
+    const outFlaw = differs([each], second.verdict, second.rule, told.rules, wanted);
     if (outFlaw !== undefined) return flaw(`going out on ${each.interface}, ${outFlaw}`);
   }
   if (packet.direction === 'out' && !left.some((each) => each.interface === nameOf(packet.interface)))
@@ -215,20 +212,35 @@ function judgePacket(
   return { what: sample.verdict === 'pass' ? 'passed' : 'blocked' };
 }
 
-/** How what was logged differs from what the proof says. */
+/**
+ * How what was logged differs from what the proof says. Another rule may have decided the same where pfctl(8) has moved it to the
+ * other side of the proof's.
+ */
 function differs(
   logged: readonly Logged[],
   verdict: 'pass' | 'block',
   rule: Rule | undefined,
-  { rules }: Pick<Told, 'rules'>,
+  inForce: readonly string[],
+  inFile: readonly string[],
 ): string | undefined {
   const wanted = rule && unlogged(printRule(rule));
   for (const each of logged) {
-    const by = each.rule === undefined ? undefined : rules[each.rule];
-    if (each.verdict !== verdict || by !== wanted)
+    const by = each.rule === undefined ? undefined : inForce[each.rule];
+    if (each.verdict !== verdict || (by !== wanted && !swapped(by, wanted, inForce, inFile)))
       return `it ${each.verdict === 'pass' ? 'passed' : 'was blocked'} by ${by ?? 'the default'}`;
   }
   return undefined;
+}
+
+/** Whether two rules stand in one order in force, and in the other in the file. */
+function swapped(
+  one: string | undefined,
+  other: string | undefined,
+  ...lists: readonly (readonly string[])[]
+): boolean {
+  if (one === undefined || other === undefined) return false;
+  const [first, second] = lists.map((rules) => rules.indexOf(one) < rules.indexOf(other));
+  return lists.every((rules) => rules.includes(one) && rules.includes(other)) && first !== second;
 }
 
 const EVALUATORS = new WeakMap<CellPlan, Evaluator>();

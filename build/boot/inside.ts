@@ -323,6 +323,18 @@ export function listedRule(rule: string): string {
   return rule.trim().replace(/, [a-z]+\.[a-z]+ \d+/g, '');
 }
 
+/**
+ * Rules of which only one of two lists knows. Their order and number are not looked at: pfctl(8) orders rules anew, and leaves out
+ * doubles, where that changes nothing (`set ruleset-optimization basic`, pf.conf(5), is the default).
+ */
+export function rulesApart(wanted: readonly string[], found: readonly string[]): readonly string[] {
+  const [file, force] = [wanted, found].map((rules) => new Set(rules.map(listedRule)));
+  return [
+    ...[...(file ?? [])].filter((line) => force?.has(line) !== true).map((line) => `missing: ${line}`),
+    ...[...(force ?? [])].filter((line) => file?.has(line) !== true).map((line) => `unknown: ${line}`),
+  ];
+}
+
 /** Compares the rules in force with those of the image's pf.conf, in pfctl's normal form. */
 function ruleFlaws(
   rules: readonly string[],
@@ -340,12 +352,7 @@ function ruleFlaws(
     operator: body('etc/pf.conf.d/operator.conf'),
   };
   const { ruleset } = readRules(files, { fallback: false, tailscaleActive: false });
-  const wanted = new Set(allRules(ruleset.rules).map((rule) => listedRule(printRule(rule))));
-  const found = new Set([...rules, ...nat].map(listedRule));
-  return [
-    ...[...wanted].filter((line) => !found.has(line)).map((line) => `missing: ${line}`),
-    ...[...found].filter((line) => !wanted.has(line)).map((line) => `unknown: ${line}`),
-  ];
+  return rulesApart(allRules(ruleset.rules).map(printRule), [...rules, ...nat]);
 }
 
 /** Services of the host, and the ports that each listens on; a name is what sockstat(1) calls the program. */

@@ -178,7 +178,7 @@ describe('the list of network cards', () => {
       fake.file('cards', `#!/bin/sh\n${program}\n`, 0o755);
       fake.file(
         'piece',
-        [before, text.replace('/usr/local/libexec/clawdie/cards.sh', stand), after].join('\n'),
+        [before, text.replaceAll('/usr/local/libexec/clawdie/cards.sh', stand), after].join('\n'),
       );
       return join(fake.root, 'piece');
     };
@@ -210,6 +210,41 @@ describe('the list of network cards', () => {
         ).stdout;
       expect(hook('[ "$*" != "has e0a_v1" ]')).toBe('1\n');
       expect(hook('[ "$*" = "has e0a_v1" ]')).toBe('0\n');
+    });
+
+    /** What dhclient-script does to the routes before its own work, where the default route has that card. */
+    const routes = (card: string, other: string, told: string): readonly string[] => {
+      cards('decide');
+      fake.stub('route', `[ "$1" = "-q" ] || echo '  interface: ${other}'`);
+      const given = `interface=${card} exit_status=0 ${told}
+fill_classless_routes() { classless_routes=" $(echo "$1" | sed 's/^0 /default /')"; }`;
+      return fake
+        .run(piece('etc/dhclient-enter-hooks', `exec sh '${join(process.cwd(), SCRIPT)}' "$@"`, given, ''))
+        .calls.filter((call) => call.startsWith('route -q'));
+    };
+    const ROUTER = 'new_routers=203.0.113.1';
+
+    it.each(['BOUND', 'REBOOT'])('the first card takes the default route from another one: %s', (reason) => {
+      expect(routes('vtnet0', 'wan', `reason=${reason} ${ROUTER}`)).toEqual([
+        'route -q delete -inet default',
+      ]);
+      expect(routes('wan', 'vtnet0', `reason=${reason} ${ROUTER}`)).toEqual([]);
+    });
+
+    it.each<[string, string, string]>([
+      ['no router', 'wan', 'reason=BOUND'],
+      ['routes of which none is the default', 'wan', `reason=BOUND new_classless_routes='8 10 1' ${ROUTER}`],
+      ['a lease that is renewed, which sets no route', 'wan', `reason=RENEW ${ROUTER}`],
+      ['its own route', 'vtnet0', `reason=BOUND ${ROUTER}`],
+      ['no route at all', '', `reason=BOUND ${ROUTER}`],
+      ['the route of a tunnel', 'tailscale0', `reason=BOUND ${ROUTER}`],
+    ])('the first card leaves the default route with %s', (_, other, told) => {
+      expect(routes('vtnet0', other, told)).toEqual([]);
+    });
+
+    it('the first card takes the default route among classless ones', () => {
+      expect(routes('vtnet0', 'wan', "reason=BOUND new_classless_routes='0 203 0 113 1'")).toHaveLength(1);
+      expect(routes('e0a_v1', 'wan', `reason=BOUND ${ROUTER}`)).toEqual([]);
     });
   });
 });

@@ -33,6 +33,8 @@ const { ruleset } = readRules(ruleFiles(overlayOf(config)), situation);
 const plan = planCells(ruleset, situation, NETWORK);
 const steps = cellSteps(plan, NETWORK.guest4);
 const rules = ruleset.rules.filter(({ action }) => /^(?:pass|block|match|anchor)$/.test(action));
+/** A rule that blocks, before most others. */
+const blocking = rules.find(({ action, quick }) => action === 'block' && quick);
 
 /** Whether FreeBSD drops it before the firewall is asked. */
 const early = ({ sample: { packet } }: CellPacket): boolean => {
@@ -45,6 +47,7 @@ function told(
   change: (packet: CellPacket) => 'as it should' | 'other verdict' | 'other rule' | 'lost' = () =>
     'as it should',
   lines: (lines: readonly string[]) => readonly string[] = (all) => all,
+  inForce: readonly Rule[] = rules,
 ): string {
   const evaluator = new Evaluator(ruleset, {
     ...plan.subject.world,
@@ -56,7 +59,8 @@ function told(
     if (how === 'lost' || early(packet)) return [];
     const record = (on: string, verdict: string, rule: Rule | undefined, out: boolean) => {
       const passes = (verdict === 'pass') !== (how === 'other verdict');
-      const number = how === 'other rule' ? 3 : rule ? rules.indexOf(rule) : 0xffffffff;
+      const by = how === 'other rule' ? blocking : rule;
+      const number = by ? inForce.indexOf(by) : 0xffffffff;
       const header = pflogHeader(sample.packet.af === 'inet6', on, number, passes ? 0 : 1);
       header.writeUInt8(out ? 2 : 1, 60);
       return [1, header, frame.subarray(14)] as [number, Buffer, Buffer];
@@ -76,7 +80,7 @@ function told(
     ...(plan.addresses['any other'] ?? []).map((address) => `address vtnet1 ${address.replace(/\/.*/, '')}`),
   ];
   const begin = lines([
-    ...rules.map(
+    ...inForce.map(
       (rule) =>
         `rule ${printRule(rule).replace(/^(pass|block drop)( in| out)?(?: log)?/, '$1$2 log (all, to pflog1)')}`,
     ),
@@ -130,6 +134,22 @@ describe('one packet of every cell that can be sent', () => {
     expect(result.packets[0]).toContain('the proof says block by block drop in log quick on wardens');
   });
 
+  it('takes the rules in any order in force, by which pf numbers them', () => {
+    expect(judge(told(undefined, undefined, [...rules].reverse()))).toMatchObject({ state: 'held' });
+  });
+
+  it('takes another rule of the same verdict only where the two have changed places', () => {
+    const one = packetOf('jail-other');
+    const { rule } = one.sample;
+    if (!rule) throw new Error('the default blocks it');
+    const moved = [rule, ...rules.filter((each) => each !== rule)];
+    const other = (how: 'other rule' | 'other verdict', order: readonly Rule[]): string =>
+      judge(told((packet) => (packet === one ? how : 'as it should'), undefined, order)).state;
+    expect(other('other rule', rules)).toBe('failed');
+    expect(other('other rule', moved)).toBe('held');
+    expect(other('other verdict', moved)).toBe('failed');
+  });
+
   it('fails where somebody answers a packet that the proof blocks', () => {
     const { number } = packetOf('closed').sample;
     const result = judge(told(), { arrived: true, answered: new Set([number]) });
@@ -140,7 +160,7 @@ describe('one packet of every cell that can be sent', () => {
     [
       'a rule is not in force',
       (lines) => lines.filter((line) => !line.includes('from <bruteforce>')),
-      'in force',
+      'missing: block drop in quick from <bruteforce>',
     ],
     [
       'the second card is in egress',

@@ -6,6 +6,7 @@
 #   cards.sh add NAME   adds a card that hardware has brought since; fails if it is none
 #   cards.sh has NAME   whether the interface of that name is on the list, and still is that card
 #   cards.sh list       the names of those that are there
+#   cards.sh before NAME OTHER   whether both are there, and the first stands before the other
 # A line is a name and what the driver calls it: an interface of a jail can have any name, but not another's driver.
 set -u
 
@@ -110,11 +111,20 @@ list()
 	done < "${file}"
 }
 
+before()
+{
+	list | awk -v "name=$1" -v "other=$2" '
+		$0 == name { seen = 1 }
+		$0 == other { found = seen && name != other; exit }
+		END { exit !found }'
+}
+
 case "${1-} $#" in
 "decide 1" | "list 1") "$1" ;;
 "add 2" | "has 2") "$1" "$2" ;;
+"before 3") before "$2" "$3" ;;
 *)
-	echo "usage: cards.sh decide | list | add NAME | has NAME" >&2
+	echo "usage: cards.sh decide | list | add NAME | has NAME | before NAME OTHER" >&2
 	exit 2
 	;;
 esac
