@@ -34,8 +34,9 @@ function droppedBefore({ af, proto, src, dst, flags = 2 }: Packet): string | und
   for (const address of [src, dst])
     if (af === 'inet' ? within(address, 8, 127n) : within(address, 128, 1n)) return 'a loopback’s address';
   if (af === 'inet6' && within(src, 8, 0xffn)) return 'a group as its source';
-  // pf_normalize_tcp() of pf_norm.c: neither SYN, ACK nor RST, or FIN, PSH or URG without ACK.
-  if (proto === PROTO.tcp && ((flags & 22) === 0 || ((flags & 16) === 0 && (flags & 41) !== 0)))
+  // pf_normalize_tcp() of pf_norm.c: neither SYN, ACK nor RST, SYN with FIN or RST, or FIN, PSH or URG without ACK.
+  const [none, torn] = [(flags & 22) === 0, (flags & 2) !== 0 && (flags & 5) !== 0];
+  if (proto === PROTO.tcp && (none || torn || ((flags & 16) === 0 && (flags & 41) !== 0)))
     return 'flags that no segment has';
   return undefined;
 }

@@ -17,6 +17,8 @@ export interface Logged {
 const LINKTYPE = 117;
 /** Bytes of struct pfloghdr (sys/net/if_pflog.h of FreeBSD 15), which are rounded up to a multiple of four. */
 const HEADER = 69;
+/** What stands for no rule. */
+const NONE = 0xffffffff;
 
 /**
  * Reads a file that tcpdump(8) has written of pflog(4) (pcap, little endian). What is cut off at its end is left out.
@@ -44,14 +46,17 @@ function readRecord(record: Buffer): Logged | undefined {
   const packet = record.subarray(header);
   const six = packet.length > 0 && packet.readUInt8(0) >> 4 === 6;
   if (header < HEADER || packet.length < (six ? 40 : 20)) return undefined;
-  const rule = record.readUInt32BE(36);
+  // Where an anchor of nat or rdr was gone through before, pf tells its number first, of a rule of the main ruleset too, which is
+  // the one that has no name.
+  const sub = record.readUInt32BE(40);
+  const rule = sub === NONE || record.readUInt8(20) !== 0 ? record.readUInt32BE(36) : sub;
   const [from, size] = six ? [8, 16] : [12, 4];
   return {
     interface: record.toString('latin1', 4, 20).replace(/\0.*$/, ''),
     // PF_IN is 1, PF_PASS is 0.
     direction: record.readUInt8(60) === 1 ? 'in' : 'out',
     verdict: record.readUInt8(2) === 0 ? 'pass' : 'block',
-    rule: rule === 0xffffffff ? undefined : rule,
+    rule: rule === NONE ? undefined : rule,
     src: addressText(packet.subarray(from, from + size)),
     dst: addressText(packet.subarray(from + size, from + 2 * size)),
     mark: six ? packet.readUInt32BE(0) & 0xfffff : packet.readUInt16BE(4),

@@ -178,7 +178,13 @@ describe('the list of network cards', () => {
       fake.file('cards', `#!/bin/sh\n${program}\n`, 0o755);
       fake.file(
         'piece',
-        [before, text.replaceAll('/usr/local/libexec/clawdie/cards.sh', stand), after].join('\n'),
+        [
+          before,
+          text
+            .replaceAll('/usr/local/libexec/clawdie/cards.sh', stand)
+            .replaceAll('/usr/local/libexec/clawdie/address-new.sh', 'true'),
+          after,
+        ].join('\n'),
       );
       return join(fake.root, 'piece');
     };
@@ -212,22 +218,25 @@ describe('the list of network cards', () => {
       expect(hook('[ "$*" = "has e0a_v1" ]')).toBe('0\n');
     });
 
-    /** What dhclient-script does to the routes before its own work, where the default route has that card. */
+    /** What dhclient-script does to the routes after its own work, where the default route has that card. */
     const routes = (card: string, other: string, told: string): readonly string[] => {
       cards('decide');
-      fake.stub('route', `[ "$1" = "-q" ] || echo '  interface: ${other}'`);
-      const given = `interface=${card} exit_status=0 ${told}
+      fake.file('default', other);
+      const file = join(fake.root, 'default');
+      fake.stub('route', `case "$1" in -n) echo "  interface: $(cat ${file})" ;; *) : > ${file} ;; esac`);
+      fake.stub('added', `echo ${card} > ${file}`);
+      const given = `interface=${card} old_ip_address=192.0.2.1 new_ip_address=192.0.2.1 ${told}
+add_new_routes() { added; }
 fill_classless_routes() { classless_routes=" $(echo "$1" | sed 's/^0 /default /')"; }`;
       return fake
-        .run(piece('etc/dhclient-enter-hooks', `exec sh '${join(process.cwd(), SCRIPT)}' "$@"`, given, ''))
-        .calls.filter((call) => call.startsWith('route -q'));
+        .run(piece('etc/dhclient-exit-hooks', `exec sh '${join(process.cwd(), SCRIPT)}' "$@"`, given, ''))
+        .calls.filter((call) => /^(?:route -q|added)/.test(call));
     };
+    const MOVED = ['route -q delete -inet default', 'added '];
     const ROUTER = 'new_routers=203.0.113.1';
 
     it.each(['BOUND', 'REBOOT'])('the first card takes the default route from another one: %s', (reason) => {
-      expect(routes('vtnet0', 'wan', `reason=${reason} ${ROUTER}`)).toEqual([
-        'route -q delete -inet default',
-      ]);
+      expect(routes('vtnet0', 'wan', `reason=${reason} ${ROUTER}`)).toEqual(MOVED);
       expect(routes('wan', 'vtnet0', `reason=${reason} ${ROUTER}`)).toEqual([]);
     });
 
@@ -243,7 +252,7 @@ fill_classless_routes() { classless_routes=" $(echo "$1" | sed 's/^0 /default /'
     });
 
     it('the first card takes the default route among classless ones', () => {
-      expect(routes('vtnet0', 'wan', "reason=BOUND new_classless_routes='0 203 0 113 1'")).toHaveLength(1);
+      expect(routes('vtnet0', 'wan', "reason=BOUND new_classless_routes='0 203 0 113 1'")).toEqual(MOVED);
       expect(routes('e0a_v1', 'wan', `reason=BOUND ${ROUTER}`)).toEqual([]);
     });
   });

@@ -39,6 +39,7 @@ const blocking = rules.find(({ action, quick }) => action === 'block' && quick);
 /** Whether FreeBSD drops it before the firewall is asked. */
 const early = ({ sample: { packet } }: CellPacket): boolean => {
   const [src = '', dst = ''] = [packet.src, packet.dst].map((ip) => formatIp(packet.af, BigInt(ip)));
+  if (packet.proto === 6 && [3, 6].some((odd) => ((packet.flags ?? 2) & odd) === odd)) return true;
   return [src, dst].some((ip) => ip.startsWith('127.') || ip === '::1') || /^ff/.test(src);
 };
 
@@ -256,12 +257,17 @@ describe('a log of pf(4)', () => {
     const file = capture([
       [1, pflogHeader(false, 'vtnet0', 7, 1), packet],
       [2, pflogHeader(false, 'vtnet0', 0xffffffff, 0), packet],
+      // As FreeBSD 15.1 tells rules 36 of the main ruleset, behind an anchor of rdr, and 3 of an anchor of its own.
+      [3, pflogHeader(false, 'vtnet0', 2, 1, ['', 36]), packet],
+      [4, pflogHeader(false, 'vtnet0', 9, 1, ['bastille/x', 3]), packet],
     ]);
     expect(readPflog(file)).toMatchObject([
       { interface: 'vtnet0', direction: 'in', verdict: 'block', rule: 7 },
       { interface: 'vtnet0', direction: 'in', verdict: 'pass', rule: undefined },
+      { rule: 36 },
+      { rule: 9 },
     ]);
-    expect(readPflog(file.subarray(0, file.length - 1))).toHaveLength(1);
+    expect(readPflog(file.subarray(0, file.length - 1))).toHaveLength(3);
     expect(readPflog(Buffer.from('no capture at all, whatever it says'))).toBeUndefined();
   });
 });
