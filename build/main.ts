@@ -21,7 +21,7 @@ import { push } from './commands/push.js';
 import { report } from './commands/report.js';
 import { explain } from './commands/explain.js';
 import { askPacket } from './commands/rules.js';
-import { CHECK_NAMES, CHECKS } from './boot/checks.js';
+import { CHECK_NAMES, CHECKS, USUAL_CHECKS } from './boot/checks.js';
 import type { CheckName } from './boot/checks.js';
 import { FAULT_NAMES, FAULTS } from './boot/faults.js';
 import type { FaultName } from './boot/faults.js';
@@ -239,7 +239,7 @@ program
   .addOption(
     new Option('--check <list>', 'checks to run')
       .argParser(oneOrMore<CheckName>(CHECK_NAMES))
-      .default(undefined, 'all; with --keep, none'),
+      .default(undefined, 'all but cells; with --keep, none'),
   )
   .addOption(
     new Option('--fault <list>', 'instead of the usual starts, one with each of these (BIOS, CD)')
@@ -296,7 +296,7 @@ program
       },
     ) => {
       const held = await boot(
-        { image, checks: check ?? (options.keep ? [] : CHECK_NAMES), faults: fault, ...options },
+        { image, checks: check ?? (options.keep ? [] : USUAL_CHECKS), faults: fault, ...options },
         {
           signal: interruption.signal,
           print,
