@@ -3,24 +3,13 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
-import { boot } from './commands/boot.js';
 import { showConfig } from './commands/config.js';
 import { PROJECT } from './commands/configuration.js';
 import { doctor } from './commands/doctor.js';
-import { diff } from './commands/diff.js';
-import { fleet } from './commands/fleet.js';
 import { audit, VUXML } from './commands/audit.js';
 import { iso } from './commands/iso.js';
 import type { IsoContext } from './commands/iso.js';
-import { lock } from './commands/lock.js';
-import { overlay } from './commands/overlay.js';
-import { verify } from './commands/verify.js';
 import { plan, PLAN_FORMATS } from './commands/plan.js';
-import { publish } from './commands/store.js';
-import { push } from './commands/push.js';
-import { report } from './commands/report.js';
-import { explain } from './commands/explain.js';
-import { askPacket } from './commands/rules.js';
 import { CHECK_NAMES, CHECKS, USUAL_CHECKS } from './boot/checks.js';
 import type { CheckName } from './boot/checks.js';
 import { FAULT_NAMES, FAULTS } from './boot/faults.js';
@@ -116,6 +105,7 @@ const noWaitOption = new Option(
 );
 const jsonEvents = new Option('--json', 'print one event a line, as JSON').default(false);
 
+// Most commands are loaded when they run: all of them are more open files at once than some machines give.
 const surroundings = (json: boolean): IsoContext => ({
   environment: env,
   signal: interruption.signal,
@@ -183,6 +173,7 @@ program
   )
   .addHelpText('after', '\nExit codes: 0 every row holds or is excepted, 1 one is broken, 2 wrong input.')
   .action(async (options: RuleOptions & { json: boolean; live?: string }) => {
+    const { explain } = await import('./commands/explain.js');
     if (!(await explain(options, env, print, columns()))) process.exitCode = EXIT.failed;
   });
 
@@ -200,6 +191,7 @@ program
   .addOption(fallbackOption)
   .addHelpText('after', '\nExit codes: 0 it passes, 1 it is blocked, 2 wrong input.')
   .action(async (options: RuleOptions & { from: string; to: string }) => {
+    const { askPacket } = await import('./commands/rules.js');
     if (!(await askPacket(options, env, print))) process.exitCode = EXIT.failed;
   });
 
@@ -295,6 +287,7 @@ program
         json: boolean;
       },
     ) => {
+      const { boot } = await import('./commands/boot.js');
       const held = await boot(
         { image, checks: check ?? (options.keep ? [] : USUAL_CHECKS), faults: fault, ...options },
         {
@@ -341,7 +334,7 @@ program
   .addOption(noWaitOption)
   .addOption(jsonEvents)
   .action(
-    (
+    async (
       deployments: string,
       options: {
         out: string;
@@ -358,7 +351,11 @@ program
         wait: boolean;
         json: boolean;
       },
-    ) => fleet({ deployments, insecure: options.insecureRegistry, ...options }, surroundings(options.json)),
+    ) =>
+      (await import('./commands/fleet.js')).fleet(
+        { deployments, insecure: options.insecureRegistry, ...options },
+        surroundings(options.json),
+      ),
   );
 
 program
@@ -403,7 +400,7 @@ program
     '\nWhat is locked stays as it is without --update; what build.cfg asks for beside it is added.',
   )
   .action(
-    (
+    async (
       deployments: string | undefined,
       options: {
         config?: string;
@@ -414,7 +411,11 @@ program
         cache?: string;
         json: boolean;
       },
-    ) => lock({ deployments, ...options, update: options.update ?? false }, surroundings(options.json)),
+    ) =>
+      (await import('./commands/lock.js')).lock(
+        { deployments, ...options, update: options.update ?? false },
+        surroundings(options.json),
+      ),
   );
 
 program
@@ -442,7 +443,7 @@ program
   .addOption(installOption)
   .addOption(jsonEvents)
   .action(
-    (
+    async (
       deployments: string,
       options: {
         to: string;
@@ -454,7 +455,7 @@ program
         json: boolean;
       },
     ) =>
-      publish(
+      (await import('./commands/store.js')).publish(
         { deployments, insecure: options.insecureRegistry, timeout: options.storeTimeout, ...options },
         // The references are what it prints; all else is for whoever watches.
         { ...surroundings(options.json), makeMonitor: () => plainMonitor(complain) },
@@ -472,6 +473,7 @@ program
   .option('--json', 'as JSON', false)
   .addHelpText('after', '\nExit codes: 0 they are the same, 1 they differ, 2 wrong input.')
   .action(async (a: string, b: string, options: { patch: boolean; json: boolean }) => {
+    const { diff } = await import('./commands/diff.js');
     if (!(await diff({ a, b, ...options }, print))) process.exitCode = EXIT.failed;
   });
 
@@ -485,8 +487,8 @@ program
   )
   .option('--audit <file>', 'what `clawdie-iso audit --save` found (default: what the record has)')
   .option('--open', 'show the first one in the browser', false)
-  .action((records: string[], options: { boot?: string; audit?: string; open: boolean }) =>
-    report({ records, ...options }, print),
+  .action(async (records: string[], options: { boot?: string; audit?: string; open: boolean }) =>
+    (await import('./commands/report.js')).report({ records, ...options }, print),
   );
 
 program
@@ -514,6 +516,7 @@ program
       patch: boolean;
       json: boolean;
     }) => {
+      const { overlay } = await import('./commands/overlay.js');
       if (!(await overlay(options, env, print))) process.exitCode = EXIT.failed;
     },
   );
@@ -550,6 +553,7 @@ program
         ...{ environment: env, signal, print },
         sleep: (seconds: number) => sleep(seconds * 1000, undefined, { signal }),
       };
+      const { push } = await import('./commands/push.js');
       if (!(await push({ ...options, ...(one && { one }) }, context))) process.exitCode = EXIT.failed;
     },
   );
@@ -564,6 +568,7 @@ program
   .option('--json', 'as JSON', false)
   .addHelpText('after', '\nExit codes: 0 all holds, 1 something does not, 2 wrong input.')
   .action(async (subject: string, options: { signers: string; json: boolean }) => {
+    const { verify } = await import('./commands/verify.js');
     if (!(await verify({ subject, ...options }, print))) process.exitCode = EXIT.failed;
   });
 
