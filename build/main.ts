@@ -10,7 +10,7 @@ import { audit, VUXML } from './commands/audit.js';
 import { iso } from './commands/iso.js';
 import type { IsoContext } from './commands/iso.js';
 import { plan, PLAN_FORMATS } from './commands/plan.js';
-import { CHECK_NAMES, CHECKS, USUAL_CHECKS } from './boot/checks.js';
+import { CHECK_NAMES, CHECKS } from './boot/checks.js';
 import type { CheckName } from './boot/checks.js';
 import { FAULT_NAMES, FAULTS } from './boot/faults.js';
 import type { FaultName } from './boot/faults.js';
@@ -231,7 +231,7 @@ program
   .addOption(
     new Option('--check <list>', 'checks to run')
       .argParser(oneOrMore<CheckName>(CHECK_NAMES))
-      .default(undefined, 'all but cells; with --keep, none'),
+      .default(undefined, 'all; with --keep, none'),
   )
   .addOption(
     new Option('--fault <list>', 'instead of the usual starts, one with each of these (BIOS, CD)')
@@ -289,7 +289,7 @@ program
     ) => {
       const { boot } = await import('./commands/boot.js');
       const held = await boot(
-        { image, checks: check ?? (options.keep ? [] : USUAL_CHECKS), faults: fault, ...options },
+        { image, checks: check ?? (options.keep ? [] : CHECK_NAMES), faults: fault, ...options },
         {
           signal: interruption.signal,
           print,

@@ -57,8 +57,6 @@ export const CHECKS = {
 } as const;
 export type CheckName = keyof typeof CHECKS;
 export const CHECK_NAMES = Object.keys(CHECKS) as readonly CheckName[];
-/** The checks where none are named: `cells` takes a start of its own. */
-export const USUAL_CHECKS = CHECK_NAMES.filter((name) => name !== 'cells');
 
 /** Hosts of the internet that ask questions; documentation addresses (RFC 5737, RFC 3849), one for each purpose. */
 export const HOSTS = {
