@@ -21,7 +21,7 @@ export default defineConfig({
         test: {
           name: 'real',
           include: ['test/real/**/*.test.ts'],
-          testTimeout: 45 * 60_000,
+          testTimeout: 60 * 60_000,
           hookTimeout: 15 * 60_000,
           fileParallelism: false,
           maxWorkers: 1,
