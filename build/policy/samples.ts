@@ -104,7 +104,8 @@ function sampleOf(cell: Cell, number: number, free: (src: Ip) => boolean = () =>
   };
   const turn = 100 + (number % 150);
   const usual = six
-    ? [`2001:db8:ffff::${number.toString(16)}`]
+    ? // Each of a /64 of its own: where one of it is banned, all of it are.
+      [`2001:db8:ffff:${(number + 1).toString(16)}::1`]
     : [`198.51.100.${turn}`, ...cell.homes.map(({ net }) => jailAddress(net, turn))];
   const src = address(FIELD.src, usual, free);
   const bridges = cell.homes.flatMap(({ bridge, net }) => (isIn(addresses(net), src) ? [bridge] : []));
