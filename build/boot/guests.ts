@@ -38,7 +38,9 @@ export function guestSteps(
           const { name, address } = guests[index] ?? { name: '', address: '' };
           return [
             'card=$(ifconfig epair create) || exit 1',
-            `ifconfig "$card" name tap${name} group tap -group epair inet6 ifdisabled up || exit 1`,
+            `ifconfig "$card" name tap${name} || exit 1`,
+            `ifconfig tap${name} group tap -group epair up || exit 1`,
+            `ifconfig tap${name} inet6 ifdisabled || exit 1`,
             `ifconfig ${bridge} addm tap${name} || exit 1`,
             `jail -c name=${name} path=/usr/local/bastille/releases/${release} persist vnet vnet.interface="\${card%a}b" || exit 1`,
             `jexec ${name} ifconfig "\${card%a}b" inet ${address}/24 up || exit 1`,
