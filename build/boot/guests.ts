@@ -44,6 +44,7 @@ export function guestSteps(
             `ifconfig ${bridge} addm tap${name} || exit 1`,
             `jail -c name=${name} path=/usr/local/bastille/releases/${release} persist vnet vnet.interface="\${card%a}b" || exit 1`,
             `jexec ${name} ifconfig "\${card%a}b" inet ${address}/24 up || exit 1`,
+            `jexec ${name} ifconfig lo0 inet 127.0.0.1/8 up || exit 1`,
             `jexec ${name} route -q -n add default ${gateway} || exit 1`,
           ];
         })

@@ -122,9 +122,16 @@ export function restartSteps(deployed: Deployed, cast: Cast): readonly Step[] {
       // Those that were not up by then are started in the background; two at once that ask Bastille disturb each other.
       name: 'restarted-made',
       check: RESTART_CHECK,
-      typed: 'sleep 5\nlockf -k -t 600 /var/run/clawdie-jails.lock true',
+      typed: `left=300
+# Bastille's own script of rc(8) may be at it.
+while pgrep -f '(share|rc\\.d)/bastille' > /dev/null && [ "$left" -gt 0 ]; do
+	sleep 1
+	left=$((left - 1))
+done
+sleep 5
+lockf -k -t 600 /var/run/clawdie-jails.lock true`,
       ends: deployed.jails.length > 0 ? 0 : 'any',
-      seconds: 700,
+      seconds: 1000,
     },
     {
       name: 'restarted-list',
