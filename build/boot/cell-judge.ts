@@ -1,5 +1,5 @@
 import { gunzipSync } from 'node:zlib';
-import { formatIp } from '../pf/address.js';
+import { bare, formatIp } from '../pf/address.js';
 import { Evaluator } from '../pf/evaluate.js';
 import type { Packet } from '../pf/evaluate.js';
 import { PROTO } from '../pf/names.js';
@@ -62,7 +62,8 @@ export function judgeCells(
   if (around.length > 0) return failed('the instance is not as the packets were made for', around);
   const log = readLog((typed.get('cells-end')?.lines ?? []).join(''));
   if (!log) return failed('the log of the firewall is cut off, or is none');
-  const judged = plan.packets.map((packet) => judgePacket(plan, packet, told, log, seen));
+  const held = heldAgainst(plan, told, log, seen);
+  const judged = plan.packets.map((packet) => judgePacket(packet, held));
   const wrong = judged.flatMap(({ flaw }) => flaw ?? []);
   const count = (text: string): number => judged.filter(({ what }) => what === text).length;
   const from = (['internet', 'card', 'bridge'] as const)
@@ -119,7 +120,6 @@ const wantedRules = ({ subject: { ruleset } }: CellPlan): readonly string[] =>
 /** What of the instance is not as the packets were made for. */
 function surroundingFlaws(plan: CellPlan, told: Told): readonly string[] {
   const { situation } = plan.subject;
-  const bare = (address: string): string => address.replace(/\/.*/, '');
   const missing = [
     [told.first, externalName(situation.view)],
     [told.second, OTHER_CARD],
@@ -154,37 +154,60 @@ interface Judged {
   readonly flaw?: string;
 }
 
-function judgePacket(
+/** What every packet is held against. */
+interface HeldAgainst {
+  /** Filter rules in force, and as the file has them. */
+  readonly inForce: readonly string[];
+  readonly inFile: readonly string[];
+  /** Who decides about single packets, with offenders in their table. */
+  readonly evaluator: Evaluator;
+  /** Names of the cards, by what they are called in the proof. */
+  readonly cards: ReadonlyMap<string, string>;
+  /** What pf(4) has logged, by what tells packets apart. */
+  readonly logged: ReadonlyMap<number, readonly Logged[]>;
+  readonly answered: ReadonlySet<number>;
+}
+
+function heldAgainst(
   plan: CellPlan,
-  { sample, entry }: CellPacket,
   told: Told,
   log: readonly Logged[],
   { answered }: CellsSeen,
-): Judged {
+): HeldAgainst {
+  const { ruleset, world, situation } = plan.subject;
+  const tables = { ...world.tables, bruteforce: plan.offenders };
+  const logged = new Map<number, Logged[]>();
+  for (const each of log) logged.set(each.mark, [...(logged.get(each.mark) ?? []), each]);
+  return {
+    inForce: told.rules,
+    inFile: wantedRules(plan),
+    evaluator: new Evaluator(ruleset, { ...world, tables }),
+    cards: new Map([
+      [externalName(situation.view), told.first],
+      [OTHER_CARD, told.second],
+    ]),
+    ...{ logged, answered },
+  };
+}
+
+function judgePacket({ sample, entry }: CellPacket, held: HeldAgainst): Judged {
   const { packet, number, row } = sample;
-  const { subject } = plan;
-  const external = externalName(subject.situation.view);
-  const real = new Map([
-    [external, told.first],
-    [OTHER_CARD, told.second],
-  ]);
-  const nameOf = (name: string): string => real.get(name) ?? name;
-  const wanted = wantedRules(plan);
+  const { evaluator, cards } = held;
+  const nameOf = (name: string): string => cards.get(name) ?? name;
   const flaw = (what: string): Judged => ({
     what: 'otherwise',
     flaw: `${what}: ${describePacket(packet)}; row ${row.id} (${row.from} → ${row.to}); the proof says ${sample.verdict} by ${sample.rule ? printRule(sample.rule) : 'the default'}`,
   });
-  const evaluator = evaluatorOf(plan);
   const incoming: Packet = { ...packet, interface: entry, direction: 'in', receivedOn: undefined };
   const first = evaluator.decide(incoming);
-  const mine = log.filter(({ mark }) => mark === number);
+  const mine = held.logged.get(number) ?? [];
   const came = mine.filter(
     (each) =>
       each.direction === 'in' &&
       each.interface === nameOf(entry) &&
       each.src === formatIp(packet.af, BigInt(packet.src)),
   );
-  if (answered.has(number) && first.action === 'block') return flaw('it was answered');
+  if (held.answered.has(number) && first.action === 'block') return flaw('it was answered');
   if (came.length === 0) {
     const why = droppedBefore(packet);
     return first.action === 'block' && why !== undefined
@@ -192,11 +215,11 @@ function judgePacket(
       : flaw('the firewall never saw it');
   }
   const expected = sample.packet.direction === 'in' ? sample : { verdict: first.action, rule: first.rule };
-  const inFlaw = differs(came, expected.verdict, expected.rule, told.rules, wanted);
+  const inFlaw = differs(came, expected.verdict, expected.rule, held);
   if (inFlaw !== undefined) return flaw(`coming in on ${nameOf(entry)}, ${inFlaw}`);
   const left = mine.filter(({ direction }) => direction === 'out');
   for (const each of left) {
-    const name = [...real].find(([, device]) => device === each.interface)?.[0] ?? each.interface;
+    const name = [...cards].find(([, device]) => device === each.interface)?.[0] ?? each.interface;
     const outgoing: Packet = {
       ...{ ...packet, src: first.src, dst: first.dst, dstPort: first.dstPort },
       ...{ interface: name, direction: 'out', receivedOn: entry },
@@ -205,7 +228,7 @@ function judgePacket(
       packet.direction === 'out' && name === packet.interface
         ? { verdict: sample.verdict, rule: sample.rule }
         : (({ action, rule }) => ({ verdict: action, rule }))(evaluator.decide(outgoing));
-    const outFlaw = differs([each], second.verdict, second.rule, told.rules, wanted);
+    const outFlaw = differs([each], second.verdict, second.rule, held);
     if (outFlaw !== undefined) return flaw(`going out on ${each.interface}, ${outFlaw}`);
   }
   if (packet.direction === 'out' && !left.some((each) => each.interface === nameOf(packet.interface)))
@@ -221,8 +244,7 @@ function differs(
   logged: readonly Logged[],
   verdict: 'pass' | 'block',
   rule: Rule | undefined,
-  inForce: readonly string[],
-  inFile: readonly string[],
+  { inForce, inFile }: HeldAgainst,
 ): string | undefined {
   const wanted = rule && unlogged(printRule(rule));
   for (const each of logged) {
@@ -242,17 +264,4 @@ function swapped(
   if (one === undefined || other === undefined) return false;
   const [first, second] = lists.map((rules) => rules.indexOf(one) < rules.indexOf(other));
   return lists.every((rules) => rules.includes(one) && rules.includes(other)) && first !== second;
-}
-
-const EVALUATORS = new WeakMap<CellPlan, Evaluator>();
-
-/** Those who decide about single packets, with offenders in their table. */
-function evaluatorOf(plan: CellPlan): Evaluator {
-  const known = EVALUATORS.get(plan);
-  if (known) return known;
-  const { ruleset, world } = plan.subject;
-  const tables = { ...world.tables, bruteforce: plan.offenders };
-  const evaluator = new Evaluator(ruleset, { ...world, tables });
-  EVALUATORS.set(plan, evaluator);
-  return evaluator;
 }
