@@ -87,34 +87,18 @@ export function reachSteps({ outer, internet }: Surroundings, cast: Cast): reado
 export function hostPortSteps(cast: Cast, hostPorts: readonly string[]): readonly Step[] {
   const ports = hostPorts.flatMap((port) => (port.endsWith('/tcp') ? [port.replace('/tcp', '')] : []));
   const [hostPort] = ports;
+  const step = (name: string, check: string, port: number | string, reached: 'yes' | 'no'): Step => ({
+    name,
+    check,
+    typed: [
+      ...cast.tenants.map((tenant) => listens(tenant.gateway, port)),
+      'sleep 1',
+      ...cast.jails.map((jail) => tries(`${jail.name} host`, jail.name, gatewayOf(cast, jail), port)),
+    ].join('\n'),
+    shows: cast.jails.map(({ name }) => line(`${name} host ${reached}`)),
+  });
   return [
-    {
-      name: 'host-ports-closed',
-      check: 'pairs',
-      typed: [
-        ...cast.tenants.map((tenant) => listens(tenant.gateway, CLOSED_PORT)),
-        'sleep 1',
-        ...cast.jails.map((jail) =>
-          tries(`${jail.name} host`, jail.name, gatewayOf(cast, jail), CLOSED_PORT),
-        ),
-      ].join('\n'),
-      shows: cast.jails.map(({ name }) => line(`${name} host no`)),
-    },
-    ...(hostPort === undefined
-      ? []
-      : [
-          {
-            name: 'host-ports',
-            check: 'host-ports',
-            typed: [
-              ...cast.tenants.map((tenant) => listens(tenant.gateway, hostPort)),
-              'sleep 1',
-              ...cast.jails.map((jail) =>
-                tries(`${jail.name} host`, jail.name, gatewayOf(cast, jail), hostPort),
-              ),
-            ].join('\n'),
-            shows: cast.jails.map(({ name }) => line(`${name} host yes`)),
-          },
-        ]),
+    step('host-ports-closed', 'pairs', CLOSED_PORT, 'no'),
+    ...(hostPort === undefined ? [] : [step('host-ports', 'host-ports', hostPort, 'yes')]),
   ];
 }
