@@ -28,7 +28,8 @@ type Entry = { readonly [K in keyof typeof EDGES]?: z.infer<(typeof EDGES)[K]> }
   readonly optional?: boolean | undefined;
 };
 
-const nameOf = (place: string): string =>
+/** The name of the package at a place. */
+export const nameAt = (place: string): string =>
   place.slice(place.lastIndexOf('node_modules/') + 'node_modules/'.length);
 
 /**
@@ -36,7 +37,7 @@ const nameOf = (place: string): string =>
  * look for them. Pure.
  */
 export function pickEdges(entries: Readonly<Record<string, Entry>>): NpmTree {
-  const there = new Set(Object.keys(entries).map(nameOf));
+  const there = new Set(Object.keys(entries).map(nameAt));
   const only = (ranges: Entry['dependencies']): Entry['dependencies'] =>
     ranges && Object.fromEntries(Object.entries(ranges).filter(([name]) => there.has(name)));
   const node = (entry: Entry): NpmTree[string] => {

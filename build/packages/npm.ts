@@ -10,7 +10,7 @@ import type { DownloadOptions } from '../release/download.js';
 import { LICENSE } from './catalogue.js';
 import type { Lock, LockedNpm } from './lockfile.js';
 import { NPM_NAME, sha512Of } from './lockfile.js';
-import { EDGES, pickEdges } from './npm-tree.js';
+import { EDGES, nameAt, pickEdges } from './npm-tree.js';
 import type { Wanted } from './solver.js';
 import type { WantedFile } from './store.js';
 
@@ -98,7 +98,7 @@ export function readNpmLock(text: string, wanted: readonly Wanted[], arch: strin
       tree[place] = entry;
       continue;
     }
-    const name = place.slice(place.lastIndexOf('node_modules/') + 'node_modules/'.length);
+    const name = nameAt(place);
     if (!suits(entry.os, 'freebsd') || !suits(entry.cpu, CPU[arch] ?? arch)) {
       if (entry.optional === true) continue;
       throw new UserError(
