@@ -41,6 +41,11 @@ export async function installedInstance(): Promise<FakeRoot> {
     .file('etc/clawdie/installed', 'installed\n');
 }
 
+/** A file of an overlay, of root, that all may read. */
+export const file = (path: string, body = path): OverlayEntry => ({
+  ...{ path, type: 'file', uid: 0, gid: 0, mode: 0o644, body },
+});
+
 /** A slot as a disk has it: whole. */
 export const whole = (slot: Buffer): Buffer => Buffer.concat([slot], SLOT_SIZE);
 

@@ -23,7 +23,7 @@ import { packOverlay } from '../../build/overlay/pack.js';
 import type { OverlayEntry } from '../../build/overlay/render.js';
 import { configOf } from '../helpers/config.js';
 import { bodyOf, overlayOf } from '../helpers/deployment.js';
-import { INIT, liveInstance, RELEASE, whole } from '../helpers/instance.js';
+import { file, INIT, liveInstance, RELEASE, whole } from '../helpers/instance.js';
 import { FakeRoot } from '../helpers/shell.js';
 import type { ScriptResult } from '../helpers/shell.js';
 
@@ -151,14 +151,6 @@ describe('clawdie-init', () => {
 
   describe('where another overlay comes', () => {
     const LIST = 'var/db/clawdie/overlay.files';
-    const file = (path: string, body = path): OverlayEntry => ({
-      path,
-      type: 'file',
-      uid: 0,
-      gid: 0,
-      mode: 0o644,
-      body,
-    });
     const slotOf = async (...entries: readonly OverlayEntry[]): Promise<Buffer> =>
       slotWith(await packOverlay(entries, 0), RELEASE);
     /** An installed instance, whose boots find what is in its slot. */

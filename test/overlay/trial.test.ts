@@ -3,9 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { SECTOR } from '../../build/image/slot.js';
-import type { OverlayEntry } from '../../build/overlay/render.js';
 import { allowedSigners } from '../../build/overlay/signers.js';
-import { bootWith, INIT, installedInstance } from '../helpers/instance.js';
+import { bootWith, file, INIT, installedInstance } from '../helpers/instance.js';
 import type { FakeRoot, ScriptResult } from '../helpers/shell.js';
 import { makeKey, signedSlot } from '../helpers/signing.js';
 import type { KeyPair } from '../helpers/signing.js';
@@ -20,14 +19,6 @@ let ours: KeyPair;
 let before: Buffer;
 let next: Buffer;
 
-const file = (path: string, body: string): OverlayEntry => ({
-  path,
-  type: 'file',
-  uid: 0,
-  gid: 0,
-  mode: 0o644,
-  body,
-});
 const slot = (serial: number, key = ours, deployment = 'natasha'): Promise<Buffer> =>
   signedSlot(
     [

@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { SECTOR, signatureIn, withSignature } from '../../build/image/slot.js';
 import type { OverlayEntry } from '../../build/overlay/render.js';
 import { allowedSigners, IMAGE_NAMESPACE } from '../../build/overlay/signers.js';
-import { bootWith, installedInstance, slotOf, whole } from '../helpers/instance.js';
+import { bootWith, file, installedInstance, slotOf, whole } from '../helpers/instance.js';
 import type { FakeRoot, ScriptResult } from '../helpers/shell.js';
 import { makeKey, signedSlot } from '../helpers/signing.js';
 import type { KeyPair } from '../helpers/signing.js';
@@ -15,14 +15,6 @@ let fake: FakeRoot;
 let ours: KeyPair;
 let others: KeyPair;
 
-const file = (path: string, body: string): OverlayEntry => ({
-  path,
-  type: 'file',
-  uid: 0,
-  gid: 0,
-  mode: 0o644,
-  body,
-});
 /** The files of an overlay that says which one it is, and whose overlays come after it. */
 const files = (name: string, signers: readonly KeyPair[] = [ours]): readonly OverlayEntry[] => [
   ...(signers.length > 0
