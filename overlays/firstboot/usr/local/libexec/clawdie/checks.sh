@@ -114,15 +114,22 @@ check_route()
 	fi
 }
 
-# What a jail lacks of its line in the plan, or nothing: lacks NAME TENANT NETWORK ADDRESS TEMPLATE MEMORY PROCESSES CPU DISK
-lacks()
+# Why a jail of the plan does not run, or nothing: idle NAME
+idle()
 {
 	if ! jail_exists "$1"; then
 		echo "is not there: service clawdie_jails start, then see /var/log/clawdie-jails.log"
-		return
-	fi
-	if ! jail_runs "$1"; then
+	elif ! jail_runs "$1"; then
 		echo "does not run: bastille start $1"
+	fi
+}
+
+# What a jail lacks of its line in the plan, or nothing: lacks NAME TENANT NETWORK ADDRESS TEMPLATE MEMORY PROCESSES CPU DISK
+lacks()
+{
+	_idle=$(idle "$1")
+	if [ -n "${_idle}" ]; then
+		echo "${_idle}"
 		return
 	fi
 	_vnet=$(jls -j "$1" vnet 2> /dev/null)
