@@ -3,22 +3,17 @@ import { dirname, join, resolve as resolvePath } from 'node:path';
 import { plain } from '../boot/stages.js';
 import { codeOf, InputError, messageOf } from '../error.js';
 import { writeError, writeFileAtomic } from '../host/files.js';
-import { archiveIn, SLOT_SIZE } from '../image/slot.js';
+import { archiveIn } from '../image/slot.js';
 import { compareOverlays } from '../overlay/compare.js';
 import type { Difference } from '../overlay/compare.js';
 import { isSecret, renderOverlay } from '../overlay/render.js';
 import type { OverlayEntry } from '../overlay/render.js';
 import { unpackOverlay } from '../overlay/unpack.js';
-import { makeView } from '../overlay/view.js';
-import { releaseOf } from '../pipeline/base.js';
-import { packedOverlay } from '../pipeline/deploy.js';
-import { proveImage } from '../policy/image.js';
 import { loadConfig, readAuthKey } from './configuration.js';
 import type { ConfigOptions, LoadedConfig } from './configuration.js';
 import { readSlot } from './image-slot.js';
-import { imageTime } from './request.js';
-import { renderInput, ruleFiles } from './rules.js';
-import { readSignKey, signingOf } from './signing.js';
+import { renderInput } from './rules.js';
+import { proveSlot } from './slot.js';
 
 export interface OverlayOptions extends ConfigOptions {
   /** A file of the overlay that is printed, instead of the list. */
@@ -151,17 +146,14 @@ async function unpack(
 }
 
 async function writeSlot(
-  { config, folder }: LoadedConfig,
+  loaded: LoadedConfig,
   entries: readonly OverlayEntry[],
   file: string,
   environment: NodeJS.ProcessEnv,
   print: (line: string) => void,
 ): Promise<void> {
-  proveImage(ruleFiles(entries), makeView(config), config.POLICY_EXCEPTIONS);
-  const release = releaseOf({ version: config.FREEBSD_VERSION, arch: config.ARCH });
-  const signing = signingOf(config, folder, environment, await readSignKey(config, folder), print);
-  const { slot } = await packedOverlay(entries, release, imageTime(environment), signing);
-  await writeFileAtomic(resolvePath(file), Buffer.concat([slot], SLOT_SIZE), 0o600);
+  const { bytes, release, signing } = await proveSlot(loaded, entries, environment, print);
+  await writeFileAtomic(resolvePath(file), bytes, 0o600);
   const signed = signing ? `signed, serial ${signing.identity.serial}` : 'not signed';
   print(`The slot for ${release} is ${file}, ${signed}; it may hold secrets.`);
 }

@@ -3,11 +3,7 @@ import { plain } from '../boot/stages.js';
 import { isDestination } from '../config/readers.js';
 import { InputError } from '../error.js';
 import { ssh } from '../host/ssh.js';
-import { headerOf, SLOT_SIZE } from '../image/slot.js';
-import { makeView } from '../overlay/view.js';
-import { releaseOf } from '../pipeline/base.js';
-import { makeOverlay } from '../pipeline/deploy.js';
-import { proveImage } from '../policy/image.js';
+import { renderOverlay } from '../overlay/render.js';
 import { pushSlot } from '../push/session.js';
 import type { Ending } from '../push/session.js';
 import { resolveRelease } from '../release/source.js';
@@ -17,9 +13,8 @@ import { COMMON, deploymentFiles, readCommon } from './deployments.js';
 import { checkLock } from './lock-subject.js';
 import { listOf, packagesOf } from './medium.js';
 import { warnOfExceptions } from './output.js';
-import { imageTime } from './request.js';
-import { renderInput, ruleFiles } from './rules.js';
-import { readSignKey, signingOf } from './signing.js';
+import { renderInput } from './rules.js';
+import { proveSlot } from './slot.js';
 
 export interface PushOptions {
   /** The configuration of one deployment and where it is, or a folder of them with PUSH_TO in each. */
@@ -130,20 +125,18 @@ async function makeSlot(
   const { lock, warning } = await checkLock(folder, [{ loaded, release }]);
   if (warning !== undefined) print(`${name}: ${warning}`);
   const packages = await packagesOf(loaded, release, lock);
-  const signing = signingOf(config, folder, environment, await readSignKey(config, folder), (text) => {
-    print(`${name}: ${text}`);
-  });
   const input = await renderInput(loaded, await readAuthKey(config, folder), listOf(config, packages));
-  const { entries, slot } = await makeOverlay(
-    input,
-    releaseOf({ version: config.FREEBSD_VERSION, arch: config.ARCH }),
-    imageTime(environment),
-    signing,
+  const { bytes, sum, signing, proof } = await proveSlot(
+    loaded,
+    renderOverlay(input),
+    environment,
+    (text) => {
+      print(`${name}: ${text}`);
+    },
   );
-  const proof = proveImage(ruleFiles(entries), makeView(config), config.POLICY_EXCEPTIONS);
   warnOfExceptions(proof, (event) => {
     if (event.type === 'warning') print(`${name}: ${event.text}`);
   });
   if (!signing) print(`${name}: not signed (SIGN_KEY): an instance that has signers refuses it.`);
-  return { name, slot: Buffer.concat([slot], SLOT_SIZE), sum: headerOf(slot, 'sha256') };
+  return { name, slot: bytes, sum };
 }
