@@ -517,7 +517,10 @@ program
       json: boolean;
     }) => {
       const { overlay } = await import('./commands/overlay.js');
-      if (!(await overlay(options, env, print))) process.exitCode = EXIT.failed;
+      const note = (text: string): void => {
+        complain(`Warning: ${text}`);
+      };
+      if (!(await overlay(options, env, print, note))) process.exitCode = EXIT.failed;
     },
   );
 

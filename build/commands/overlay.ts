@@ -6,13 +6,13 @@ import { writeError, writeFileAtomic } from '../host/files.js';
 import { archiveIn } from '../image/slot.js';
 import { compareOverlays } from '../overlay/compare.js';
 import type { Difference } from '../overlay/compare.js';
-import { isSecret, renderOverlay } from '../overlay/render.js';
+import { isSecret } from '../overlay/render.js';
 import type { OverlayEntry } from '../overlay/render.js';
 import { unpackOverlay } from '../overlay/unpack.js';
-import { loadConfig, readAuthKey } from './configuration.js';
+import { loadConfig } from './configuration.js';
 import type { ConfigOptions, LoadedConfig } from './configuration.js';
 import { readSlot } from './image-slot.js';
-import { renderInput } from './rules.js';
+import { renderDeployment } from './rendered.js';
 import { proveSlot } from './slot.js';
 
 export interface OverlayOptions extends ConfigOptions {
@@ -32,6 +32,7 @@ export interface OverlayOptions extends ConfigOptions {
  * `clawdie-iso overlay`: what a build.cfg renders, without an image: the list, one file, all in a folder, the slot, or what
  * differs from another one.
  *
+ * @param note hears what is no result: that there is no lock
  * @returns false if there is something to compare, and it differs
  * @throws InputError if the configuration, or what it is compared with, cannot be read; UserError if the firewall of a slot
  *   does not do what the policy says.
@@ -40,26 +41,23 @@ export async function overlay(
   options: OverlayOptions,
   environment: NodeJS.ProcessEnv,
   print: (line: string) => void,
+  note: (text: string) => void,
 ): Promise<boolean> {
   const asked = [options.file, options.unpack, options.slot, options.diff].filter(
     (value) => value !== undefined,
   );
   if (asked.length > 1) throw new InputError('Of --file, --unpack, --slot and --diff one can be given.');
   const loaded = await loadConfig(options, environment);
-  const entries = await rendered(loaded);
+  const entries = await renderDeployment(loaded, note);
   if (options.file !== undefined) printFile(entries, options.file, print);
   else if (options.unpack !== undefined) await unpack(entries, options.unpack, print);
   else if (options.slot !== undefined) await writeSlot(loaded, entries, options.slot, environment, print);
   else if (options.diff !== undefined) {
-    const other = await entriesOf(options.diff, options, environment);
+    const other = await entriesOf(options.diff, options, environment, note);
     return printDifferences(compareOverlays(other, entries), options, print);
   } else if (options.json) print(JSON.stringify(entries.map(shown), null, 2));
   else for (const entry of entries) print(line(entry));
   return true;
-}
-
-async function rendered(loaded: LoadedConfig): Promise<readonly OverlayEntry[]> {
-  return renderOverlay(await renderInput(loaded, await readAuthKey(loaded.config, loaded.folder)));
 }
 
 /** What an image or a slot holds, or another configuration renders. */
@@ -67,8 +65,10 @@ async function entriesOf(
   path: string,
   { set }: OverlayOptions,
   environment: NodeJS.ProcessEnv,
+  note: (text: string) => void,
 ): Promise<readonly OverlayEntry[]> {
-  if (path.endsWith('.cfg')) return rendered(await loadConfig({ config: path, set }, environment));
+  if (path.endsWith('.cfg'))
+    return renderDeployment(await loadConfig({ config: path, set }, environment), note);
   return (await unpackOverlay(archiveIn(await readSlot(path)))).entries;
 }
 

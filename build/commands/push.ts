@@ -3,17 +3,13 @@ import { plain } from '../boot/stages.js';
 import { isDestination } from '../config/readers.js';
 import { InputError } from '../error.js';
 import { ssh } from '../host/ssh.js';
-import { renderOverlay } from '../overlay/render.js';
 import { pushSlot } from '../push/session.js';
 import type { Ending } from '../push/session.js';
-import { resolveRelease } from '../release/source.js';
-import { loadConfig, readAuthKey } from './configuration.js';
+import { loadConfig } from './configuration.js';
 import type { LoadedConfig } from './configuration.js';
 import { COMMON, deploymentFiles, readCommon } from './deployments.js';
-import { checkLock } from './lock-subject.js';
-import { listOf, packagesOf } from './medium.js';
 import { warnOfExceptions } from './output.js';
-import { renderInput } from './rules.js';
+import { renderDeployment } from './rendered.js';
 import { proveSlot } from './slot.js';
 
 export interface PushOptions {
@@ -119,24 +115,15 @@ async function makeSlot(
   loaded: LoadedConfig,
   { environment, print }: PushContext,
 ): Promise<Omit<Ready, 'address'>> {
-  const { config, folder, path } = loaded;
-  const name = basename(path, '.cfg');
-  const release = resolveRelease(config, folder);
-  const { lock, warning } = await checkLock(folder, [{ loaded, release }]);
-  if (warning !== undefined) print(`${name}: ${warning}`);
-  const packages = await packagesOf(loaded, release, lock);
-  const input = await renderInput(loaded, await readAuthKey(config, folder), listOf(config, packages));
-  const { bytes, sum, signing, proof } = await proveSlot(
-    loaded,
-    renderOverlay(input),
-    environment,
-    (text) => {
-      print(`${name}: ${text}`);
-    },
-  );
+  const name = basename(loaded.path, '.cfg');
+  const note = (text: string): void => {
+    print(`${name}: ${text}`);
+  };
+  const entries = await renderDeployment(loaded, note);
+  const { bytes, sum, signing, proof } = await proveSlot(loaded, entries, environment, note);
   warnOfExceptions(proof, (event) => {
-    if (event.type === 'warning') print(`${name}: ${event.text}`);
+    if (event.type === 'warning') note(event.text);
   });
-  if (!signing) print(`${name}: not signed (SIGN_KEY): an instance that has signers refuses it.`);
+  if (!signing) note('not signed (SIGN_KEY): an instance that has signers refuses it.');
   return { name, slot: bytes, sum };
 }

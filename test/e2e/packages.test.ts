@@ -117,6 +117,13 @@ describe('an image with a lock', { timeout: PATIENCE }, () => {
       readFileSync(join(at.folder, 'dist', `${imageOf('clawdie')}.json`), 'utf8'),
     ) as { readonly packages: readonly { readonly name: string; readonly sha256: string }[] };
     expect(record.packages.map(({ name }) => name)).toEqual(['libevent', 'pkg', 'tmux']);
+    // What the configuration renders without an image is the same.
+    const config = join(at.folder, 'site', 'build.cfg');
+    const image = join(at.folder, 'dist', `${imageOf('clawdie')}.iso`);
+    expect(await cli(['overlay', '--config', config, '--diff', image])).toEqual({
+      ...{ code: 0, stderr: '' },
+      stdout: 'The overlays are the same.\n',
+    });
     const second = await at.run('iso', '--set', 'ASSISTANT_NAME=natasha', '--set', 'HOSTNAME=natasha');
     expect(second).toMatchObject({ code: 0, stderr: '' });
     expect(ran(second)).toEqual(['overlay', 'stamp']);

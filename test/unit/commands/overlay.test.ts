@@ -15,10 +15,18 @@ async function run(text: string, more: Partial<OverlayOptions> = {}, folder?: st
   const config = join(folder ?? (await tmp()), 'build.cfg');
   writeFileSync(config, `SSH_AUTHORIZED_KEYS="${PUBLIC_KEY}"\n${text}`);
   const lines: string[] = [];
-  const same = await overlay({ config, set: [], patch: false, json: false, ...more }, {}, (line) => {
-    lines.push(line);
-  });
-  return { same, text: lines.join('\n') };
+  const notes: string[] = [];
+  const same = await overlay(
+    { config, set: [], patch: false, json: false, ...more },
+    {},
+    (line) => {
+      lines.push(line);
+    },
+    (note) => {
+      notes.push(note);
+    },
+  );
+  return { same, text: lines.join('\n'), notes };
 }
 
 it('lists what a configuration renders, with owners and modes; a secret as such', async () => {
@@ -54,7 +62,11 @@ it('writes a slot, and says how another configuration would change it', async ()
   await run('', { slot }, folder);
   expect(statSync(slot)).toMatchObject({ size: 4 * 1024 * 1024 });
   expect(statSync(slot).mode & 0o777).toBe(0o600);
-  expect(await run('', { diff: slot }, folder)).toEqual({ same: true, text: 'The overlays are the same.' });
+  expect(await run('', { diff: slot }, folder)).toEqual({
+    same: true,
+    text: 'The overlays are the same.',
+    notes: [expect.stringContaining('There is no clawdie.lock.json')],
+  });
   const changed = await run('HTTP="no"\nDNS="9.9.9.9"\n', { diff: slot, patch: true }, folder);
   expect(changed.same).toBe(false);
   expect(changed.text).toContain('is new: /etc/resolv.conf  (file)');

@@ -233,6 +233,7 @@ describe('signing', () => {
         { config: join(folder, 'build.cfg'), set: [], slot, patch: false, json: false },
         environment,
         () => undefined,
+        () => undefined,
       );
     await expect(make({})).rejects.toThrow('SIGN_KEY needs a serial');
     await make({ SOURCE_DATE_EPOCH: '1767225600' });
