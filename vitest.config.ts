@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
-    reporters: ['default', './test/helpers/skipped.ts'],
+    reporters: ['default', './test/helpers/ending.ts'],
     // Tests start real tools; more of them at once than there are cores only makes each slower.
     maxWorkers: 2,
     projects: [

@@ -131,6 +131,15 @@ describe('a turn', () => {
     expect(Date.now() - begin).toBeLessThan(20_000);
   });
 
+  it('ends where nothing can be written any longer of its end', () => {
+    const begin = Date.now();
+    expect(shell(`rm -rf ${fake.root}/var/run/clawdie/work.*`)).toMatchObject({
+      code: 125,
+      stderr: 'clawdie-jail: the turn broke off\n',
+    });
+    expect(Date.now() - begin).toBeLessThan(40_000);
+  });
+
   it('ends what it leaves behind by the reaper that timeout(1) is', () => {
     const result = shell('exit 3');
     expect(result.code).toBe(3);
@@ -478,10 +487,10 @@ describe('clawdie-turn', () => {
       stdio: 'ignore',
     });
     const runs = (): boolean => spawnSync('pgrep', ['-f', `^sleep ${mark}`]).status === 0;
-    for (let left = 100; left > 0 && !runs(); left--) await sleep(100);
+    for (let left = 600; left > 0 && !runs(); left--) await sleep(100);
     expect(runs()).toBe(true);
     child.kill('SIGKILL');
-    for (let left = 150; left > 0 && runs(); left--) await sleep(100);
+    for (let left = 600; left > 0 && runs(); left--) await sleep(100);
     expect(runs()).toBe(false);
   });
 });

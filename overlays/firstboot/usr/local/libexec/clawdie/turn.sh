@@ -159,10 +159,12 @@ timeout -k 5 "${seconds}" sh "${0%/*}/turn-inside.sh" session "${work}" "${jail}
 ended=$?
 kill "${feeder}"
 
-# A stream that the command has passed to somebody else in the jail does not end.
-left=50
+# A stream that the command has passed to somebody else in the jail does not end, and where the file system is full nothing
+# is said of its end: after 5 s it is ended, and after 10 s nobody waits any longer.
+left=100
 until [ -e "${work}/out.done" ] && [ -e "${work}/err.done" ]; do
-	[ "${left}" -gt 0 ] || pkill -KILL -P "${out},${err}"
+	[ "${left}" -gt 50 ] || pkill -KILL -P "${out},${err}"
+	[ "${left}" -gt 0 ] || break
 	left=$((left - 1))
 	sleep 0.1
 done
