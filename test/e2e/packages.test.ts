@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
@@ -291,5 +291,47 @@ describe('a fleet with a lock', { timeout: PATIENCE }, () => {
     expect(await kinds('b')).toBe('asked git-lite, other libevent, asked pkg, other tmux');
     const again = await run('fleet', '--out', out, '--json');
     expect(again.stdout).toContain('"made":[]');
+  });
+
+  it('of twenty in two folders with a lock each has two base images, and a stamp for each deployment', async () => {
+    const at = await place();
+    const site = join(at.folder, 'site');
+    const other = join(at.folder, 'other');
+    const names = 'abcdefghijklmnopqrst';
+    renameSync(join(site, 'build.cfg'), join(site, 'common.cfg'));
+    mkdirSync(other);
+    writeFileSync(
+      join(other, 'common.cfg'),
+      readFileSync(join(site, 'common.cfg'), 'utf8').replace('PACKAGES="tmux"', 'PACKAGES="git-lite"'),
+    );
+    const bases = new Set<string>();
+    for (const [folder, first, packages] of [
+      [site, 0, 'libevent pkg tmux'],
+      [other, 10, 'git-lite pkg'],
+    ] as const) {
+      for (let n = first; n < first + 10; n++)
+        writeFileSync(
+          join(folder, `${names[n]}.cfg`),
+          `ASSISTANT_NAME=host${names[n]}\nHOSTNAME=host${names[n]}\nAGENT_NET=192.168.${n + 10}.0/24\n`,
+        );
+      const run = (command: string, ...args: readonly string[]): Promise<CliResult> =>
+        cli([command, folder, '--cache', join(at.folder, 'cache'), ...args]);
+      expect(await run('lock')).toMatchObject({ code: 0, stderr: '' });
+      const out = join(at.folder, `dist-${first}`);
+      const made = await run('fleet', '--out', out, '--json');
+      expect(made).toMatchObject({ code: 0, stderr: '' });
+      expect(ran(made).filter((stage) => stage === 'packages')).toHaveLength(1);
+      expect(readdirSync(out).filter((name) => name.endsWith('.iso'))).toHaveLength(10);
+      const record = JSON.parse(readFileSync(join(out, 'fleet.json'), 'utf8')) as {
+        readonly bases: readonly { readonly key: string }[];
+      };
+      expect(record.bases).toHaveLength(1);
+      for (const { key } of record.bases) bases.add(key);
+      const image = JSON.parse(readFileSync(join(out, `${imageOf(names[first + 9] ?? '')}.json`), 'utf8')) as {
+        readonly packages: readonly { readonly name: string }[];
+      };
+      expect(image.packages.map(({ name }) => name).join(' ')).toBe(packages);
+    }
+    expect(bases.size).toBe(2);
   });
 });
