@@ -1,19 +1,35 @@
 #!/bin/sh
 # Has the pf of a FreeBSD machine decide about packets, in a jail with a network of its own: nothing of the machine's changes.
 #
-#	sh lab.sh REFEREE DIRECTORY
+#	sh lab.sh [-v] REFEREE DIRECTORY
 #
 # Run it as root. REFEREE is referee.c, compiled (cc -o referee referee.c); DIRECTORY has the rule sets and packets that
 # "main.ts make" wrote, and gets what pfctl and the kernel say of them. world.ts has the same interfaces and routes.
 set -eu
 
-referee=$1 directory=$2 jail=pfreference
+verbose=
+if [ "$1" = -v ]; then
+	verbose=-v
+	shift
+fi
+# jexec(8) goes to another folder.
+referee=$(realpath "$1") directory=$(realpath "$2") jail=pfreference
+# As the rules call them, what they are, and a group of theirs.
+devices='em0:tap70:egress em1:tap71:inside em2:tap72:inside feed0:tun70:feed feed1:tun71:feed'
 
 kldload -nq pf pflog if_tuntap
 
 cleanup() {
+	# They come back from the jail by the name that they have there, which may be that of a card of the machine.
+	for device in ${devices}; do
+		unit=${device#*:}
+		unit=${unit%:*}
+		jexec "${jail}" ifconfig "${device%%:*}" name "${unit}" >/dev/null 2>&1 || :
+	done
 	jail -r "${jail}" 2>/dev/null || :
-	for unit in tap70 tap71 tap72 tun70 tun71; do
+	for device in ${devices}; do
+		unit=${device#*:}
+		unit=${unit%:*}
 		ifconfig "${unit}" destroy 2>/dev/null || :
 	done
 }
@@ -33,19 +49,15 @@ in_jail sysctl -q net.inet6.ip6.auto_linklocal=0 net.inet6.ip6.dad_count=0 net.i
 in_jail ifconfig lo0 inet 127.0.0.1/8 up
 in_jail ifconfig lo0 inet6 ::1/128
 
-# device NEW-NAME UNIT GROUP
-device() {
-	ifconfig "$2" create
-	ifconfig "$2" vnet "${jail}"
-	in_jail ifconfig "$2" name "$1" >/dev/null
-	in_jail ifconfig "$1" group "$3"
-	in_jail ifconfig "$1" inet6 -ifdisabled
-}
-device em0 tap70 egress
-device em1 tap71 inside
-device em2 tap72 inside
-device feed0 tun70 feed
-device feed1 tun71 feed
+for device in ${devices}; do
+	name=${device%%:*} unit=${device#*:} group=${device##*:}
+	unit=${unit%:*}
+	ifconfig "${unit}" create
+	ifconfig "${unit}" vnet "${jail}"
+	in_jail ifconfig "${unit}" name "${name}" >/dev/null
+	in_jail ifconfig "${name}" group "${group}"
+	in_jail ifconfig "${name}" inet6 -ifdisabled
+done
 for unit in 0 1 2; do
 	in_jail ifconfig "em${unit}" ether "02:00:00:00:00:0${unit}"
 done
@@ -77,4 +89,4 @@ in_jail ifconfig pflog0 up
 in_jail pfctl -qe || :
 in_jail sysctl -n net.pf.default_to_drop >"${directory}/default_to_drop"
 in_jail ifconfig -a
-in_jail "${referee}" "${directory}"
+in_jail "${referee}" ${verbose} "${directory}"

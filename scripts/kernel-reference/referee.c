@@ -1,7 +1,7 @@
 /*
  * Asks the kernel what its pf does with packets: see lab.sh, which starts it in the jail.
  *
- *	referee DIRECTORY
+ *	referee [-v] DIRECTORY
  *
  * For each DIRECTORY/N.conf, N counting from 0: loads it with pfctl(8), whose reading goes to N.read, sends the packets of
  * N.packets, and writes to N.verdicts what pflog0 says of each. A line of N.packets is
@@ -15,7 +15,8 @@
  *	NUMBER INTERFACE in|out ACTION REASON RULE SUBRULE SOURCE DESTINATION
  *
  * of struct pfloghdr (sys/net/if_pflog.h), for every rule that pf logs, in order; addresses are in hexadecimal. The first
- * line is what pfctl exited with. States are cleared behind each packet that was logged.
+ * line is what pfctl exited with. States are cleared behind each packet that was logged. With -v, stderr hears of each set and
+ * packet before it is sent: a kernel that stops at one says no more.
  */
 #include <sys/param.h>
 #include <sys/ioctl.h>
@@ -55,6 +56,7 @@ static struct way {
 static struct snl_state netlink;
 static int family, pflog, raw;
 static char *log_buffer;
+static int verbose;
 static u_int log_size;
 
 static void
@@ -226,6 +228,8 @@ play(const char *set)
 			errx(1, "%s:%u: no packet", name, number);
 		for (const char *at = line + hex; length < sizeof(packet) && sscanf(at, "%2x", &byte) == 1; at += 2)
 			packet[length++] = byte;
+		if (verbose)
+			fprintf(stderr, "%s %u\n", set, number);
 		send_packet(way, packet, length);
 		if (read_log(out, number) > 0)
 			clear_states();
@@ -241,11 +245,12 @@ main(int argc, char **argv)
 {
 	char set[MAXPATHLEN], conf[MAXPATHLEN];
 
-	if (argc != 2)
-		errx(2, "usage: referee directory");
+	verbose = argc == 3 && strcmp(argv[1], "-v") == 0;
+	if (argc != 2 + verbose)
+		errx(2, "usage: referee [-v] directory");
 	setup();
 	for (u_int number = 0;; number++) {
-		snprintf(set, sizeof(set), "%s/%u", argv[1], number);
+		snprintf(set, sizeof(set), "%s/%u", argv[1 + verbose], number);
 		snprintf(conf, sizeof(conf), "%s.conf", set);
 		if (access(conf, R_OK) != 0)
 			break;
