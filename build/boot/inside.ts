@@ -1,6 +1,7 @@
 import { UserError } from '../error.js';
 import type { OverlayEntry } from '../overlay/render.js';
 import { allRules } from '../pf/expand.js';
+import { inForce } from '../pf/in-force.js';
 import { printRule } from '../pf/print.js';
 import { readRules } from '../policy/image.js';
 import { OPTIONAL, RULES } from '../rc/check.js';
@@ -352,7 +353,7 @@ function ruleFlaws(
     operator: body('etc/pf.conf.d/operator.conf'),
   };
   const { ruleset } = readRules(files, { fallback: false, tailscaleActive: false });
-  return rulesApart(allRules(ruleset.rules).map(printRule), [...rules, ...nat]);
+  return rulesApart(allRules(inForce(ruleset.rules)).map(printRule), [...rules, ...nat]);
 }
 
 /** Services of the host, and the ports that each listens on; a name is what sockstat(1) calls the program. */

@@ -1,4 +1,5 @@
 import { inboundRule, TRANSLATIONS } from './expand.js';
+import { inForce } from './in-force.js';
 import { matches, walk } from './match.js';
 import type { Compiled, Leaning, Packet, State } from './match.js';
 import { PROXY_PORTS } from './names.js';
@@ -111,7 +112,7 @@ export class Evaluator {
     if (!lists) {
       const of = (...actions: readonly string[]): readonly Compiled[] =>
         this.compile(
-          this.ruleset.rules
+          inForce(this.ruleset.rules)
             .filter(({ action }) => actions.includes(action))
             .map((rule) => (packet.direction === 'in' ? inboundRule(rule) : rule)),
           packet,
@@ -170,7 +171,7 @@ export class Evaluator {
           whole: looksInside(rule),
           tagged: options.tagged,
           receivedOn: options.receivedOn && this.called(options.receivedOn),
-          inner: rule.action === 'anchor' ? this.compile(rule.inner ?? [], packet) : undefined,
+          inner: rule.action === 'anchor' ? this.compile(inForce(rule.inner ?? []), packet) : undefined,
         },
       ];
     });

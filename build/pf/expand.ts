@@ -143,7 +143,8 @@ function expand(written: RuleSpec, count: Count): Expanded {
       continue;
     }
     for (const one of binat(rule)) {
-      const named = withTexts(one, count.numbered++);
+      // Rules of binat have no number (binatrule of parse.y).
+      const named = withTexts(one, rule.action.endsWith('binat') ? count.numbered : count.numbered++);
       if (typeof named !== 'string') rules.push(named);
       else if (!flaws.some(({ message }) => message === named)) flaws.push({ place, message: named });
     }
@@ -196,11 +197,16 @@ export const TRANSLATIONS = { in: ['rdr', 'binat'], out: ['binat', 'nat'] } as c
 export function inboundRule(rule: Rule): Rule {
   const [outside] = rule.pool?.hosts ?? [];
   if (rule.action !== 'binat' || !rule.pool || !outside) return rule;
-  return {
+  const made = inbound.get(rule) ?? {
     ...rule,
     direction: 'in',
     from: rule.to,
     to: outside,
     pool: { ...rule.pool, hosts: [rule.from] },
   };
+  inbound.set(rule, made);
+  return made;
 }
+
+/** One for each, so that a verdict names the same each time. */
+const inbound = new WeakMap<Rule, Rule>();

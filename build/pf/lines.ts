@@ -3,6 +3,7 @@ import { compare, flagRanges, portRanges } from './compare.js';
 import { inboundRule, TRANSLATIONS } from './expand.js';
 import { FIELD, NO, YES } from './fields.js';
 import type { Fields, Place } from './fields.js';
+import { inForce } from './in-force.js';
 import { PROTO } from './names.js';
 import { intersect, SPAN, subtract, union } from './ranges.js';
 import type { Ip, Ranges } from './ranges.js';
@@ -38,7 +39,7 @@ export function linesAt(
   const compiler = new Compiler(world, resolver, fields, place);
   const of = (...actions: readonly string[]): readonly Line[] =>
     compiler.lines(
-      ruleset.rules
+      inForce(ruleset.rules)
         .filter(({ action }) => actions.includes(action))
         .map((rule) => (place.direction === 'in' ? inboundRule(rule) : rule)),
     );
@@ -49,15 +50,19 @@ export function linesAt(
   };
 }
 
-/** Whether a place sees fragments: not where a scrub rule puts all of them together (pf_normalize_ip() of pf_norm.c). */
+/**
+ * Whether a place sees fragments: not where a scrub rule puts all of them together, and those of IPv6 not where there is no scrub
+ * rule either (pf_normalize_ip(), pf_normalize_ip6() of pf_norm.c).
+ */
 export function seesFragments(ruleset: Ruleset, world: World, place: Place): boolean {
   const device = world.interfaces.find(({ name }) => name === place.interface) ?? {
     name: place.interface,
     groups: [],
     addresses: [],
   };
-  for (const rule of ruleset.rules) {
-    if (rule.action !== 'scrub' && rule.action !== 'no scrub') continue;
+  const scrubs = ruleset.rules.filter(({ action }) => action === 'scrub' || action === 'no scrub');
+  if (scrubs.length === 0) return place.af === 'inet';
+  for (const rule of scrubs) {
     if (!concerns(rule, device, place.direction, place.af)) continue;
     const any =
       rule.proto === undefined &&
@@ -98,7 +103,7 @@ class Compiler {
       if (!concerns(rule, this.device, this.place.direction, this.place.af)) return [];
       const own = this.ofRule(rule);
       if (rule.action !== 'anchor') return own;
-      const inner = this.lines(rule.inner ?? []);
+      const inner = this.lines(inForce(rule.inner ?? []));
       const within = inner.flatMap((line) =>
         own.flatMap((outer): readonly Line[] => {
           const conditions = both(outer.conditions, line.conditions);

@@ -75,9 +75,6 @@ const KNOWN_SERVICES = (
   'rplay=5555/udp vnc-server=5900 x11=6000 ircd=6667/tcp http-alt=8080'
 ).split(' ');
 
-/** Ports that have their name with sctp as well. */
-const SCTP_PORTS: ReadonlySet<number> = new Set([7, 9, 13, 19, 20, 21, 22, 80, 179, 2049]);
-
 const services = new Map<string, number>();
 const serviceNames = new Map<string, string>();
 for (const service of KNOWN_SERVICES) {
@@ -90,13 +87,9 @@ for (const service of KNOWN_SERVICES) {
 /** Ports by the names of their services. */
 export const SERVICES: ReadonlyMap<string, number> = services;
 
-/** The service of a port, as getservbyport(3) names it; of tcp or udp where the protocol is not known. */
+/** The service of a port, as pfctl prints it: that of UDP for all but TCP (print_fromto() of pfctl_parser.c). */
 export function serviceName(port: number, proto: number | undefined): string | undefined {
-  const of = (name: string): string | undefined => serviceNames.get(`${port}${name}`);
-  if (proto === PROTO.tcp) return of('tcp');
-  if (proto === PROTO.udp) return of('udp');
-  if (proto === PROTO.sctp) return SCTP_PORTS.has(port) ? of('tcp') : undefined;
-  return of('tcp') ?? of('udp');
+  return serviceNames.get(`${port}${proto === PROTO.tcp ? 'tcp' : 'udp'}`);
 }
 
 /** Timeouts of `set timeout` and of state options. Only names with a dot may be state options. In the kernel's order (PFTM_ of netpfil/pf/pf.h). */

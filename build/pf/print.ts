@@ -46,7 +46,8 @@ function printComparison(comparison: Comparison, name: (value: number) => string
   return ` ${op} ${op === '=' || op === '!=' ? name(low) : String(low)}`;
 }
 
-const identityName = (id: number): string => (id === -1 ? 'unknown' : String(id));
+/** `unknown` is UID_MAX, which pfctl prints as a number. */
+const identityName = (id: number): string => String(id === -1 ? 0xffffffff : id);
 
 function printPeer(host: Host, port?: Comparison, proto?: number): string {
   const portName = (number: number): string => serviceName(number, proto) ?? String(number);
@@ -272,11 +273,25 @@ export function printRule(rule: Rule): string {
   return words.join(' ');
 }
 
+/** What is in an anchor stands behind the first of the rules that its line is expanded to (pfctl_load_ruleset() of pfctl.c). */
 function printRules(rules: readonly Rule[], indent: string): string[] {
+  let before: Rule['place'] | undefined;
   return rules.flatMap((rule) => {
     const line = indent + printRule(rule);
-    return rule.inner ? [`${line} {`, ...printRules(rule.inner, `${indent}  `), `${indent}}`] : [line];
+    const first = rule.place !== before;
+    before = rule.place;
+    return rule.inner && first
+      ? [`${line} {`, ...printRules(rule.inner, `${indent}  `), `${indent}}`]
+      : [line];
   });
+}
+
+/** The lists of rules, in the order of pfctl_rules() of pfctl.c. */
+const LISTS = ['nat', 'rdr', 'binat', 'filter'];
+
+function listOf({ action }: Rule): string {
+  const name = action.replace(/^no |-anchor$/g, '');
+  return LISTS.includes(name) || name === 'scrub' ? name : 'filter';
 }
 
 /**
@@ -287,13 +302,16 @@ export function printRuleset(ruleset: Ruleset): string {
   const lines = [
     ...ruleset.said,
     ...ruleset.ether.map(({ text }) => text),
-    ...ruleset.rules
-      .filter(({ action }) => action === 'scrub' || action === 'no scrub')
-      .flatMap((rule) => printRules([rule], '')),
-    ...ruleset.queues.map(({ text }) => text),
     ...printRules(
-      ruleset.rules.filter(({ action }) => action !== 'scrub' && action !== 'no scrub'),
+      ruleset.rules.filter((rule) => listOf(rule) === 'scrub'),
       '',
+    ),
+    ...ruleset.queues.map(({ text }) => text),
+    ...LISTS.flatMap((list) =>
+      printRules(
+        ruleset.rules.filter((rule) => listOf(rule) === list),
+        '',
+      ),
     ),
     ...ruleset.loads.map(({ anchor, file }) => `load anchor "${anchor}" from "${file}"`),
   ];

@@ -82,8 +82,11 @@ export class Resolver {
         );
         const more = (world.tables[table.name] ?? []).flatMap((text) => netRange(text, af));
         entries.push(...more.map((range) => ({ range, not: false })));
-        // Of the networks that an address is in, the smallest says whether it is in the table (pfr_match_addr() of pf_table.c).
-        entries.sort((a, b) => (size(a.range) > size(b.range) ? -1 : 1));
+        // Of the networks that an address is in, the smallest says whether it is in the table (pfr_match_addr() of pf_table.c); of one
+        // that is there with and without "!", the first.
+        entries
+          .reverse()
+          .sort((a, b) => Number(size(a.range) < size(b.range)) - Number(size(a.range) > size(b.range)));
         return entries.reduce<Ranges>(
           (all, { range, not }) => (not ? subtract(all, [range]) : union(all, [range])),
           [],

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { Evaluator } from '../../../build/pf/evaluate.js';
 import type { Leaning, Packet } from '../../../build/pf/evaluate.js';
-import { dynamicTables, Fields, holds, linesAt } from '../../../build/pf/lines.js';
+import { dynamicTables, Fields, holds, linesAt, seesFragments } from '../../../build/pf/lines.js';
 import { parsePf } from '../../../build/pf/parse.js';
 import { Resolver } from '../../../build/pf/resolve.js';
 import type { World } from '../../../build/pf/resolve.js';
@@ -77,5 +77,18 @@ describe('rules as lines', () => {
         }
     }
     expect([...decided.keys()].sort()).toEqual(['binat', 'block', 'nat', 'pass', 'rdr']);
+  });
+
+  it.each([
+    ['', true, false],
+    ['scrub in on em1', true, true],
+    ['scrub in fragment reassemble', false, false],
+    ['no scrub in\nscrub in', true, true],
+  ])('fragments of IPv4 and IPv6 with %j', (text, four, six) => {
+    const { ruleset } = parsePf(`${text}\nblock\n`, 'pf.conf');
+    const seen = (['inet', 'inet6'] as const).map((af) =>
+      seesFragments(ruleset, labWorld(true), { interface: 'em0', direction: 'in', af }),
+    );
+    expect(seen).toEqual([four, six]);
   });
 });

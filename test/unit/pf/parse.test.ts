@@ -29,6 +29,33 @@ describe('a rule set', () => {
         'pass in proto tcp from any to any port = https flags S/SA keep state',
       ],
     ],
+    // Whatever is not TCP has the names of UDP's services.
+    [
+      'pass proto sctp from port 8080 to port { 443, 25 } user unknown',
+      [
+        'pass proto sctp from any port = http-alt to any port = https user = 4294967295 keep state',
+        'pass proto sctp from any port = http-alt to any port = smtp user = 4294967295 keep state',
+      ],
+    ],
+    // What translates comes first, and rules of binat have no number.
+    [
+      'binat on em0 from 10.0.0.7 to any -> 192.0.2.7\nrdr on em0 proto tcp to port 80 -> 10.0.0.5\nnat on em0 from 10/8 -> (em0)\nblock label "$nr"',
+      [
+        'nat on em0 inet from 10.0.0.0/8 to any -> (em0) round-robin',
+        'rdr on em0 inet proto tcp from any to any port = http -> 10.0.0.5',
+        'binat on em0 inet from 10.0.0.7 to any -> 192.0.2.7',
+        'block drop all label "2"',
+      ],
+    ],
+    [
+      'anchor "x" to { 192.0.2.1, 192.0.2.2 } {\nblock\n}',
+      [
+        'anchor "x" inet from any to 192.0.2.1 {',
+        '  block drop all',
+        '}',
+        'anchor "x" inet from any to 192.0.2.2',
+      ],
+    ],
     [
       'pass proto tcp to port 1024:2048 flags any no state',
       ['pass proto tcp from any to any port 1024:2048 no state'],

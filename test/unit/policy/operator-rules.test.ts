@@ -28,6 +28,20 @@ describe('rules of an operator', () => {
     );
   });
 
+  it('count as the kernel takes them: of two that are equal the first alone', () => {
+    const rule = 'block in on egress proto tcp to port 25\n';
+    expect(() => prove(`${rule}pass in on egress proto tcp to port 25\n${rule}`)).toThrow(/operator\.conf:2/);
+    expect(() => prove(`${rule}${rule}`)).not.toThrow();
+  });
+
+  it('have no table with counters: where a later file takes them away, the kernel may stop', () => {
+    const rule = 'block in quick on egress inet proto tcp from <own> to any port 8080\n';
+    expect(() => prove(`table <own> { 198.51.100.0/24 }\n${rule}`)).not.toThrow();
+    expect(() => prove(`table <own> counters { 198.51.100.0/24 }\n${rule}`)).toThrow(
+      /operator\.conf:1:\d+: the table <own> has counters/,
+    );
+  });
+
   it('are bounded where lists multiply, with the line', () => {
     const list = (prefix: string): string =>
       `{ ${Array.from({ length: 20 }, (_, index) => `${prefix}${index + 1}`).join(' ')} }`;
