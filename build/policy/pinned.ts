@@ -162,12 +162,19 @@ export function pinned(ruleset: Ruleset, { options = true } = {}): readonly PfFl
     add(place, 'Ethernet rules decide before the others, and are not proved: no image has them');
   for (const { place, anchor, file } of ruleset.loads)
     add(place, `"load anchor ${anchor}" takes rules from ${file} on the instance, which nobody has proved`);
-  for (const { place, name, files } of ruleset.tables)
+  for (const { place, name, files, counters } of ruleset.tables) {
     if (files.length > 0)
       add(
         place,
         `the table <${name}> takes its addresses from ${files.join(', ')} on the instance: list them here`,
       );
+    // pfr_clstats_kentries() of pf_table.c, FreeBSD 15.1; docs/pf.md.
+    if (counters && isOperators(place))
+      add(
+        place,
+        `the table <${name}> has counters: a later file without them may stop the kernel of FreeBSD 15.1`,
+      );
+  }
   for (const rule of allRules(ruleset.rules)) {
     const anchored = rule.action.endsWith('anchor') && rule.anchor?.inline !== true;
     if (anchored && isOperators(rule.place))
