@@ -45,9 +45,7 @@ async function entriesOf(path: string): Promise<readonly TestEntry[]> {
       const { name, type, mode, uid, gid, linkname } = entry.header;
       found.push({
         ...{ name, type: type as NonNullable<TestEntry['type']>, body: Buffer.concat(pieces) },
-        ...(mode !== undefined && { mode }),
-        ...(uid !== undefined && { uid }),
-        ...(gid !== undefined && { gid }),
+        ...{ mode, uid, gid },
         ...(typeof linkname === 'string' && { linkname }),
       });
     }

@@ -40,12 +40,12 @@ async function unpacked(
     ...{ note: () => undefined, progress: () => undefined },
   };
   const release = baseRelease(section, false, () => openRepository(repository, '/', {}, 'FREEBSD_DIST'));
-  const { sources, close } = await release.obtain(context);
+  const checked = await release.obtain(context);
   const [root, beside] = [join(folder, 'root'), join(folder, 'beside')];
   await mkdir(root);
   await mkdir(beside);
-  const tree = await unpackAll(sources, root, beside, { keep: () => true, signal: never });
-  await close();
+  const tree = await unpackAll(checked.sources, root, beside, { keep: () => true, signal: never });
+  await checked.close();
   return { tree, read: (path) => readFileSync(join(root, path), 'utf8') };
 }
 
