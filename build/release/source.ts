@@ -166,7 +166,7 @@ function sumsInFolder(path: string, trust: Trust): Sums {
   } catch (error) {
     throw new InputError(
       `FREEBSD_DIST ${path}: MANIFEST cannot be read: ${messageOf(error)}.`,
-      'FREEBSD_DIST must be "mirror", "sample", a URL, or a folder with MANIFEST, base.txz and kernel.txz.',
+      'FREEBSD_DIST must be "mirror", "sample", a URL, or a folder with MANIFEST, base.txz and kernel.txz; a repository of base packages is "pkgbase:" and its folder.',
     );
   }
   return trustedSums(text, manifest, trust);
