@@ -78,9 +78,7 @@ async function checked(
     context,
   );
   return {
-    sums: Object.fromEntries(
-      packages.map(({ name, version, sha256 }) => [`${name}-${version}.pkg`, sha256] as const),
-    ),
+    sums: Object.fromEntries(packages.map(({ path, sha256 }) => [path, sha256] as const)),
     sources: packages.map((each) => source(each, accounts)),
     close: () => Promise.resolve(),
   };

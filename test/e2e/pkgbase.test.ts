@@ -97,7 +97,7 @@ describe('an image of base packages', () => {
       readonly release: { readonly trust: string; readonly sums: Readonly<Record<string, string>> };
     };
     expect(release.trust).toBe('FREEBSD_KEY_FILE');
-    expect(release.sums['FreeBSD-runtime-15.1p1.pkg']).toBe(
+    expect(release.sums['All/FreeBSD-runtime-15.1p1.pkg']).toBe(
       at.lock().base?.packages.find(({ name }) => name === 'FreeBSD-runtime')?.sha256,
     );
 
