@@ -139,6 +139,32 @@ describe('an image of base packages', () => {
     expect(readFileSync(at.lockFile, 'utf8')).toBe(text);
   });
 
+  it('is one of a fleet, whose folder has one lock', async () => {
+    const at = await place();
+    const fleet = join(at.folder, 'fleet');
+    mkdirSync(fleet);
+    writeFileSync(
+      join(fleet, 'common.cfg'),
+      readFileSync(join(at.folder, 'site/build.cfg'), 'utf8').replace('base.pub', '../site/base.pub'),
+    );
+    writeFileSync(join(fleet, 'a.cfg'), 'ASSISTANT_NAME=anna\n');
+    writeFileSync(join(fleet, 'b.cfg'), 'ASSISTANT_NAME=boris\nAGENT_NET=192.168.7.0/24\n');
+    const run = (...args: readonly string[]): Promise<CliResult> =>
+      cli([...args, '--cache', join(at.folder, 'cache')]);
+    const out = join(at.folder, 'images');
+    const early = await run('fleet', fleet, '--out', out);
+    expect(early.code).toBe(2);
+    expect(early.stderr).toMatch(/a\.cfg: FREEBSD_DIST is .*there is no .*clawdie\.lock\.json/);
+    expect((await run('lock', fleet)).stdout).toContain('Base system 15.1p1: 6 packages');
+    const made = await run('fleet', fleet, '--out', out);
+    expect(made.stdout).toContain('2 deployments, 1 base image: 2 made');
+    // All are of one base system.
+    writeFileSync(join(fleet, 'b.cfg'), 'ASSISTANT_NAME=boris\nFREEBSD_BASE_PACKAGES=FreeBSD-runtime\n');
+    const { code, stderr } = await run('lock', fleet);
+    expect(code).toBe(2);
+    expect(stderr).toContain('One lock is of one release and one repository');
+  });
+
   it('is refused where the lock is not of what build.cfg asks for, or was changed by hand', async () => {
     const at = await place();
     await at.run('lock');
