@@ -9,7 +9,7 @@ import type { Lock } from '../packages/lockfile.js';
 import { parseVuxml } from '../packages/vuxml.js';
 import { downloadBytes } from '../release/download.js';
 import { shownPath } from './configuration.js';
-import { readLock } from './lock-subject.js';
+import { readLock } from './lock-file.js';
 
 /** FreeBSD's list of vulnerabilities of packages. */
 export const VUXML = 'https://vuxml.freebsd.org/freebsd/vuln.xml.xz';

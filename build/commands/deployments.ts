@@ -18,14 +18,15 @@ import type { Lock } from '../packages/lockfile.js';
 import { proveImage } from '../policy/image.js';
 import type { ImageProof } from '../policy/image.js';
 import type { BaseRequest } from '../pipeline/base.js';
-import { resolveRelease } from '../release/source.js';
 import type { Release } from '../release/source.js';
 import { expandKeyFiles, overrides, readAuthKey, readOperatorRules, shownPath } from './configuration.js';
 import type { LoadedConfig } from './configuration.js';
 import { checkAddresses } from './environment.js';
 import { readExtraFiles } from './extra.js';
-import { readLock, subjectOf } from './lock-subject.js';
+import { readLock } from './lock-file.js';
+import { subjectOf } from './lock-subject.js';
 import { listOf, packagesOf } from './medium.js';
+import { releaseOfConfig } from './release.js';
 import { baseRequest, imageStem, imageTime } from './request.js';
 import { programDigest, readOverlaySources, ruleFiles } from './rules.js';
 import type { OverlaySources } from './rules.js';
@@ -52,6 +53,8 @@ export interface Deployment {
   readonly inputs: string;
 }
 
+type ReleaseOf = (config: Config, folder: string) => Promise<Release>;
+
 export interface Fleet {
   readonly deployments: readonly Deployment[];
   readonly sources: OverlaySources;
@@ -64,12 +67,14 @@ export interface Fleet {
 /**
  * Reads all deployments of a folder: every `*.cfg`, each on top of `common.cfg` where there is one.
  *
+ * @param releaseOf finds out which release a configuration means
  * @throws InputError with every problem of every file, and with what deployments are in each other's way with.
  */
 export async function loadFleet(
   folder: string,
   set: readonly string[],
   environment: NodeJS.ProcessEnv,
+  releaseOf: ReleaseOf = releaseOfConfig,
 ): Promise<Fleet> {
   const time = imageTime(environment);
   const path = resolvePath(folder);
@@ -103,7 +108,7 @@ export async function loadFleet(
       problems.add(name, error);
     }
   }
-  const { deployments, sources, tools } = await complete(resolved, time, environment, problems);
+  const { deployments, sources, tools } = await complete(resolved, time, environment, problems, releaseOf);
   const conflicts = findConflicts(deployments.map(placed));
   for (const sentence of conflicts.refused) problems.say(sentence);
   problems.throwIfAny(files.length);
@@ -152,6 +157,7 @@ async function complete(
   time: number,
   environment: NodeJS.ProcessEnv,
   problems: Problems,
+  releaseOf: ReleaseOf,
 ): Promise<Omit<Fleet, 'warnings'>> {
   const [sources, program] = await Promise.all([readOverlaySources(), programDigest()]);
   let tools: Readonly<Record<string, string>> = {};
@@ -159,11 +165,11 @@ async function complete(
   const lock = await lockOf(resolved);
   const requestOf = async (loaded: LoadedConfig) => {
     const { config, folder } = loaded;
-    const { FREEBSD_DIST, FREEBSD_VERSION, FREEBSD_MIRROR, FREEBSD_MANIFEST_SHA256, ARCH, PROFILE } = config;
-    const release = resolveRelease(config, folder);
+    const { FREEBSD_DIST, FREEBSD_VERSION, FREEBSD_MIRROR, ARCH, PROFILE } = config;
+    const release = await releaseOf(config, folder);
     const packages = await packagesOf(loaded, release, lock && lockFor(loaded, release, lock));
     const key = JSON.stringify([
-      ...[FREEBSD_DIST, FREEBSD_VERSION, FREEBSD_MIRROR, FREEBSD_MANIFEST_SHA256, ARCH, PROFILE],
+      ...[FREEBSD_DIST, FREEBSD_VERSION, FREEBSD_MIRROR, release.id, ARCH, PROFILE],
       ...[packages?.medium.digest, packages?.room],
     ]);
     const known = requests.get(key);

@@ -13,7 +13,6 @@ import { readyDisk } from '../pipeline/disk.js';
 import { STAGES } from '../pipeline/events.js';
 import type { BuildEvent, Monitor, StageName } from '../pipeline/events.js';
 import type { PackagesRequest } from '../pipeline/packages.js';
-import { resolveRelease } from '../release/source.js';
 import type { Release } from '../release/source.js';
 import { auditBeside } from './audit.js';
 import { loadConfig, readAuthKey } from './configuration.js';
@@ -22,6 +21,7 @@ import { checkLock } from './lock-subject.js';
 import { checkRoom, listOf, packagesOf } from './medium.js';
 import { buildInto, warnOfExceptions } from './output.js';
 import { startMaps, writePapers } from './papers.js';
+import { releaseOfConfig } from './release.js';
 import { baseRequest, diskOf, imageStem, imageTime, planFor, zstdVersion } from './request.js';
 import { renderInput, ruleFiles } from './rules.js';
 import { readSignKey, signingOf } from './signing.js';
@@ -57,7 +57,7 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
   let monitor: Monitor | undefined;
   const time = imageTime(context.environment);
   const authKey = await readAuthKey(config, loaded.folder);
-  const release = resolveRelease(config, loaded.folder);
+  const release = await releaseOfConfig(config, loaded.folder);
   const signKey = await readSignKey(config, loaded.folder);
   const signing = signingOf(config, loaded.folder, context.environment, signKey, (text) => {
     monitor?.emit({ type: 'note', text });

@@ -1,9 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { codeOf, InputError, messageOf } from '../error.js';
-import { readText } from '../host/files.js';
+import { InputError } from '../error.js';
 import { abiOf } from '../packages/base.js';
-import { LOCK_FILE, LOCK_REQUIRED, misfits, parseLock } from '../packages/lockfile.js';
+import { LOCK_FILE, LOCK_REQUIRED, misfits } from '../packages/lockfile.js';
 import type { Lock } from '../packages/lockfile.js';
 import type { Subject } from '../packages/locking.js';
 import { repositoryUrl } from '../packages/repository.js';
@@ -11,6 +10,7 @@ import { wantedOf } from '../packages/wanted.js';
 import type { Release } from '../release/source.js';
 import { PROJECT, shownPath } from './configuration.js';
 import type { LoadedConfig } from './configuration.js';
+import { MAKE_LOCK, readLock } from './lock-file.js';
 
 const TEMPLATES = join(PROJECT, 'overlays/firstboot/usr/local/bastille/templates');
 
@@ -44,34 +44,6 @@ export function subjectOf(
   };
 }
 
-/** Largest lock, in bytes: a package takes some thousand. */
-const MOST_LOCK = 32 * 1024 ** 2;
-
-/**
- * Reads a lock.
- *
- * @returns undefined if there is none
- * @throws InputError if it cannot be read.
- */
-export async function readLock(
-  path: string,
-): Promise<
-  { readonly path: string; readonly text: string; readonly parsed: ReturnType<typeof parseLock> } | undefined
-> {
-  try {
-    const text = await readText(path, MOST_LOCK);
-    return { path, text, parsed: parseLock(text) };
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return undefined;
-    throw new InputError(
-      `${shownPath(path)} cannot be read: ${messageOf(error)}.`,
-      'Remove it, and run `make lock`.',
-    );
-  }
-}
-
-const MAKE = 'Run `make lock` (clawdie-iso lock), look at what it changes, and commit it.';
-
 /**
  * Checks the lock of deployments that lie in one folder, without a network: the sample release and those that install nothing need
  * none.
@@ -96,11 +68,12 @@ export async function checkLock(
     const [first] = subjects;
     const names = first?.wanted.packages.map(({ name }) => name) ?? [];
     const text = `There is no ${LOCK_FILE} beside ${first?.subject.file ?? ''}: nothing says which versions of ${names.slice(0, 5).join(', ')}${names.length > 5 ? ', …' : ''} an instance gets.`;
-    if (LOCK_REQUIRED) throw new InputError(text, MAKE);
-    return { warning: `${text} ${MAKE}` };
+    if (LOCK_REQUIRED) throw new InputError(text, MAKE_LOCK);
+    return { warning: `${text} ${MAKE_LOCK}` };
   }
   const shown = shownPath(found.path);
-  if ('flaw' in found.parsed) throw new InputError(`${shown} cannot be used: ${found.parsed.flaw}.`, MAKE);
+  if ('flaw' in found.parsed)
+    throw new InputError(`${shown} cannot be used: ${found.parsed.flaw}.`, MAKE_LOCK);
   const { lock } = found.parsed;
   const lines = new Set(subjects.flatMap(({ subject }) => misfits(lock, subject)));
   if (lines.size > 0)
@@ -109,7 +82,7 @@ export async function checkLock(
         .slice(0, 20)
         .map((line) => `  ${line}`)
         .join('\n')}`,
-      MAKE,
+      MAKE_LOCK,
     );
   return { lock };
 }

@@ -1,10 +1,10 @@
 import { renderOverlay } from '../overlay/render.js';
 import type { OverlayEntry } from '../overlay/render.js';
-import { resolveRelease } from '../release/source.js';
 import { readAuthKey } from './configuration.js';
 import type { LoadedConfig } from './configuration.js';
 import { checkLock } from './lock-subject.js';
 import { listOf, packagesOf } from './medium.js';
+import { releaseOfConfig } from './release.js';
 import { renderInput } from './rules.js';
 
 /**
@@ -18,7 +18,7 @@ export async function renderDeployment(
   note: (text: string) => void,
 ): Promise<readonly OverlayEntry[]> {
   const { config, folder } = loaded;
-  const release = resolveRelease(config, folder);
+  const release = await releaseOfConfig(config, folder);
   const { lock, warning } = await checkLock(folder, [{ loaded, release }]);
   if (warning !== undefined) note(warning);
   const packages = await packagesOf(loaded, release, lock);

@@ -35,7 +35,7 @@ export async function bomOf({ record, facts, base, lock, file }: BomInput): Prom
     sbom: sbom({ facts, version: request.version, arch: request.arch, locked, boot }),
     provenance: provenance({
       ...{ facts, locked, time: request.time },
-      catalogue: lock?.catalogue.sha256,
+      catalogue: lock?.catalogue?.sha256,
       secrets: await secretsOf(resolved),
       files: await filesOf(request, overlay),
     }),

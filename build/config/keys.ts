@@ -48,6 +48,11 @@ function key<T>(
 
 const HTTP_URL = /^https?:\/\/[^\s/?#@]+(?:\/[^\s?#]*)?$/i;
 
+/** Whether something is a place that files are taken from: a folder, a word that stands for one, or an http(s) URL. */
+function isSource(input: string): boolean {
+  return input !== '' && (!/^[a-z][a-z0-9+.-]*:/i.test(input) || HTTP_URL.test(input));
+}
+
 /** Every key of build.cfg, in the order of build.cfg.example. */
 export const KEYS = {
   ASSISTANT_NAME: key(
@@ -116,17 +121,40 @@ export const KEYS = {
     'Release',
     'mirror',
     text<string>((input) =>
-      input === '' || (/^[a-z][a-z0-9+.-]*:/i.test(input) && !HTTP_URL.test(input))
-        ? {
+      isSource(input.replace(/^pkgbase:/, ''))
+        ? { value: input }
+        : {
             message:
-              'must be "mirror", "sample", a folder, or an http(s) URL without user, query or fragment',
+              'must be "mirror", "pkgbase", "sample", a folder, or an http(s) URL without user, query or fragment',
             fix: 'write "mirror", or the folder or URL that holds MANIFEST, base.txz and kernel.txz',
-          }
-        : { value: input },
+          },
     ),
-    'Where the release sets (MANIFEST, base.txz, kernel.txz) come from:',
-    '"mirror" (FREEBSD_MIRROR), a folder (relative to this file), a URL, or "sample": the stand-in that the project',
-    'makes itself, which boots to a message and holds no FreeBSD.',
+    'Where FreeBSD comes from. Release sets (MANIFEST, base.txz, kernel.txz): "mirror" (FREEBSD_MIRROR), a folder',
+    '(relative to this file), or a URL. Packages of the base system: "pkgbase", the base repository of FreeBSD for this',
+    'release, or "pkgbase:" and the folder or URL of one; they are in the lock (docs/pkgbase.md).',
+    '"sample": the stand-in that the project makes itself, which boots to a message and holds no FreeBSD.',
+  ),
+  FREEBSD_BASE_PACKAGES: key(
+    'Release',
+    'FreeBSD-set-base FreeBSD-kernel-generic',
+    text<readonly string[]>((input) => {
+      const names = input.split(/\s+/).filter((name) => name !== '');
+      const wrong = names.find((name) => !/^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$/.test(name));
+      return names.length > 0 && wrong === undefined
+        ? { value: [...new Set(names)] }
+        : {
+            message:
+              wrong === undefined ? 'names no package' : `names ${wrong}, which is no name of a package`,
+            fix: 'write it as "FreeBSD-set-base FreeBSD-kernel-generic"',
+          };
+    }),
+    'Packages of the base system that the image is made of, with FREEBSD_DIST="pkgbase"; what they need comes by itself.',
+  ),
+  FREEBSD_KEY_FILE: key(
+    'Release',
+    '',
+    path,
+    'File of the public key of a base repository of your own (relative to this file). Empty: those of FreeBSD.',
   ),
   FREEBSD_MIRROR: key(
     'Release',
@@ -477,13 +505,13 @@ export const KEYS = {
     'Jails',
     'quarterly',
     text<string>((input) =>
-      input === '' || (/^[a-z][a-z0-9+.-]*:/i.test(input) && !HTTP_URL.test(input))
-        ? {
+      isSource(input)
+        ? { value: input.replace(/\/+$/, '') }
+        : {
             message:
               'must be "quarterly", "latest", a folder, or an http(s) URL without user, query or fragment',
             fix: 'write "quarterly", or the folder or URL that holds meta.conf and data.pkg',
-          }
-        : { value: input.replace(/\/+$/, '') },
+          },
     ),
     'Where `clawdie-iso lock` finds them: "quarterly" or "latest" of FreeBSD, a URL (${ABI} stands for FreeBSD:15:amd64',
     'and the like), or a folder (relative to this file), such as one that `clawdie-iso lock --vendor` has filled.',

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { messageOf, UserError } from '../error.js';
-import { find } from '../host/tools.js';
+import { MAGIC_BYTES, unpackCommand } from '../host/packers.js';
 import { streamFrom } from '../host/process.js';
 import { TarReader } from '../rootfs/tar.js';
 
@@ -26,8 +26,7 @@ export const LIMITS = {
   signature: 1024 ** 2,
 } as const;
 
-export const AGAIN =
-  'Try again later, or another PACKAGES_REPOSITORY; if that serves the same, do not use it.';
+export const AGAIN = 'Try again later, or another mirror; if that serves the same, do not use it.';
 
 /**
  * Reads the archive of a catalogue: tar, packed with zstd, xz, gzip or nothing, whatever its name says.
@@ -76,7 +75,7 @@ export async function readCatalogueArchive(
         throw refuse(`holds more than ${LIMITS.signatures} signatures and keys`);
       if (size > (isBody ? LIMITS.body : LIMITS.signature) || size === 0)
         throw refuse(`holds ${shown} of ${size} bytes`);
-      const bytes = await contents(reader);
+      const bytes = await reader.whole();
       if (isBody) [body, time] = [bytes, entry.mtime()];
       else signatures.set(name, bytes);
       signal.throwIfAborted();
@@ -92,12 +91,6 @@ export async function readCatalogueArchive(
   return { body, time, signatures };
 }
 
-async function contents(reader: TarReader): Promise<Buffer> {
-  const pieces: Buffer[] = [];
-  for await (const piece of reader.data()) pieces.push(Buffer.from(piece));
-  return Buffer.concat(pieces);
-}
-
 /** Bytes that are unpacked while they are read. */
 export interface Unpacking {
   readonly stream: Readable;
@@ -105,27 +98,16 @@ export interface Unpacking {
   readonly kill: () => void;
 }
 
-const PACKERS: readonly (readonly [magic: string, command: readonly string[]])[] = [
-  ['28b52ffd', ['zstd', '-dcq', '--memory=256MiB']],
-  ['fd377a585a00', ['xz', '-dcq', '--memlimit-decompress=256MiB']],
-];
-
 /**
  * Unpacks bytes by what they begin with.
  *
  * @throws UserError if they are packed with what is not known here, or the tool is not on this machine.
  */
 export function open(packed: Buffer, where: string, signal: AbortSignal): Unpacking {
-  const begins = packed.subarray(0, 8).toString('hex');
-  const packer = PACKERS.find(([magic]) => begins.startsWith(magic));
-  if (packer) {
-    const [tool = ''] = packer[1];
-    if (find(tool) === undefined)
-      throw new UserError(
-        `${tool} is not on this machine, and ${where} is packed with it.`,
-        `Install ${tool}.`,
-      );
-    const child = streamFrom(`Unpacking ${where}`, packer[1], Readable.from(pieces(packed)), signal);
+  const begins = packed.subarray(0, MAGIC_BYTES).toString('hex');
+  const command = unpackCommand(packed.subarray(0, MAGIC_BYTES), where, '256MiB');
+  if (command) {
+    const child = streamFrom(`Unpacking ${where}`, command, Readable.from(pieces(packed)), signal);
     return { stream: child.stdout, done: child.done, kill: () => (child.kill(), child.stdout.destroy()) };
   }
   if (begins.startsWith('425a68'))

@@ -9,7 +9,7 @@ import type { Profile } from '../rootfs/prune.js';
 import { readBase } from './base.js';
 import type { BaseFactsForPackages } from './base.js';
 
-/** What base.txz says, from the cache where it was read before. */
+/** What the base system says, from the cache where it was read before. */
 export async function baseFacts(release: Release, work: Work): Promise<BaseFactsForPackages> {
   const { cache, signal } = work;
   const key = sha256(JSON.stringify(['base facts 1', release.id]));
@@ -22,7 +22,11 @@ export async function baseFacts(release: Release, work: Work): Promise<BaseFacts
     const read = join(folder, 'read');
     await mkdir(entry);
     await mkdir(read);
-    const facts = await readBase(sets.archives['base.txz'], read, signal);
+    const facts = await readBase(
+      sets.sources.filter(({ part }) => part === 'world'),
+      read,
+      signal,
+    );
     return (await cache.put('keys', key, entry, facts, true, signal)).facts;
   } finally {
     await sets.close();

@@ -4,7 +4,7 @@ import { UserError } from '../error.js';
 import { pruneReason } from '../rootfs/prune.js';
 import type { Profile } from '../rootfs/prune.js';
 import { unpack } from '../rootfs/unpack.js';
-import type { Archive } from '../rootfs/unpack.js';
+import type { Source } from '../rootfs/release-tree.js';
 import { parseFingerprint } from './signature.js';
 
 /** What packages have to know of the base system that they go onto. */
@@ -18,7 +18,7 @@ export interface BaseFactsForPackages {
   readonly osversion?: number;
 }
 
-/** Where base.txz keeps the keys of FreeBSD's repository of ports (/etc/pkg/FreeBSD.conf). */
+/** Where the base system keeps the keys of FreeBSD's repository of ports (/etc/pkg/FreeBSD.conf). */
 const KEYS = 'usr/share/keys/pkg';
 const PARAM = 'usr/include/sys/param.h';
 const PROFILES: readonly Profile[] = ['minimal', 'standard', 'full'];
@@ -27,13 +27,13 @@ const PROFILES: readonly Profile[] = ['minimal', 'standard', 'full'];
 const LIBRARY = /^(?:usr\/)?lib\/(lib[^/]*\.so(?:\.[0-9.]+)?)$/;
 
 /**
- * Reads the keys and the names of shared libraries out of base.txz, whose sum is known.
+ * Reads the keys and the names of shared libraries out of a base system, whose sums are known.
  *
  * @param folder an empty folder, for the few files that are read
- * @throws UserError if the archive is damaged, or a fingerprint is none.
+ * @throws UserError if an archive is damaged, or a fingerprint is none.
  */
 export async function readBase(
-  archive: Archive,
+  sources: readonly Source[],
   folder: string,
   signal: AbortSignal,
 ): Promise<BaseFactsForPackages> {
@@ -42,22 +42,20 @@ export async function readBase(
     standard: new Set(),
     full: new Set(),
   };
-  await unpack(archive, folder, {
-    where: 'base.txz',
-    signal,
-    keep: (path) => {
-      const library = LIBRARY.exec(path)?.[1];
-      if (library !== undefined)
-        for (const profile of PROFILES)
-          if (pruneReason(profile, path) === undefined) libraries[profile].add(library);
-      return path === PARAM || /^usr\/share\/keys\/pkg\/(?:trusted|revoked)\/[^/]+$/.test(path);
-    },
-  });
+  const keep = (path: string): boolean => {
+    const library = LIBRARY.exec(path)?.[1];
+    if (library !== undefined)
+      for (const profile of PROFILES)
+        if (pruneReason(profile, path) === undefined) libraries[profile].add(library);
+    return path === PARAM || /^usr\/share\/keys\/pkg\/(?:trusted|revoked)\/[^/]+$/.test(path);
+  };
+  for (const { where, use, adapter } of sources)
+    await use((archive) => unpack(archive, folder, { where, signal, keep, adapter }));
   const fingerprints = async (kind: string): Promise<readonly string[]> => {
     const files = await readdir(join(folder, KEYS, kind)).catch(() => []);
     const found: string[] = [];
     for (const file of files.sort()) {
-      const where = `base.txz: ${KEYS}/${kind}/${file}`;
+      const where = `the base system: ${KEYS}/${kind}/${file}`;
       found.push(parseFingerprint(await readFile(join(folder, KEYS, kind, file), 'utf8'), where));
     }
     return found;

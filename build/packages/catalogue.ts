@@ -113,7 +113,7 @@ export function parseMeta(text: string, where: string): Meta {
   if (version !== '2')
     throw new UserError(
       `${where} is of version ${JSON.stringify(version ?? 'none')}, and version 2 alone is known here.`,
-      'Check PACKAGES_REPOSITORY: it is the folder that has meta.conf and data.pkg.',
+      'The repository is the folder that has meta.conf and data.pkg: check its address.',
     );
   const name = (key: string, fallback: string): string => {
     const given = values.get(key) ?? fallback;
@@ -238,7 +238,7 @@ export class Catalogue {
     if (abi === undefined || !matchesAbi(abi, this.release.abi))
       throw new UserError(
         `${name} is a package for ${JSON.stringify(abi ?? 'nothing')}, and the image is ${this.release.abi}.`,
-        'Check PACKAGES_REPOSITORY and FREEBSD_VERSION.',
+        'Check FREEBSD_VERSION, and the address of the repository.',
       );
     if (built === undefined || this.release.osversion === undefined) return;
     if (typeof built !== 'string' || !/^[1-9][0-9]{0,8}$/.test(built))

@@ -51,7 +51,7 @@ export function changeLine({ name, before, after }: Change): string {
  * @returns sentences; none where nothing tells of it
  */
 export function signsOfAge(
-  before: Lock,
+  before: Pick<Lock, 'packages'> & { readonly catalogue: NonNullable<Lock['catalogue']> },
   catalogue: Catalogue,
   sha256: string,
   time: number,

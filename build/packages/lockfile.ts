@@ -1,10 +1,12 @@
 import { z } from 'zod';
 import { sha256 } from '../host/hash.js';
 import { parseJson } from '../json.js';
-import { isPath, LICENSE, NAME, VERSION } from './catalogue.js';
+import { BASE, baseFlaw, baseId } from './base-section.js';
+import { LICENSE, NAME } from './catalogue.js';
 import type { Package } from './catalogue.js';
+import { CATALOGUE, HEX, PACKAGE, packagesFlaw } from './locked.js';
+import type { LockedPackage } from './locked.js';
 import { NPM_NODE, treeFlaw } from './npm-tree.js';
-import { parseSum } from './sums.js';
 
 /** The lock of a folder, beside build.cfg. */
 export const LOCK_FILE = 'clawdie.lock.json';
@@ -16,34 +18,6 @@ export const LOCK_FILE = 'clawdie.lock.json';
 export const LOCK_REQUIRED: boolean = false;
 
 const FORMAT = 'clawdie lock 1';
-
-const HEX = z.string().regex(/^[0-9a-f]{64}$/);
-const TIME = z.string().regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/);
-const names = z.array(z.string().regex(NAME));
-const ends = z
-  .strictObject({ has: z.array(z.string()).optional(), needs: z.array(z.string()).optional() })
-  .optional();
-
-const PACKAGE = z.strictObject({
-  abi: z.string().max(64),
-  /** Keys and templates that ask for it; none where another package needs it. */
-  asked: z.array(z.string()),
-  conflicts: z.array(z.string()).optional(),
-  features: ends,
-  flatsize: z.number().int().min(0),
-  libraries: ends,
-  /** In the words of the catalogue: `BSD3CLAUSE`, `GPLv2+ or MIT`; none in locks of earlier versions. */
-  license: z.string().regex(LICENSE).optional(),
-  name: z.string().regex(NAME),
-  /** What it needs of the others. */
-  needs: names,
-  origin: z.string(),
-  path: z.string().refine(isPath, 'is no path below a repository'),
-  sha256: HEX,
-  size: z.number().int().min(1),
-  sum: z.string().refine((sum) => parseSum(sum) !== undefined, 'is no sum'),
-  version: z.string().regex(VERSION),
-});
 
 /** Name of an npm package, with its scope where it has one (npm's validate-npm-package-name). */
 export const NPM_NAME = /^(?:@[a-z0-9~-][a-z0-9._~-]{0,99}\/)?[a-z0-9~-][a-z0-9._~-]{0,199}$/;
@@ -72,15 +46,10 @@ const LOCK = z.strictObject({
     z.string(),
     z.strictObject({ npm: z.array(z.string()), packages: z.array(z.string().regex(NAME)) }),
   ),
-  catalogue: z.strictObject({
-    /** SHA-256 of the key that has signed it. */
-    key: HEX,
-    /** SHA-256 of what was signed. */
-    sha256: HEX,
-    /** When it was made, by its own word. */
-    time: TIME,
-    url: z.string(),
-  }),
+  /** The base system, where it is made of packages. */
+  base: BASE.optional(),
+  /** None where nothing is installed. */
+  catalogue: CATALOGUE.optional(),
   /** SHA-256 over all the rest, as this program writes it. */
   checksum: HEX,
   format: z.literal(FORMAT),
@@ -99,7 +68,7 @@ const LOCK = z.strictObject({
 });
 
 export type Lock = z.infer<typeof LOCK>;
-export type LockedPackage = Lock['packages'][number];
+export type { LockedPackage };
 export type LockedNpm = Lock['npm'][number];
 /** What one configuration asks for. */
 export type Asked = Lock['asked'][string];
@@ -154,17 +123,12 @@ export function parseLock(text: string): { readonly lock: Lock } | { readonly fl
 }
 
 /** What in a lock contradicts the rest of it: a checksum is made easily. */
-function incoherence({ packages, npm, npmTree, asked }: Lock): string | undefined {
-  const before = new Set<string>();
-  const all = new Map(packages.map((each) => [each.name, each]));
-  if (all.size !== packages.length) return 'it has a package twice';
-  for (const { name, needs, sum, sha256: own } of packages) {
-    const missing = needs.find((need) => !all.has(need));
-    if (missing !== undefined) return `${name} needs ${missing}, which is not in it`;
-    const parsed = parseSum(sum);
-    if (parsed?.algorithm === 'sha256' && parsed.hex !== own) return `${name} has two sums that differ`;
-    before.add(name);
-  }
+function incoherence({ packages, npm, npmTree, asked, base, catalogue, release }: Lock): string | undefined {
+  const own = packagesFlaw(packages) ?? (base && baseFlaw(base));
+  if (own !== undefined) return own;
+  if (base && release.id !== baseId(base)) return 'it is of another base system than it has';
+  if (packages.length + npm.length > 0 && !catalogue) return 'it has packages, and no catalogue of them';
+  const before = new Set(packages.map(({ name }) => name));
   for (const [file, { packages: names, npm: modules }] of Object.entries(asked)) {
     const missing = names.find((name) => !before.has(name));
     if (missing !== undefined) return `${file} asks for ${missing}, which is not in it`;
@@ -201,7 +165,7 @@ export function misfits(lock: Lock, subject: LockSubject): readonly string[] {
     found.push('The release sets are others than those that it was made with.');
   if (!release.profiles.includes(subject.profile))
     found.push(`It is for PROFILE ${release.profiles.join(', ')}, and the image is ${subject.profile}.`);
-  if (catalogue.url !== subject.url)
+  if (catalogue && catalogue.url !== subject.url)
     found.push(`Its packages are those of ${catalogue.url}, and PACKAGES_REPOSITORY is ${subject.url}.`);
   if (!own)
     return [

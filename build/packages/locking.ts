@@ -1,5 +1,5 @@
 import { InputError, UserError } from '../error.js';
-import { removeTree, writeFileAtomic } from '../host/files.js';
+import { removeTree } from '../host/files.js';
 import { sha256 } from '../host/hash.js';
 import { stage, throttled } from '../pipeline/base.js';
 import type { Work } from '../pipeline/base.js';
@@ -12,13 +12,14 @@ import type { BaseFactsForPackages } from './base.js';
 import { Catalogue } from './catalogue.js';
 import type { Package } from './catalogue.js';
 import { signsOfAge, timeText } from './changes.js';
+import { keepCatalogue, olderCatalogue } from './keep.js';
 import { lockPackage, misfits, unlocked } from './lockfile.js';
 import type { Lock, LockSubject } from './lockfile.js';
 import { npmFile, resolveNpm } from './npm.js';
 import type { NpmResolution } from './npm.js';
 import { packageFile } from './package-file.js';
 import { fetchCatalogue } from './repository.js';
-import type { Repository, VerifiedCatalogue } from './repository.js';
+import type { Repository } from './repository.js';
 import type { Trust } from './signature.js';
 import { resolvePackages } from './solver.js';
 import type { Resolution, Universe, Wanted } from './solver.js';
@@ -53,13 +54,16 @@ export interface Locking {
 /** A lock before it is written. */
 export type MadeLock = Omit<Lock, 'checksum' | 'format'>;
 
+/** What it has of what instances install: all but the base system. */
+export type MadePackages = Omit<MadeLock, 'base'>;
+
 /**
  * Makes a lock: verifies the catalogue, resolves, and has every file in the cache, verified. Writes nothing but the cache and the
  * folder that keeps the files.
  *
  * @throws UserError if anything of it does not hold.
  */
-export async function makeLock(input: Locking, work: Work): Promise<MadeLock> {
+export async function makeLock(input: Locking, work: Work): Promise<MadePackages> {
   const { subjects, before, update, release } = input;
   const base = await baseFacts(release, work);
   const fits =
@@ -76,7 +80,7 @@ export async function makeLock(input: Locking, work: Work): Promise<MadeLock> {
 /** What was resolved, before the files are there. */
 interface Plan {
   readonly resolution: Resolution;
-  readonly catalogue: Lock['catalogue'];
+  readonly catalogue: NonNullable<Lock['catalogue']>;
   readonly npm: NpmResolution;
   /** SHA-256 of files that are locked already, by the name of the package. */
   readonly known: ReadonlyMap<string, string>;
@@ -101,7 +105,7 @@ async function resolveAll(
     (kept?.packages ?? []).map((each) => [each.name, unlocked(each, each.needs)] as const),
   );
   const known = new Map((kept?.packages ?? []).map((each) => [each.name, each.sha256] as const));
-  if (fits && before) {
+  if (fits && before?.catalogue) {
     // Who can edit a lock can make its checksum: what it says has to hold together all the same.
     const resolution = resolvePackages(wanted, universeOf(locked, undefined), libraries);
     const shape = (all: readonly (readonly [string, readonly string[]])[]): string => JSON.stringify(all);
@@ -125,13 +129,14 @@ async function resolveAll(
   const digest = sha256(verified.body);
   const release = { abi, osversion: base.osversion };
   const catalogue = new Catalogue(verified.body, verified.lines, repository.url, release);
-  if (before && before.catalogue.url === repository.url && !input.older) {
-    const signs = signsOfAge(before, catalogue, digest, verified.time);
-    if (signs.length > 0)
-      throw new UserError(
-        `The catalogue of ${repository.url} is older than the one that the lock was made of: ${signs.slice(0, 5).join('; ')}${signs.length > 5 ? '; …' : ''}. A mirror that is behind, or somebody who wants old flaws back, serves such.`,
-        'Nothing was written. Try again later or another mirror; if FreeBSD took something back, say --older.',
-      );
+  if (before?.catalogue?.url === repository.url && !input.older) {
+    const signs = signsOfAge(
+      { packages: before.packages, catalogue: before.catalogue },
+      catalogue,
+      digest,
+      verified.time,
+    );
+    if (signs.length > 0) throw olderCatalogue(repository.url, signs);
   }
   const names = update === 'all' ? [] : update;
   const resolution = resolvePackages(wanted, universeOf(locked, catalogue), libraries);
@@ -155,7 +160,7 @@ function keptOf({ before, update, subjects, repository }: Locking): Lock | undef
   const { release, catalogue } = before;
   const { version, arch, releaseId } = first.subject;
   if (release.version !== version || release.arch !== arch || release.id !== releaseId) return undefined;
-  if (catalogue.url !== repository.url) return undefined;
+  if (catalogue?.url !== repository.url) return undefined;
   const stranger = update.find(
     (name) => ![...before.packages, ...before.npm].some((each) => each.name === name),
   );
@@ -204,7 +209,7 @@ function trustOf({ trusted, revoked }: BaseFactsForPackages, { key, release }: L
 }
 
 /** Brings what is not in the cache, verifies all of it, and says what the lock is. */
-async function bringAll(input: Locking, plan: Plan, store: PackageStore, work: Work): Promise<MadeLock> {
+async function bringAll(input: Locking, plan: Plan, store: PackageStore, work: Work): Promise<MadePackages> {
   const { subjects, abi, release } = input;
   const files = [
     ...plan.resolution.packages.map((each) =>
@@ -265,12 +270,4 @@ function merged(lists: readonly (readonly Wanted[])[]): readonly Wanted[] {
 
 function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
-}
-
-async function keepCatalogue(
-  { files }: VerifiedCatalogue,
-  digest: string,
-  store: PackageStore,
-): Promise<void> {
-  for (const { name, bytes } of files) await writeFileAtomic(store.catalogueFile(digest, name), bytes, 0o600);
 }

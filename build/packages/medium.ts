@@ -50,11 +50,13 @@ const MOST_NAME = 255;
  * Formats: docs/pkg-repository.5 and libpkg/pkg_manifest.c of pkg(8), 1.21 and later.
  */
 export async function mediumOf(lock: Lock): Promise<Medium> {
+  const { catalogue: from } = lock;
+  if (!from) throw new Error('a lock of packages has their catalogue'); // parseLock() asked
   const packages = lock.packages.map((each) => ({ ...each, file: fileName(each) }));
   const meta = `${JSON.stringify({ version: 2, packing_format: 'tar', data: 'data', data_archive: 'data' })}\n`;
   const body = JSON.stringify({ groups: [], expired_packages: [], packages: manifests(packages) });
   const catalogue = new Map([
-    ['data.pkg', await archive('data', body, lock.catalogue.time)],
+    ['data.pkg', await archive('data', body, from.time)],
     ['meta.conf', Buffer.from(meta)],
   ]);
   const project = new Map(

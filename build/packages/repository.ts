@@ -11,12 +11,14 @@ import { parseMeta } from './catalogue.js';
 import { verifyCatalogue } from './signature.js';
 import type { Trust } from './signature.js';
 
-const KEY = 'PACKAGES_REPOSITORY';
+/** The key of a configuration that names a repository, for messages. */
+export type RepositoryKey = 'PACKAGES_REPOSITORY' | 'FREEBSD_DIST';
 
 /** Where packages come from: a server, or a folder like the one that `pkg repo` makes. */
 export interface Repository {
   /** For people, and for the lock. */
   readonly url: string;
+  readonly key: RepositoryKey;
   /** A small file; undefined if there is none. */
   small(name: string, most: number, onProgress?: OnProgress): Promise<Buffer | undefined>;
   /** Brings a file to a path, which appears only once its bytes are the expected ones. */
@@ -35,9 +37,22 @@ export function repositoryAt(
   folder: string,
   options: DownloadOptions,
 ): Repository {
-  const url = repositoryUrl(value, abi);
-  if (/^https?:\/\//i.test(url)) return onServer(url, { ...options, key: KEY });
-  return inFolder(url, isAbsolute(url) ? url : resolvePath(folder, url), options);
+  return openRepository(repositoryUrl(value, abi), folder, options, 'PACKAGES_REPOSITORY');
+}
+
+/**
+ * A repository by its URL, or by the path of its folder.
+ *
+ * @param folder where a relative path begins
+ */
+export function openRepository(
+  url: string,
+  folder: string,
+  options: DownloadOptions,
+  key: RepositoryKey,
+): Repository {
+  if (/^https?:\/\//i.test(url)) return onServer(url, options, key);
+  return inFolder(url, isAbsolute(url) ? url : resolvePath(folder, url), options, key);
 }
 
 /** What PACKAGES_REPOSITORY means, as a lock names it. */
@@ -48,13 +63,13 @@ export function repositoryUrl(value: string, abi: string): string {
     .replace(/\/+$/, '');
 }
 
-function onServer(url: string, options: DownloadOptions): Repository {
+function onServer(url: string, options: DownloadOptions, key: RepositoryKey): Repository {
   const with_ = (onProgress?: OnProgress): DownloadOptions => ({
-    ...options,
+    ...{ ...options, key },
     ...(onProgress && { onProgress }),
   });
   return {
-    url,
+    ...{ url, key },
     async small(name, most, onProgress) {
       try {
         return await downloadBytes(`${url}/${name}`, { ...with_(onProgress), most });
@@ -69,22 +84,22 @@ function onServer(url: string, options: DownloadOptions): Repository {
   };
 }
 
-function inFolder(url: string, folder: string, { signal }: DownloadOptions): Repository {
+function inFolder(url: string, folder: string, { signal }: DownloadOptions, key: RepositoryKey): Repository {
   const found = async <T>(name: string, read: (path: string) => Promise<T>): Promise<T | undefined> => {
     try {
       return await read(join(folder, name));
     } catch (error) {
       if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined;
-      throw new UserError(`${join(folder, name)} cannot be read: ${messageOf(error)}.`, `Check ${KEY}.`);
+      throw new UserError(`${join(folder, name)} cannot be read: ${messageOf(error)}.`, `Check ${key}.`);
     }
   };
   return {
-    url,
+    ...{ url, key },
     small: (name, most) => found(name, (path) => readBytes(path, most)),
     async bring(path, to, expected, size) {
       const source = join(folder, path);
       const file = await found(path, openFile);
-      if (!file) throw new NotThere(`${source} is not there.`, `Check ${KEY}.`);
+      if (!file) throw new NotThere(`${source} is not there.`, `Check ${key}.`);
       await file.close();
       await mkdir(dirname(to), { recursive: true });
       const part = partialName(to);
@@ -94,7 +109,7 @@ function inFolder(url: string, folder: string, { signal }: DownloadOptions): Rep
         if (wrong !== undefined)
           throw new UserError(
             `${source} ${wrong}. It was altered or damaged, and is not used.`,
-            `Check ${KEY}.`,
+            `Check ${key}.`,
           );
         await rename(part, to);
       } catch (error) {
@@ -154,7 +169,7 @@ export async function fetchCatalogue(
   if (!metaBytes)
     throw new InputError(
       `${repository.url} has no meta.conf: there is no repository of packages.`,
-      `Check ${KEY}, and that the release (FREEBSD_VERSION) has packages there.`,
+      `Check ${repository.key}, and that the release (FREEBSD_VERSION) has packages there.`,
     );
   const { catalogues } = parseMeta(metaBytes.toString('utf8'), `${repository.url}/meta.conf`);
   for (const { file, member, lines } of catalogues) {
@@ -171,6 +186,6 @@ export async function fetchCatalogue(
   }
   throw new UserError(
     `${repository.url} has no catalogue: neither ${catalogues.map(({ file }) => file).join(' nor ')} is there.`,
-    `Check ${KEY}.`,
+    `Check ${repository.key}.`,
   );
 }

@@ -13,6 +13,8 @@ export interface Trust {
   readonly key?: Buffer;
   /** Where the trust comes from, for messages. */
   readonly from: string;
+  /** The key of a configuration that names the key of a repository of one's own, for messages. */
+  readonly own?: 'PACKAGES_KEY_FILE' | 'FREEBSD_KEY_FILE';
 }
 
 /** What a signature begins with where it names its kind (libpkg/private/pkgsign.h). */
@@ -68,7 +70,7 @@ export function verifyCatalogue(
     throw signatures.has('signature')
       ? refuse(
           'is signed with a key that does not come with it, and no such key is known',
-          'Name the file of that key, as you got it from whoever makes the repository: PACKAGES_KEY_FILE.',
+          `Name the file of that key, as you got it from whoever makes the repository: ${trust.own ?? 'PACKAGES_KEY_FILE'}.`,
         )
       : refuse('is not signed');
   const fingerprints = pairs.map(({ key }) => sha256(key.bytes));

@@ -24,6 +24,16 @@ export interface Resolution {
   readonly needs: ReadonlyMap<string, readonly string[]>;
 }
 
+/** How messages call what names the packages that are wanted, and the repository. */
+export interface SolverKeys {
+  readonly names: string;
+  readonly repository: string;
+  /** Hears of libraries that nobody has, where packages are taken without them, as pkg(8) does: otherwise they are refused. */
+  readonly lacking?: (sentence: string) => void;
+}
+
+const KEYS: SolverKeys = { names: 'PACKAGES', repository: 'PACKAGES_REPOSITORY' };
+
 /** Problems that a message tells at most. */
 const MOST_TOLD = 20;
 
@@ -39,8 +49,9 @@ export function resolvePackages(
   wanted: readonly Wanted[],
   universe: Universe,
   base: ReadonlySet<string>,
+  keys: SolverKeys = KEYS,
 ): Resolution {
-  const solver = new Solver(wanted, universe, base);
+  const solver = new Solver(wanted, universe, base, keys);
   return solver.run();
 }
 
@@ -55,6 +66,7 @@ class Solver {
     private readonly wanted: readonly Wanted[],
     private readonly universe: Universe,
     private readonly base: ReadonlySet<string>,
+    private readonly keys: SolverKeys,
   ) {}
 
   run(): Resolution {
@@ -75,7 +87,7 @@ class Solver {
           .slice(0, MOST_TOLD)
           .map((problem) => `  ${problem}`)
           .join('\n')}${more > 0 ? `\n  … and ${more} more` : ''}`,
-        'Nothing was written. Change PACKAGES (or the keys that are named), or try another PACKAGES_REPOSITORY.',
+        `Nothing was written. Change ${this.keys.names} (or the keys that are named), or try another ${this.keys.repository}.`,
       );
     }
     const needs = new Map([...this.needs].map(([name, all]) => [name, [...all].sort()] as const));
@@ -144,10 +156,14 @@ class Solver {
         }
         // What cannot be had at all has been told.
         if (only !== undefined && providers.length === 1) continue;
+        if (kind === 'libraries' && providers.length === 0 && this.keys.lacking) {
+          this.keys.lacking(`${name} needs the shared library ${what}, which no package has.`);
+          continue;
+        }
         const thing = kind === 'libraries' ? `the shared library ${what}` : what;
         this.problems.push(
           providers.length > 1
-            ? `${this.chain(name)} needs ${thing}, which ${providers.slice(0, 10).join(', ')} have: name one of them in PACKAGES`
+            ? `${this.chain(name)} needs ${thing}, which ${providers.slice(0, 10).join(', ')} have: name one of them in ${this.keys.names}`
             : `${this.chain(name)} needs ${thing}, which neither ${kind === 'libraries' ? 'the base system' : 'a chosen package'} nor a package of the repository has`,
         );
       }

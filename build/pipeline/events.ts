@@ -8,6 +8,7 @@ export const STAGES = {
   base: 'Base image',
   disk: 'Base disk',
   stamp: 'Image',
+  'base-lock': 'Base packages',
   catalogue: 'Catalogue',
   packages: 'Packages',
 } as const;

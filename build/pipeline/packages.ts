@@ -8,6 +8,8 @@ import { expectedOf, packageFile } from '../packages/package-file.js';
 import { repositoryAt } from '../packages/repository.js';
 import { PackageStore } from '../packages/store.js';
 import type { WantedFile } from '../packages/store.js';
+import { PACKAGES_FOLDER } from './release.js';
+import type { StageName } from './events.js';
 import { stage, throttled, underLock } from './stage.js';
 import type { Holding } from './stage.js';
 
@@ -50,21 +52,22 @@ const GONE = {
 
 /** Uses the store of packages of a cache while nobody else changes it. */
 export function withPackages<T>(work: Holding, use: (store: PackageStore) => Promise<T>): Promise<T> {
-  const store = new PackageStore(join(work.cache.folder, 'packages'));
-  return underLock(work, sha256('packages'), 'obtains packages', () => use(store));
+  const store = new PackageStore(join(work.cache.folder, PACKAGES_FOLDER));
+  return underLock(work, sha256(PACKAGES_FOLDER), 'obtains packages', () => use(store));
 }
 
-/** As PackageStore.ensure() does, with the progress of the stage. */
+/** As PackageStore.ensure() does, with the progress of a stage. */
 export async function ensureFiles(
   store: PackageStore,
   files: readonly WantedFile[],
   { emit, signal }: Holding,
   kept?: string,
+  name: StageName = 'packages',
 ): Promise<readonly string[]> {
   return store.ensure(files, {
     ...{ kept, signal },
     onProgress: throttled((done: number, total: number, label: string) => {
-      emit({ type: 'progress', stage: 'packages', label, done, total, unit: 'bytes' });
+      emit({ type: 'progress', stage: name, label, done, total, unit: 'bytes' });
     }),
   });
 }

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { sha256 } from '../host/hash.js';
 import type { CheckedRelease, Release } from '../release/source.js';
 import { stage, throttled, underLock } from './stage.js';
@@ -8,14 +9,21 @@ export function releaseOf({ version, arch }: { readonly version: string; readonl
   return `${version}-${arch}`;
 }
 
-/** Obtains the sets of a release, every byte of them checked, as a stage. Whoever gets them closes them. */
+/** Where a cache keeps packages; who changes something there holds the lock of that name. */
+export const PACKAGES_FOLDER = 'packages';
+
+/** Obtains a release, every byte of it checked, as a stage. Whoever gets them closes them. */
 export function obtainRelease(release: Release, work: Holding): Promise<CheckedRelease> {
   const { cache, signal, emit } = work;
+  const [folder, lock] =
+    release.packaged === true
+      ? [join(cache.folder, PACKAGES_FOLDER), sha256(PACKAGES_FOLDER)]
+      : [cache.downloads, sha256(release.id)];
   return stage(work, 'release', () =>
     // Base images of several kinds are made of one release, and its downloads are in one place.
-    underLock(work, sha256(release.id), 'obtains the same release', () =>
+    underLock(work, lock, 'obtains the same release', () =>
       release.obtain({
-        folder: cache.downloads,
+        folder,
         signal,
         note: (text) => {
           emit({ type: 'note', text });

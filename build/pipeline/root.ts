@@ -2,7 +2,7 @@ import { mkdir, open, readFile, stat } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { UserError } from '../error.js';
-import { readTextSync, removeTree, writeError } from '../host/files.js';
+import { removeTree, writeError } from '../host/files.js';
 import { runBetween } from '../host/process.js';
 import { scratchFolder } from '../host/scratch.js';
 import { parseHeader, RC_FOLDERS } from '../rc/headers.js';
@@ -28,8 +28,7 @@ export async function makeRoot(request: BaseRequest, work: Work): Promise<CacheE
   let release: CheckedRelease | undefined;
   try {
     release = await obtainRelease(request.release, work);
-    const { archives, sums } = release;
-    const total = countEntries(release);
+    const { sources, sums, entries: total } = release;
     const rootfs = await stage(work, 'rootfs', async () => {
       let done = 0;
       const tell = throttled((count: number) => {
@@ -43,7 +42,7 @@ export async function makeRoot(request: BaseRequest, work: Work): Promise<CacheE
         });
       });
       return makeRootfs({
-        archives: { base: archives['base.txz'], kernel: archives['kernel.txz'] },
+        sources,
         profile: request.profile,
         overlay: request.baseOverlay,
         release: releaseOf(request),
@@ -92,22 +91,6 @@ export async function makeRoot(request: BaseRequest, work: Work): Promise<CacheE
     await release?.close();
     await Promise.all([removeTree(folder), scratch.remove()]);
   }
-}
-
-/** How many entries the archives have, as MANIFEST says; undefined where no MANIFEST is beside them. */
-function countEntries(release: CheckedRelease): number | undefined {
-  let text: string;
-  try {
-    text = readTextSync(join(dirname(release.paths['base.txz']), 'MANIFEST'));
-  } catch {
-    return undefined;
-  }
-  const counts = text.split('\n').flatMap((line) => {
-    const [file, , number] = line.split('\t');
-    return file === 'base.txz' || file === 'kernel.txz' ? [Number(number)] : [];
-  });
-  const total = counts.reduce((sum, value) => sum + value, 0);
-  return Number.isSafeInteger(total) && total > 0 ? total : undefined;
 }
 
 /** Compresses a file with pigz, without name and time; its output does not depend on the number of threads. */

@@ -5,6 +5,7 @@ import type { Config } from '../config/keys.js';
 import { InputError, messageOf, UserError } from '../error.js';
 import { exists, openFile, readTextSync, removeTree } from '../host/files.js';
 import { hashRange, sha256 } from '../host/hash.js';
+import type { Source } from '../rootfs/release-tree.js';
 import type { Archive } from '../rootfs/unpack.js';
 import { download, downloadText } from './download.js';
 import type { DownloadOptions } from './download.js';
@@ -23,11 +24,13 @@ export interface ObtainContext {
   readonly download?: DownloadOptions;
 }
 
-/** Release sets that were checked, byte for byte; the archives are open, so that what was checked is what is read. */
+/** A release that was checked, byte for byte. Sets are open, so that what was checked is what is read. */
 export interface CheckedRelease {
-  readonly sums: Sums;
-  readonly archives: Readonly<Record<SetName, Archive>>;
-  readonly paths: Readonly<Record<SetName, string>>;
+  /** SHA-256 of its archives by their names. */
+  readonly sums: Readonly<Record<string, string>>;
+  readonly sources: readonly Source[];
+  /** How many entries they have, by the word of MANIFEST; undefined where nothing tells. */
+  readonly entries?: number | undefined;
   close(): Promise<void>;
 }
 
@@ -39,7 +42,10 @@ export interface Release {
   /** Where it comes from, for people and records. */
   readonly from: string;
   /** How its bytes came to be trusted. */
-  readonly trust: 'pinned' | 'FREEBSD_MANIFEST_SHA256' | 'made here';
+  readonly trust:
+    'pinned' | 'FREEBSD_MANIFEST_SHA256' | 'made here' | 'keys of FreeBSD-base' | 'FREEBSD_KEY_FILE';
+  /** Whether it is made of packages, which lie with others in the cache. */
+  readonly packaged?: boolean;
   obtain(context: ObtainContext): Promise<CheckedRelease>;
 }
 
@@ -160,7 +166,7 @@ function sumsInFolder(path: string, trust: Trust): Sums {
   } catch (error) {
     throw new InputError(
       `FREEBSD_DIST ${path}: MANIFEST cannot be read: ${messageOf(error)}.`,
-      'FREEBSD_DIST must be "mirror", "sample", a URL, or a folder with MANIFEST, base.txz and kernel.txz.',
+      'FREEBSD_DIST must be "mirror", "sample", a URL, or a folder with MANIFEST, base.txz and kernel.txz; a repository of base packages is "pkgbase:" and its folder.',
     );
   }
   return trustedSums(text, manifest, trust);
@@ -207,16 +213,36 @@ async function openChecked(folder: string, sums: Sums, context: ObtainContext): 
       if (!found) throw new Error(`${set} was not opened`);
       return { fd: found.file.fd, sha256: sums[set], size: found.size };
     };
+    const source = (set: SetName, part: Source['part']): Source => {
+      const open = archive(set);
+      return { where: set, part, use: (run) => run(open) };
+    };
     return {
       sums,
-      archives: { 'base.txz': archive('base.txz'), 'kernel.txz': archive('kernel.txz') },
-      paths: { 'base.txz': path('base.txz'), 'kernel.txz': path('kernel.txz') },
+      sources: [source('base.txz', 'world'), source('kernel.txz', 'kernel')],
+      entries: countEntries(join(folder, 'MANIFEST')),
       close,
     };
   } catch (error) {
     await close();
     throw error;
   }
+}
+
+/** How many entries the archives have, as MANIFEST says; undefined where no MANIFEST is beside them. */
+function countEntries(manifest: string): number | undefined {
+  let text: string;
+  try {
+    text = readTextSync(manifest);
+  } catch {
+    return undefined;
+  }
+  const counts = text.split('\n').flatMap((line) => {
+    const [file, , number] = line.split('\t');
+    return file === 'base.txz' || file === 'kernel.txz' ? [Number(number)] : [];
+  });
+  const total = counts.reduce((sum, value) => sum + value, 0);
+  return Number.isSafeInteger(total) && total > 0 ? total : undefined;
 }
 
 /** Bytes that are summed up between two words about the progress. */

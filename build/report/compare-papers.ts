@@ -79,7 +79,7 @@ function configurationOf({ configuration }: Definition['externalParameters']): R
 function inputsOf({ resolvedDependencies }: Definition): ReadonlyMap<string, string> {
   const found = new Map<string, string[]>();
   for (const { name, uri, digest } of resolvedDependencies) {
-    const [, bare = name, version] = /^((?:package|npm) \S+) (\S+)$/.exec(name) ?? [];
+    const [, bare = name, version] = /^((?:package|npm|base) \S+) (\S+)$/.exec(name) ?? [];
     const text = [version, digestText(digest), uri].filter((each) => each !== undefined).join(', ');
     found.set(bare, [...(found.get(bare) ?? []), text]);
   }

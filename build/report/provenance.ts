@@ -1,6 +1,7 @@
 import { sha512Of } from '../packages/lockfile.js';
 import type { LockedFor } from './contents.js';
 import type { ImageFacts } from './facts.js';
+import { releaseParts } from './release-part.js';
 
 /** A digest of something, by its algorithm (in-toto DigestSet). */
 export type Digest = Readonly<Record<string, string>>;
@@ -43,11 +44,11 @@ export function provenance(input: ProvenanceInput): string {
         },
         internalParameters: { tools: facts.tools, baseImage: facts.baseImage.key },
         resolvedDependencies: [
-          ...Object.entries(facts.release.sums).map(([set, sha256]) => ({
+          ...releaseParts(facts.release.sums).map(({ path, sha256, kind, name, version }) => ({
             ...(/^https?:/.test(facts.release.from) && {
-              uri: `${facts.release.from.replace(/\/$/, '')}/${set}`,
+              uri: `${facts.release.from.replace(/\/$/, '')}/${path}`,
             }),
-            ...{ name: set, digest: { sha256 } },
+            ...{ name: kind === 'base' ? `base ${name} ${version ?? ''}` : name, digest: { sha256 } },
           })),
           ...files,
           ...(catalogue === undefined

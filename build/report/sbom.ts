@@ -1,6 +1,7 @@
 import { sha512Of } from '../packages/lockfile.js';
 import type { LockedFor } from './contents.js';
 import type { ImageFacts } from './facts.js';
+import { releaseParts } from './release-part.js';
 
 /** A file of the ISO by the loader, as it lies there. */
 export interface BootFile {
@@ -65,9 +66,9 @@ export function sbom({ facts, version, arch, locked, boot }: SbomInput): string 
     ...licensed(each.license, true),
   }));
   const components: readonly Component[] = [
-    ...Object.entries(facts.release.sums).map(([set, sum]): Component => ({
-      ...{ type: 'operating-system', 'bom-ref': `set:${set}`, name: set, version },
-      hashes: sha256(sum),
+    ...releaseParts(facts.release.sums).map((part): Component => ({
+      ...{ type: 'operating-system', 'bom-ref': `${part.kind}:${part.name}`, name: part.name },
+      ...{ version: part.version ?? version, hashes: sha256(part.sha256) },
     })),
     ...boot.map(({ path, bytes, sha256: sum }): Component => ({
       ...{ type: 'firmware', 'bom-ref': `boot:${path}`, name: path, version, hashes: sha256(sum) },

@@ -69,10 +69,10 @@ function vulnerabilities({ contents: installed, audit }: ImageFacts): Html {
 
 export function contents(facts: ImageFacts): Html {
   const { contents: installed, root, overlay, release } = facts;
-  return html`<p>Release sets: ${release.from} (${release.trust}).</p>
+  return html`<p>Release: ${release.from} (${release.trust}).</p>
     ${table(
-      'Release sets',
-      ['set', 'SHA-256'],
+      'Release',
+      ['set or package', 'SHA-256'],
       Object.entries(release.sums).map(([name, sum]) => [name, code(sum)]),
     )}
     <p>

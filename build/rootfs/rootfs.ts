@@ -1,4 +1,4 @@
-import { copyFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { UserError } from '../error.js';
 import { sha256 } from '../host/hash.js';
@@ -9,8 +9,8 @@ import type { SpecEntry } from './mtree.js';
 import { pruneReason } from './prune.js';
 import type { Profile } from './prune.js';
 import { compareBytes, Tree } from './tree.js';
-import { unpack } from './unpack.js';
-import type { Archive } from './unpack.js';
+import { unpackAll } from './release-tree.js';
+import type { Source } from './release-tree.js';
 
 /** A folder of files with the owners and modes that go with them: overlays/base with overlays/base.mtree. */
 export interface FileSet {
@@ -49,7 +49,8 @@ export async function readFileSet(folder: string, specPath?: string): Promise<Fi
 }
 
 export interface RootfsInput {
-  readonly archives: { readonly base: Archive; readonly kernel: Archive };
+  /** Its release sets, or the packages of its base system. */
+  readonly sources: readonly Source[];
   readonly profile: Profile;
   readonly overlay: FileSet;
   /** What /etc/clawdie/release says. */
@@ -73,14 +74,14 @@ export interface Rootfs {
 }
 
 /**
- * Makes the root file system of a base image: the release sets without what the profile leaves out, and overlays/base
+ * Makes the root file system of a base image: the release without what the profile leaves out, and overlays/base
  * over them. Nothing of it needs root.
  *
- * @throws UserError if a set is damaged or hostile.
+ * @throws UserError if a part of the release is damaged or hostile.
  */
 export async function makeRootfs(input: RootfsInput): Promise<Rootfs> {
   const folder = join(input.work, 'root');
-  const beside = join(input.work, 'kernel');
+  const beside = join(input.work, 'parts');
   await mkdir(folder);
   await mkdir(beside);
   const pruned: Record<string, number> = {};
@@ -89,26 +90,8 @@ export async function makeRootfs(input: RootfsInput): Promise<Rootfs> {
     if (why !== undefined) pruned[why] = (pruned[why] ?? 0) + 1;
     return why === undefined;
   };
-  // Where one fails, the other is to stop, and to have stopped before anybody clears up.
-  const failed = new AbortController();
-  const options = { keep, signal: AbortSignal.any([input.signal, failed.signal]), onEntry: input.onEntry };
-  const unpackOr = (archive: Archive, to: string, where: string): Promise<Tree> =>
-    unpack(archive, to, { ...options, where }).catch((error: unknown) => {
-      failed.abort(error);
-      throw error;
-    });
-  const unpacking = [
-    unpackOr(input.archives.base, folder, 'base.txz'),
-    unpackOr(input.archives.kernel, beside, 'kernel.txz'),
-  ] as const;
-  await Promise.allSettled(unpacking);
-  const [base, kernel] = await Promise.all(unpacking);
-  base.merge(kernel, 'kernel.txz');
-  for (const [path, node] of kernel.entries()) {
-    if (node.type !== 'file') continue;
-    await mkdir(dirname(join(folder, path)), { recursive: true });
-    await rename(join(beside, path), join(folder, path));
-  }
+  const { signal, onEntry } = input;
+  const base = await unpackAll(input.sources, folder, beside, { keep, signal, onEntry });
   for (const path of [
     'boot/kernel/kernel',
     'boot/loader.efi',

@@ -28,6 +28,9 @@ export interface TarEntry {
   readonly target: string;
   readonly uid: number;
   readonly gid: number;
+  /** Names of owner and group, where the archive has them. */
+  readonly uname: string;
+  readonly gname: string;
   /** The twelve permission bits. */
   readonly mode: number;
   /** Bytes of contents that follow in the archive. */
@@ -122,6 +125,13 @@ export class TarReader {
     }
   }
 
+  /** The contents of the current entry, whole. */
+  async whole(): Promise<Buffer> {
+    const pieces: Buffer[] = [];
+    for await (const piece of this.data()) pieces.push(Buffer.from(piece));
+    return Buffer.concat(pieces);
+  }
+
   private entry(
     header: Fields,
     pax: ReadonlyMap<string, string>,
@@ -149,7 +159,10 @@ export class TarReader {
       throw this.refuse(`holds ${JSON.stringify(name)}, a ${type} with contents`);
     this.begin(size);
     const target = pax.get('linkpath') ?? longTarget ?? header.target();
-    return { name, type, target, uid, gid, mode: header.mode() & 0o7777, size, mtime: header.mtime, pax };
+    const uname = pax.get('uname') ?? header.uname();
+    const gname = pax.get('gname') ?? header.gname();
+    const mode = header.mode() & 0o7777;
+    return { name, type, target, uid, gid, uname, gname, mode, size, mtime: header.mtime, pax };
   }
 
   private begin(size: number): void {
@@ -203,6 +216,8 @@ export class TarReader {
       mode: () => this.number(block, 100, 8),
       uid: () => this.number(block, 108, 8),
       gid: () => this.number(block, 116, 8),
+      uname: () => string(265, 32),
+      gname: () => string(297, 32),
       mtime: () => this.number(changed, 0, 12),
     };
   }
@@ -239,7 +254,8 @@ export class TarReader {
       const key = bytes.toString('latin1', blank + 1, equals);
       const value = bytes.subarray(equals + 1, end - 1);
       // Other values may be binary, as those of extended attributes are, and nobody reads them.
-      if (/^(?:path|linkpath|size|uid|gid|GNU\.sparse\..*)$/.test(key)) records.set(key, this.text(value));
+      if (/^(?:path|linkpath|size|uid|gid|uname|gname|GNU\.sparse\..*)$/.test(key))
+        records.set(key, this.text(value));
       at = end;
     }
     return records;
@@ -321,5 +337,7 @@ interface Fields {
   readonly mode: () => number;
   readonly uid: () => number;
   readonly gid: () => number;
+  readonly uname: () => string;
+  readonly gname: () => string;
   readonly mtime: () => number;
 }

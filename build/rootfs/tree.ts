@@ -40,6 +40,11 @@ export function normalPath(raw: string, where: string): string {
   return parts.join('/');
 }
 
+/** Whether nothing says what a folder is to be: something stands in it, and that is all. */
+function supposed(node: Node): boolean {
+  return node === DEFAULT_DIR;
+}
+
 /** The folder that a path of the tree stands in; the root's is the root. */
 export function parentOf(path: string): string {
   return path.slice(0, Math.max(0, path.lastIndexOf('/')));
@@ -112,7 +117,8 @@ export class Tree {
   }
 
   /**
-   * Adds what another tree has and `keep` wants. Folders in both keep what this tree says of them.
+   * Adds what another tree has and `keep` wants. Folders in both keep what this tree says of them, unless it only supposes
+   * them, because something stands in them.
    *
    * @param where what messages call the other tree
    * @throws UserError as add() does.
@@ -120,7 +126,10 @@ export class Tree {
   merge(other: Tree, where: string, keep: (path: string) => boolean = () => true): void {
     const entries = other.entries().filter(([path]) => keep(path));
     for (const [path, node] of entries) {
-      if (node.type === 'dir' && this.nodes.get(path)?.type === 'dir' && path !== '') continue;
+      const present = this.nodes.get(path);
+      if (node.type === 'dir' && present?.type === 'dir') {
+        if (supposed(node) || (path !== '' && !supposed(present))) continue;
+      }
       if (node.type !== 'hardlink') this.add(path, node, where);
     }
     // A link may sort before the file that it links to.

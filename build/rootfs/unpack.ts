@@ -6,6 +6,7 @@ import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { UserError } from '../error.js';
 import { writeError } from '../host/files.js';
+import { MAGIC_BYTES, unpackCommand } from '../host/packers.js';
 import { streamFrom } from '../host/process.js';
 import { SparseReader, sparseHeader } from './sparse.js';
 import type { SparseHeader } from './sparse.js';
@@ -23,9 +24,23 @@ export interface Archive {
   readonly size: number;
 }
 
+/** How the entries of an archive are read that are not those of a release set: an archive, an instance. */
+export interface Adapter {
+  /**
+   * The entry as a release set would have it; undefined for what tells of the archive itself.
+   *
+   * @param contents all its bytes; may be asked for where it is no part of the tree
+   */
+  entry(entry: TarEntry, contents: () => Promise<Buffer>): Promise<TarEntry | undefined>;
+  /** Called once all entries have passed. @throws UserError if something is missing. */
+  end(): void;
+}
+
 export interface UnpackOptions {
   /** What messages call the archive. */
   readonly where: string;
+  /** How its entries are read, where it is no release set; made anew for each reading. */
+  readonly adapter?: (() => Adapter) | undefined;
   /** Whether a path is wanted; what is not wanted is read past. */
   readonly keep: (path: string) => boolean;
   readonly signal: AbortSignal;
@@ -44,7 +59,7 @@ const MOST_BYTES = 8 * 1024 ** 3;
 const MOST_ENTRIES = 250_000;
 
 /**
- * Unpacks a .txz into a folder, without being root: the folder gets the contents of files, owned by who runs this, and
+ * Unpacks a .txz, or another archive by its adapter, into a folder, without being root: the folder gets the contents of files, owned by who runs this, and
  * the tree says what everything is to be (owners, modes, links). Symbolic links exist in the tree alone and no file
  * flag is restored, so nothing can be written outside the folder and all of it can be removed again.
  *
@@ -103,7 +118,7 @@ export async function unpack(archive: Archive, folder: string, options: UnpackOp
 
   if (orphans.size > 0)
     // Once more, for contents whose own name was not wanted.
-    await readArchive(archive, { where, signal: options.signal }, (_, path) => {
+    await readArchive(archive, { where, signal: options.signal, adapter: options.adapter }, (_, path) => {
       const name = orphans.get(path);
       return name === undefined ? undefined : openNew(folder, name);
     });
@@ -150,23 +165,22 @@ function openNew(folder: string, path: string): number {
 }
 
 /**
- * Reads a .txz through xz(1), entry by entry. `decide` gives the open file that an entry's contents go to, which are of
+ * Reads an archive through xz(1) or zstd(1), entry by entry. `decide` gives the open file that an entry's contents go to, which are of
  * that size with their holes, or undefined to read past it.
  */
 async function readArchive(
   { fd, sha256, size: packed }: Archive,
-  options: Pick<UnpackOptions, 'where' | 'signal' | 'onEntry'>,
+  options: Pick<UnpackOptions, 'where' | 'signal' | 'onEntry' | 'adapter'>,
   decide: (entry: TarEntry, path: string, size: number) => number | undefined,
 ): Promise<void> {
   const { where, signal } = options;
   const hash = createHash('sha256');
-  const input = Readable.from(summedUp(fd, hash));
-  const xz = streamFrom(
-    `Unpacking ${where}`,
-    ['xz', '-dc', '-T0', '--memlimit-decompress=1GiB', '--memlimit-mt-decompress=1GiB'],
-    input,
-    signal,
-  );
+  const begins = Buffer.alloc(MAGIC_BYTES);
+  await promisify(read)(fd, begins, 0, MAGIC_BYTES, 0);
+  // Whatever is neither is for xz to refuse.
+  const command = unpackCommand(begins, where, '1024MiB') ?? ['xz', '-dcq'];
+  const unpacking = streamFrom(`Unpacking ${where}`, command, Readable.from(summedUp(fd, hash)), signal);
+  const adapter = options.adapter?.();
   const most = Math.min(MOST_BYTES, SMALL_BYTES + EXPANSION * packed);
   let bytes = 0;
   const account = (more: number): void => {
@@ -175,12 +189,18 @@ async function readArchive(
       throw refuse(where, `has ${packed} bytes and unpacks to more than ${most}, as no release set does`);
   };
   try {
-    const reader = new TarReader(xz.stdout[Symbol.asyncIterator]() as AsyncIterator<Buffer>, where, account);
+    const reader = new TarReader(
+      unpacking.stdout[Symbol.asyncIterator]() as AsyncIterator<Buffer>,
+      where,
+      account,
+    );
     for (let count = 1; ; count++) {
-      const entry = await reader.next();
-      if (!entry) break;
+      const found = await reader.next();
+      if (!found) break;
       if (count > MOST_ENTRIES)
         throw refuse(where, `holds more than ${MOST_ENTRIES} entries, as no release set does`);
+      const entry = adapter ? await adapter.entry(found, () => reader.whole()) : found;
+      if (!entry) continue;
       const sparse = entry.type === 'file' ? sparseHeader(entry.pax, where) : undefined;
       if (sparse) account(sparse.size);
       const path = normalPath(sparse?.name ?? entry.name, where);
@@ -191,13 +211,14 @@ async function readArchive(
       if (count % 1000 === 0) await new Promise(setImmediate);
       signal.throwIfAborted();
     }
-    await xz.done;
+    adapter?.end();
+    await unpacking.done;
   } catch (error) {
-    xz.kill();
-    xz.stdout.destroy();
-    const ending: unknown = await xz.done.catch((reason: unknown) => reason);
+    unpacking.kill();
+    unpacking.stdout.destroy();
+    const ending: unknown = await unpacking.done.catch((reason: unknown) => reason);
     signal.throwIfAborted();
-    // Where xz itself failed, its own words say more than the end of the stream that followed.
+    // Where what unpacks it failed, its own words say more than the end of the stream that followed.
     if (ending instanceof UserError && !ending.message.includes('ended by a signal')) throw ending;
     throw writeError(where, error);
   }

@@ -9,6 +9,8 @@ export interface TestEntry {
   readonly uid?: number;
   readonly gid?: number;
   readonly linkname?: string;
+  readonly uname?: string;
+  readonly gname?: string;
   readonly body?: string | Buffer;
   readonly pax?: Readonly<Record<string, string>>;
 }

@@ -5,6 +5,7 @@ import {
   readdirSync,
   readFileSync,
   rmdirSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -59,6 +60,41 @@ describe('clawdie-init', () => {
 
   beforeEach(async () => {
     fake = await liveInstance();
+  });
+
+  it('has what a base system of packages comes without made first, for itself and for the release of jails', async () => {
+    const derive = 'overlays/base/sbin/clawdie-derive';
+    const jails = 'usr/local/bastille/releases/15.1-RELEASE';
+    const made = '[ -e "$4/spwd.db" ] || touch "$4/spwd.db"';
+    fake
+      .stub('pwd_mkdb', made)
+      .stub('cap_mkdb')
+      .stub('certctl')
+      .file('sbin/clawdie-derive', readFileSync(derive), 0o755)
+      .file('dev/md0', slotWith(await archive(), RELEASE));
+    for (const place of ['', `${jails}/`])
+      fake
+        .file(`${place}etc/master.passwd`, 'root::0:0::0:0::/root:/bin/sh\n')
+        .file(`${place}etc/login.conf`, '')
+        .file(`${place}usr/share/certs/trusted/a.pem`, '');
+    const programs = (root: string): readonly string[] => [
+      `certctl -D ${root}/ rehash`,
+      `cap_mkdb ${root}/etc/login.conf`,
+      `pwd_mkdb -i -p -d ${root}/etc ${root}/etc/master.passwd`,
+    ];
+    const first = fake.run(INIT);
+    expect(first.code).toBe(0);
+    const calls = first.calls.map((call) => call.replaceAll(fake.root, ''));
+    expect(calls.slice(0, 7)).toEqual(['mount -u -w /', ...programs(''), ...programs(`/${jails}`)]);
+    // What has them keeps them, as release sets have.
+    expect(fake.run(derive)).toMatchObject({ code: 0, calls: [] });
+    // Without them nobody could be looked up: no boot goes on.
+    rmSync(join(fake.root, 'etc/spwd.db'));
+    fake.stub('cap_mkdb', 'exit 1');
+    expect(fake.run(derive).code).toBe(1);
+    const closed = fake.run(INIT);
+    expect(closed.code).toBe(1);
+    expect(closed.stdout).toContain('the databases of the base system cannot be made');
   });
 
   it('applies the overlay, whichever disk it is on, and locks root', async () => {

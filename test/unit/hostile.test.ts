@@ -27,7 +27,7 @@ import { writeSample } from '../../build/release/sample/sample.js';
 import { plan } from '../../build/rootfs/layout.js';
 import { makeRootfs, readFileSet } from '../../build/rootfs/rootfs.js';
 import type { FileSet, Rootfs } from '../../build/rootfs/rootfs.js';
-import type { Archive } from '../../build/rootfs/unpack.js';
+import type { Source } from '../../build/rootfs/release-tree.js';
 import { PUBLIC_KEY } from '../helpers/config.js';
 import { overlayOf } from '../helpers/deployment.js';
 import { blocks, rawHeader, rawPax, xz } from '../helpers/tar.js';
@@ -199,15 +199,16 @@ describe('hostile release sets', () => {
     mkdirSync(work);
     writeFileSync(join(outer, 'base.txz'), packed);
     const opened: number[] = [];
-    const open = (path: string): Archive => {
+    const open = (path: string, part: Source['part']): Source => {
       const fd = openSync(path, 'r');
       opened.push(fd);
       const contents = readFileSync(path);
-      return { fd, sha256: sha256(contents), size: contents.length };
+      const archive = { fd, sha256: sha256(contents), size: contents.length };
+      return { where: basename(path), part, use: (run) => run(archive) };
     };
     try {
       return await makeRootfs({
-        archives: { base: open(join(outer, 'base.txz')), kernel: open(join(folder, 'sets', 'kernel.txz')) },
+        sources: [open(join(outer, 'base.txz'), 'world'), open(join(folder, 'sets', 'kernel.txz'), 'kernel')],
         ...{
           profile: 'standard',
           overlay,
@@ -253,7 +254,7 @@ describe('hostile release sets', () => {
           expect(process.memoryUsage.rss() - memory).toBeLessThan(MOST_MEMORY);
           expect(readdirSync(outer).sort()).toEqual(['base.txz', 'work']);
           const work = join(outer, 'work');
-          expect(readdirSync(work).filter((each) => !['root', 'kernel'].includes(each))).toEqual([]);
+          expect(readdirSync(work).filter((each) => !['root', 'parts'].includes(each))).toEqual([]);
           const size = readdirSync(work, { recursive: true }).reduce(
             (sum, each) => sum + statSync(join(work, String(each))).size,
             0,

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { Config, KeyName } from '../../../build/config/keys.js';
 import { KEY_NAMES } from '../../../build/config/keys.js';
+import { unlockedRelease } from '../../../build/commands/lock-base.js';
+import { baseSubject } from '../../../build/commands/release.js';
 import { signingOf } from '../../../build/commands/signing.js';
 import { baseRequest, diskOf } from '../../../build/commands/request.js';
 import { findConflicts } from '../../../build/fleet/conflicts.js';
@@ -24,6 +26,8 @@ const CHANGES: Readonly<
   FREEBSD_VERSION: ['14.3-RELEASE'],
   ARCH: ['amd64'],
   FREEBSD_DIST: ['sample'],
+  FREEBSD_BASE_PACKAGES: ['FreeBSD-set-minimal FreeBSD-kernel-generic', { FREEBSD_DIST: 'pkgbase' }],
+  FREEBSD_KEY_FILE: ['base.pub', { FREEBSD_DIST: 'pkgbase' }],
   FREEBSD_MIRROR: ['https://mirror.example'],
   FREEBSD_MANIFEST_SHA256: ['0'.repeat(64)],
   PROFILE: ['full'],
@@ -85,6 +89,8 @@ const OF_THE_IMAGE: readonly KeyName[] = [
   'ARCH',
   'FREEBSD_DIST',
   'FREEBSD_MANIFEST_SHA256',
+  'FREEBSD_BASE_PACKAGES',
+  'FREEBSD_KEY_FILE',
   'PROFILE',
   'FORMATS',
   'HOST',
@@ -103,7 +109,7 @@ const OTHER_KEY = PUBLIC_KEY.replaceAll('ERERER', 'EREREB');
 
 /** What a build takes of them: keys of the cache, disk images, rows that may be broken. */
 async function build(config: Config): Promise<string> {
-  const { request } = await baseRequest(config, resolveRelease(config, '/deployments'), 0);
+  const { request } = await baseRequest(config, await unlockedRelease(config, '/deployments'), 0);
   const { refused } = findConflicts(
     ['a.cfg', 'b.cfg'].map((file) => ({
       ...{
@@ -124,6 +130,7 @@ async function build(config: Config): Promise<string> {
     refused,
     config.POLICY_EXCEPTIONS,
     packages,
+    [baseSubject(config), config.FREEBSD_KEY_FILE],
     signingOf(config, '/deployments', { SOURCE_DATE_EPOCH: '1' }, config.SIGN_KEY && OTHER_KEY)?.identity,
   ]);
 }

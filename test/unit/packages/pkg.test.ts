@@ -177,6 +177,7 @@ describe('the real pkg(8)', () => {
     const site = await fetchCatalogue(
       {
         url: 'the test',
+        key: 'PACKAGES_REPOSITORY',
         small: (name) =>
           Promise.resolve(
             name === 'meta.conf'

@@ -34,6 +34,37 @@ function papersOf(facts: ImageFacts, locked: LockedFor, time = 0) {
 }
 
 describe('papers of two images', () => {
+  it('tell of base packages by their names and versions, once', async () => {
+    const { facts } = await factsOf({});
+    const of = (sums: Readonly<Record<string, string>>) =>
+      papersOf(
+        { ...facts, release: { ...facts.release, from: 'https://base', sums } },
+        { packages: [], npm: [] },
+      );
+    const [sets, one, other] = [
+      of({ 'base.txz': 'b'.repeat(64) }),
+      of({
+        'All/FreeBSD-clibs-dev-15.1.pkg': '1'.repeat(64),
+        'All/Hashed/FreeBSD-rc-15.1~2$abc.pkg': '2'.repeat(64),
+      }),
+      of({ 'All/FreeBSD-clibs-dev-15.1.pkg': '1'.repeat(64), 'All/FreeBSD-rc-15.1p2.pkg': '3'.repeat(64) }),
+    ];
+    expect(comparePapers(one, other)).toEqual({
+      bill: [{ what: 'base FreeBSD-rc', before: '15.1, 222222222222', now: '15.1p2, 333333333333' }],
+      provenance: [],
+    });
+    const kinds = comparePapers(sets, one);
+    expect(kinds.bill?.map(({ what }) => what)).toEqual([
+      'base FreeBSD-clibs-dev',
+      'base FreeBSD-rc',
+      'set base.txz',
+    ]);
+    expect(kinds.provenance).toEqual([]);
+    // Where it was fetched from, as the repository has it.
+    const uris = one.statement.predicate.buildDefinition.resolvedDependencies.map(({ uri }) => uri);
+    expect(uris).toContain('https://base/All/Hashed/FreeBSD-rc-15.1~2$abc.pkg');
+  });
+
   it('are the same where nothing differs, and tell of each thing once where something does', async () => {
     const { facts } = await factsOf({});
     const before = papersOf(facts, { packages: [tmux('1', 'ISCL')], npm: [module_('1.0.0')] });
