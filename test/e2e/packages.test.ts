@@ -327,7 +327,9 @@ describe('a fleet with a lock', { timeout: PATIENCE }, () => {
       };
       expect(record.bases).toHaveLength(1);
       for (const { key } of record.bases) bases.add(key);
-      const image = JSON.parse(readFileSync(join(out, `${imageOf(names[first + 9] ?? '')}.json`), 'utf8')) as {
+      const image = JSON.parse(
+        readFileSync(join(out, `${imageOf(names[first + 9] ?? '')}.json`), 'utf8'),
+      ) as {
         readonly packages: readonly { readonly name: string }[];
       };
       expect(image.packages.map(({ name }) => name).join(' ')).toBe(packages);
