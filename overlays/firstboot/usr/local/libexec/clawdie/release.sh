@@ -101,10 +101,11 @@ configure_new()
 {
 	sed "s|\"zfs:${environments}/$1\"|\"zfs:${environments}/$2\"|" "${places}/old/boot/loader.conf.local" > "${places}/new/boot/loader.conf.local" &&
 	    grep -qF "zfs:${environments}/$2\"" "${places}/new/boot/loader.conf.local" || return 1
-	# The loader does not wait for somebody where it finds no kernel.
+	# The loader does not wait for somebody where it finds no kernel; what loadelf() returns is of the modules.
 	cat > "${places}/new/boot/lua/local.lua" <<-'LUA' || return 1
 	-- On trial (clawdie-update release): without a kernel the boot environment before comes back. Removed once confirmed.
-	if not require("config").loadelf() then
+	require("config").loadelf()
+	if loader.getenv("kernelname") == nil then
 		loader.perform("reboot")
 	end
 	LUA
