@@ -562,6 +562,30 @@ program
   );
 
 program
+  .command('root')
+  .description(
+    'write the root of a release as one signed file, for instances on ZFS that are to be updated (clawdie-update release)',
+  )
+  .addOption(configOption)
+  .option('--out <folder>', 'folder for the file', 'dist')
+  .addOption(setOption)
+  .addOption(cacheOption)
+  .addOption(installOption)
+  .addOption(noWaitOption)
+  .addOption(jsonEvents)
+  .action(
+    async (options: {
+      config?: string;
+      out: string;
+      set: string[];
+      cache?: string;
+      installTools: boolean;
+      wait: boolean;
+      json: boolean;
+    }) => (await import('./commands/root.js')).root(options, surroundings(options.json)),
+  );
+
+program
   .command('verify')
   .description(
     'say whether images, their sums and their overlays are signed by one of the signers; needs no network',

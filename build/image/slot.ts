@@ -29,7 +29,8 @@ export const SLOT_MAGIC = 'clawdie-slot 1';
 export const OVERLAY_MAGIC = 'clawdie-overlay 1';
 const INSTALL_MAGIC = 'clawdie-install 1';
 
-function sector(lines: readonly string[]): Buffer {
+/** Lines of text in a sector of their own, which the rest of it fills with zeros. */
+export function sector(lines: readonly string[]): Buffer {
   const buffer = Buffer.alloc(SECTOR);
   const written = buffer.write(`${lines.join('\n')}\n`, 'latin1');
   if (written >= SECTOR) throw new Error('the slot header does not fit its sector');

@@ -85,7 +85,7 @@ export type BaseFacts = RootFacts & { readonly sums: BaseSums };
 
 /** The base image: from the cache where it stands there undamaged, otherwise made. */
 export async function obtainBase(request: BaseRequest, work: Work): Promise<CacheEntry<BaseFacts>> {
-  const { cache, signal } = work;
+  const { cache } = work;
   const present = await cache.get<BaseFacts>('base', request.keys.base);
   if (present) return present;
   return underLock(work, request.keys.base, 'makes the same base image', async () => {
@@ -93,18 +93,31 @@ export async function obtainBase(request: BaseRequest, work: Work): Promise<Cach
     if (made) return made;
     const stored = work.stored?.bases.get(request.keys.base);
     if (stored) return await fetchBase(request.keys.base, stored, work);
-    let root = await cache.get<RootFacts>('root', request.keys.root);
-    if (root && !(await cache.verify('root', request.keys.root, signal))) {
-      work.emit({
-        type: 'warning',
-        text: `The root file system in the cache (${root.folder}) is damaged; it is made again.`,
-      });
-      await cache.remove('root', request.keys.root);
-      root = undefined;
-    }
-    root ??= await makeRoot(request, work);
+    const root = await undamagedRoot(request, work);
     return await makeBase(request, root, work);
   });
+}
+
+/**
+ * The root of a release as images have it, undamaged: from the cache, or made.
+ *
+ * @throws UserError if it cannot be made.
+ */
+export function obtainRoot(request: BaseRequest, work: Work): Promise<CacheEntry<RootFacts>> {
+  return underLock(work, request.keys.base, 'makes the same base image', () => undamagedRoot(request, work));
+}
+
+async function undamagedRoot(request: BaseRequest, work: Work): Promise<CacheEntry<RootFacts>> {
+  const { cache, signal } = work;
+  const root = await cache.get<RootFacts>('root', request.keys.root);
+  if (!root) return makeRoot(request, work);
+  if (await cache.verify('root', request.keys.root, signal)) return root;
+  work.emit({
+    type: 'warning',
+    text: `The root file system in the cache (${root.folder}) is damaged; it is made again.`,
+  });
+  await cache.remove('root', request.keys.root);
+  return makeRoot(request, work);
 }
 
 /** Brings a base image that was made elsewhere into the cache. */

@@ -147,7 +147,7 @@ function bootFiles(tree: Tree): readonly string[] {
 }
 
 /** The kernel as the ISO has it. */
-const KERNEL = 'boot/kernel/kernel.gz';
+export const KERNEL = 'boot/kernel/kernel.gz';
 
 async function collectBoot(rootfs: Rootfs, out: string, signal: AbortSignal): Promise<void> {
   for (const path of LOADED_MODULES) {

@@ -69,6 +69,9 @@ export interface ScriptResult {
  * then does what the test says.
  */
 export class FakeRoot {
+  /** What runs scripts: `setsid -w` for those that are killed with all that they have started. */
+  through: readonly string[] = [];
+
   private constructor(
     readonly root: string,
     readonly bin: string,
@@ -154,7 +157,8 @@ export class FakeRoot {
       if (name !== script.split('/').pop())
         writeFileSync(join(dirname(copy), name), readFileSync(join(LIBRARY, name)), { mode: 0o755 });
     rmSync(this.log, { force: true });
-    const result = spawnSync('sh', [copy, ...args], {
+    const [program = 'sh', ...words] = [...this.through, 'sh', copy, ...args];
+    const result = spawnSync(program, words, {
       encoding: 'utf8',
       input,
       env: {

@@ -28,7 +28,8 @@ export async function signedSlot(
   identity: SlotIdentity,
   key: KeyPair,
   namespace = SLOT_NAMESPACE,
+  release = RELEASE,
 ): Promise<Buffer> {
-  const slot = filledSlot(await packOverlay(entries, 0), RELEASE, identity);
+  const slot = filledSlot(await packOverlay(entries, 0), release, identity);
   return whole(withSignature(slot, await sign(key.path, namespace, headerText(slot))));
 }

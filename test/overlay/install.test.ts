@@ -344,12 +344,19 @@ describe('clawdie-install', () => {
         'zfs create -o mountpoint=/ -o canmount=noauto clawdie/ROOT/default',
         'zpool set bootfs=clawdie/ROOT/default clawdie',
         'zfs mount clawdie/ROOT/default',
+        'zfs create -o mountpoint=/home clawdie/home',
+        'zfs create -o mountpoint=/var/log clawdie/log',
+        'zfs snapshot clawdie/ROOT/default@base',
         'zpool export clawdie',
         'gpart modify -i 5 -l clawdie-root vtbd0',
         'gpart bootcode -b /boot/pmbr -p /boot/gptzfsboot -i 1 vtbd0',
         'gpart set -a bootme -i 5 vtbd0',
       ],
     );
+    // What the installer itself writes is the instance's, and not of the release.
+    const marked = calls.indexOf('zfs snapshot clawdie/ROOT/default@base');
+    expect(marked).toBeGreaterThan(calls.findLastIndex((call) => call.startsWith('tar')));
+    expect(marked).toBeLessThan(calls.findIndex((call) => call.startsWith('gunzip')));
     expect(calls.some((call) => call.startsWith('newfs -U'))).toBe(false);
     expect(fake.read('mnt/etc/fstab')).not.toMatch(/\t\/\t/);
     expect(fake.read('mnt/boot/loader.conf.local')).toBe(
@@ -557,11 +564,17 @@ describe('rc.d/clawdie_install', () => {
 
   it('goes on from a pool likewise, read and exported before', () => {
     disks('vtbd0 installed 600');
-    fake.stub('gpart', 'echo "665600 7720960 5 freebsd-zfs [bootme] "').stub('kldload').stub('zpool');
+    fake
+      .stub('gpart', 'echo "665600 7720960 5 freebsd-zfs [bootme] "')
+      .stub('kldload')
+      .stub('zpool', '[ "$1" != get ] || echo clawdie/ROOT/newer');
     const result = run();
-    expect(acts(result)[0]).toBe('kenv vfs.root.mountfrom=zfs:clawdie/ROOT/default');
-    expect(result.calls.filter((call) => call.startsWith('zpool'))).toEqual([
+    // The boot environment that boots, which need not be the one that was installed.
+    expect(acts(result)[0]).toBe('kenv vfs.root.mountfrom=zfs:clawdie/ROOT/newer');
+    expect(result.calls.filter((call) => /^(?:zpool|mount -t zfs)/.test(call))).toEqual([
       `zpool import -N -f -o readonly=on -R ${fake.root}/mnt clawdie`,
+      'zpool get -H -o value bootfs clawdie',
+      `mount -t zfs -o ro clawdie/ROOT/newer ${fake.root}/mnt`,
       'zpool export clawdie',
     ]);
   });

@@ -1,0 +1,477 @@
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { IMAGE_NAMESPACE, SLOT_NAMESPACE } from '../../build/overlay/signers.js';
+import { configOf } from '../helpers/config.js';
+import { overlayOf } from '../helpers/deployment.js';
+import { PoolInstance, rootFileOf, rootTree } from '../helpers/pool.js';
+import type { RootChange, RootTree } from '../helpers/pool.js';
+import type { ScriptResult } from '../helpers/shell.js';
+import { makeKey, signedSlot } from '../helpers/signing.js';
+import type { KeyPair } from '../helpers/signing.js';
+import { tmp } from '../helpers/tmp.js';
+
+const UPDATE = 'overlays/firstboot/usr/local/sbin/clawdie-update';
+const TRIAL = 'overlays/base/sbin/clawdie-trial';
+const LOGIN = { SSH_CONNECTION: '198.51.100.20 40001 203.0.113.10 22' };
+const OLD = '15.1-RELEASE-p1';
+const NEW = '15.1-RELEASE-p2';
+
+let instance: PoolInstance;
+let ours: KeyPair;
+
+const newRoot = (tree: RootTree = rootTree(NEW), change: RootChange = {}): Promise<Buffer> =>
+  rootFileOf(tree, { key: ours, ...change });
+const update = (...args: readonly string[]): ScriptResult => instance.fake.run(UPDATE, args, LOGIN);
+const offer = (bytes: Buffer, ...more: readonly string[]): ScriptResult => {
+  writeFileSync(join(instance.fake.root, '../new.root'), bytes);
+  return update('release', join(instance.fake.root, '../new.root'), ...more);
+};
+const says = (name: string): string | undefined =>
+  new RegExp(`^${name.replace('.', '\\.')} (.*)$`, 'm').exec(
+    instance.fake.run(TRIAL, ['status']).stdout,
+  )?.[1];
+/** Which root runs, and whether it is whole and has its overlay. */
+const runs = (): unknown => ({
+  version: /"(.*)"/.exec(instance.fake.read('bin/freebsd-version'))?.[1],
+  environment: instance.property('running'),
+  boots: instance.property('boots'),
+  overlay: instance.fake.has('etc/clawdie/applied') && instance.fake.has('etc/pf.conf'),
+  own: instance.fake.has('root/own') && instance.fake.read('root/own'),
+  waits: instance.fake.run(TRIAL, ['waits']).code === 0,
+});
+const OLD_RUNS = {
+  ...{ version: OLD, environment: 'default', boots: 'default', overlay: true },
+  ...{ own: 'of the operator', waits: false },
+};
+
+beforeEach(async () => {
+  ours = makeKey(await tmp(), 'ours');
+  instance = await PoolInstance.make(OLD);
+  const entries = overlayOf(configOf({ ASSISTANT_NAME: 'natasha', INSTALL_FS: 'zfs', PROFILE: 'standard' }), {
+    signKey: ours.line,
+  });
+  instance.fake.file(
+    'dev/gpt/clawdie-slot',
+    await signedSlot(entries, { deployment: 'natasha', serial: 10 }, ours),
+  );
+  const booted = instance.boot();
+  expect(booted.stdout).toContain('applied.');
+  expect(booted.code).toBe(0);
+  instance.fake.file('root/own', 'of the operator');
+});
+
+describe('clawdie-update release', () => {
+  it('makes a boot environment of the new root and of what is somebody’s own, which boots once', async () => {
+    instance.fake
+      .file('etc/rc.conf', `${instance.fake.read('etc/rc.conf')}own_flags="-4"\n`)
+      .file('etc/rc.conf.local', 'zfs_enable="YES"\n')
+      .file('etc/crontab', 'changed here\n')
+      .file('etc/ssh/ssh_host_ed25519_key', 'a host key', 0o600)
+      .file(
+        'etc/master.passwd',
+        'root:x:0:0::0:0::/root:/bin/sh\nigor:*:1001:1001::0:0::/home/igor:/bin/sh\n',
+      )
+      .file('usr/local/bin/tmux', 'a package', 0o755)
+      .file('usr/bin/own-program', 'x', 0o755)
+      .file('bin/sh', 'a program of the release, patched here', 0o755)
+      .file('usr/local/bastille/releases/15.1-RELEASE/bin/sh', 'patched here')
+      .file('var/db/clawdie/work.old/x', 'x')
+      .file('usr/local/bastille/releases/14.3-RELEASE/bin/sh', 'another release of jails');
+    const odd = 'srv/a name\twith "quotes", $(touch it)\nand lines\\n -rf @x é';
+    mkdirSync(join(instance.fake.root, 'srv'));
+    writeFileSync(join(instance.fake.root, odd), 'odd');
+    writeFileSync(join(instance.fake.root, 'srv/-rf'), 'option');
+    symlinkSync('/etc/passwd', join(instance.fake.root, 'srv/link'));
+    const tree = rootTree(NEW, {
+      'etc/master.passwd': 'root::0:0::0:0::/root:/bin/sh\nnewuser:*:99:99::0:0::/:/usr/sbin/nologin\n',
+    });
+    const result = offer(await newRoot(tree));
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    expect(result.stdout).toContain(`FreeBSD ${OLD} becomes ${NEW}; `);
+    expect(result.stdout).toContain('stay behind, in default:\n    /usr/bin/own-program\n');
+    expect(result.calls).toContain(`daemon -f sh -c sleep 2; shutdown -r now || reboot`);
+    expect(runs()).toMatchObject({ version: OLD, environment: 'default', waits: true });
+    const name = instance.property('once') ?? 'none';
+    expect(name).toMatch(/^15\.1-RELEASE-amd64-[0-9a-f]{8}$/);
+    const read = (path: string): string => readFileSync(join(instance.pool, name, path), 'utf8');
+    const has = (path: string): boolean => existsSync(join(instance.pool, name, path));
+    expect(read('boot/kernel/kernel')).toBe('a kernel');
+    expect(read('boot/loader.conf.local')).toContain(`vfs.root.mountfrom="zfs:clawdie/ROOT/${name}"`);
+    // What config.loadelf() returns is false where a module is missing: then it boots all the same.
+    expect(read('boot/lua/local.lua')).toContain('if loader.getenv("kernelname") == nil then');
+    expect(read('bin/sh')).toBe(`sh of ${NEW}`);
+    expect(read('usr/local/bastille/releases/15.1-RELEASE/bin/sh')).toBe(NEW);
+    expect(read('etc/login.conf')).toBe(`login.conf of ${NEW}\n`);
+    expect(read('etc/crontab')).toBe('changed here\n');
+    expect(read('etc/rc.conf.local')).toBe('zfs_enable="YES"\n');
+    expect(read('etc/ssh/ssh_host_ed25519_key')).toBe('a host key');
+    expect(read('usr/local/bin/tmux')).toBe('a package');
+    expect(read('usr/local/bastille/releases/14.3-RELEASE/bin/sh')).toBe('another release of jails');
+    expect(read('etc/master.passwd')).toBe(
+      'root:x:0:0::0:0::/root:/bin/sh\nigor:*:1001:1001::0:0::/home/igor:/bin/sh\nnewuser:*:99:99::0:0::/:/usr/sbin/nologin\n',
+    );
+    expect(read(odd)).toBe('odd');
+    expect(read('srv/-rf')).toBe('option');
+    expect(has('srv/it') || existsSync('it')).toBe(false);
+    expect(read('var/db/clawdie/state/rc.conf')).toBe('own_flags="-4"\n');
+    // The overlay comes again by itself; what tells of the environment before does not come.
+    for (const path of [
+      'etc/pf.conf',
+      'etc/clawdie/applied',
+      'var/db/clawdie/overlay.files',
+      'var/db/clawdie/work.old',
+    ])
+      expect([path, has(path)]).toEqual([path, false]);
+    expect(instance.snapshots).toEqual([`${name}@base`, 'default@base'].sort());
+    expect(instance.fake.has('var/run/clawdie-release/new/bin')).toBe(false);
+  });
+
+  it('stays if somebody confirms it in a login of its boot, and keeps the one before', async () => {
+    expect(offer(await newRoot()).code).toBe(0);
+    expect(update('confirm')).toMatchObject({ code: 75 });
+    const booted = instance.boot();
+    expect(booted.stdout).toContain('applied.');
+    expect(booted.stdout).toContain('a release is on trial');
+    expect(booted.calls).toContainEqual(
+      expect.stringMatching(/^daemon -f sh .*clawdie-trial deadman [0-9.]+$/),
+    );
+    expect(runs()).toMatchObject({
+      version: NEW,
+      boots: 'default',
+      overlay: true,
+      own: 'of the operator',
+      waits: true,
+    });
+    well();
+    const confirmed = update('confirm');
+    expect(confirmed).toMatchObject({ code: 0, stderr: '' });
+    expect(confirmed.stdout).toMatch(
+      /It stays\. In force: the overlay [0-9a-f]{12}, serial 10\. FreeBSD 15\.1-RELEASE-p2, in the boot environment 15\.1-RELEASE-amd64-[0-9a-f]{8}\.\n$/,
+    );
+    const name = instance.property('running');
+    expect(runs()).toMatchObject({ version: NEW, boots: name, waits: false });
+    expect(instance.fake.has('boot/lua/local.lua')).toBe(false);
+    instance.boot();
+    expect(runs()).toMatchObject({ version: NEW, environment: name, waits: false });
+    expect(instance.environments).toEqual([name, 'default']);
+    // Two are kept: the next one takes the place of the one before.
+    expect(offer(await newRoot(rootTree('15.1-RELEASE-p3'), { serial: 21 })).code).toBe(0);
+    expect(instance.environments).toHaveLength(2);
+    expect(instance.environments).toContain(name);
+    expect(instance.environments).not.toContain('default');
+  });
+
+  it('comes back by any restart that nobody confirmed before, and says why', async () => {
+    const bytes = await newRoot();
+    offer(bytes);
+    instance.boot();
+    const token =
+      says('phase') === 'tried' &&
+      /^token (.*)$/m.exec(instance.fake.read('var/db/clawdie/trial/pending'))?.[1];
+    instance.fake.stub('sockstat', 'echo "root sshd 7 4 tcp4 203.0.113.10:22"');
+    expect(instance.fake.run(TRIAL, ['watch', String(token)]).calls).toContain('shutdown -r now');
+    const back = instance.boot();
+    expect(back.stdout).toContain(
+      'the release on trial is taken back: nobody has logged in to confirm it within 60 s.',
+    );
+    expect(runs()).toEqual(OLD_RUNS);
+    expect(update('confirm').stderr).toContain('it was taken back: nobody has logged in');
+    // The same again, once what was wrong is mended.
+    expect(offer(bytes).code).toBe(0);
+    instance.boot();
+    instance.boot();
+    expect(runs()).toEqual(OLD_RUNS);
+    expect(says('last.why')).toBe('it did not boot, or was restarted before it was confirmed');
+  });
+
+  it('comes back from a boot that stops: clawdie-init restarts, and so does who waits for its end', async () => {
+    offer(await newRoot());
+    instance.fake.stub('pw', 'exit 1');
+    const result = instance.boot();
+    expect(result).toMatchObject({ code: 1 });
+    expect(result.calls).toContain('reboot -q');
+    instance.fake.stub('pw');
+    instance.boot();
+    expect(runs()).toEqual(OLD_RUNS);
+    offer(await newRoot());
+    instance.boot();
+    const token = /^token (.*)$/m.exec(instance.fake.read('var/db/clawdie/trial/pending'))?.[1] ?? '';
+    expect(instance.fake.run(TRIAL, ['deadman', 'another']).calls).not.toContain('reboot -q');
+    const dead = instance.fake.run(TRIAL, ['deadman', token]);
+    expect(dead.calls.filter((call) => /^(?:sleep|sync|reboot)/.test(call))).toEqual([
+      'sleep 480',
+      'sync ',
+      'reboot -q',
+    ]);
+    instance.boot();
+    expect(says('last.why')).toBe('its boot did not come to an end within 480 s');
+    expect(runs()).toEqual(OLD_RUNS);
+  });
+
+  it('goes back when it is asked to, before and after its restart', async () => {
+    offer(await newRoot());
+    expect(update('back')).toMatchObject({ code: 0 });
+    expect([instance.property('once'), runs()]).toEqual([undefined, OLD_RUNS]);
+    offer(await newRoot());
+    instance.boot();
+    expect(update('back').calls).toContain('shutdown -r now');
+    instance.boot();
+    expect(runs()).toEqual(OLD_RUNS);
+    expect(says('last.why')).toBe('somebody wanted it');
+  });
+
+  it('comes back where it cannot be made what boots', async () => {
+    offer(await newRoot());
+    instance.boot();
+    well();
+    instance.fake.stub('bectl', 'exit 1');
+    expect(update('confirm').stderr).toContain('could not be made the boot environment that boots');
+    instance.boot();
+    expect(runs()).toEqual(OLD_RUNS);
+  });
+
+  it('is of another release with a slot for it, and takes that back as well', async () => {
+    const release = '15.2-RELEASE-amd64';
+    const tree = rootTree('15.2-RELEASE', {
+      'etc/clawdie/release': `${release}\n`,
+      'usr/local/bastille/releases/15.2-RELEASE/bin/sh': 'x',
+    });
+    const bytes = await newRoot(tree, { release });
+    expect(offer(bytes).stderr).toContain('Give a slot for it as well');
+    const old = readFileSync(join(instance.fake.root, 'dev/gpt/clawdie-slot'));
+    const slot = join(instance.fake.root, '../slot');
+    const entries = overlayOf(configOf({ ASSISTANT_NAME: 'natasha', HTTP: 'no' }), { signKey: ours.line });
+    writeFileSync(slot, await signedSlot(entries, { deployment: 'natasha', serial: 11 }, ours));
+    expect(offer(bytes, slot).stderr).toContain('it is for release "15.1-RELEASE-amd64"');
+    writeFileSync(
+      slot,
+      await signedSlot(entries, { deployment: 'natasha', serial: 11 }, ours, SLOT_NAMESPACE, release),
+    );
+    expect(offer(bytes, slot)).toMatchObject({ code: 0, stderr: '' });
+    instance.boot();
+    expect(runs()).toMatchObject({ version: '15.2-RELEASE', overlay: true, waits: true });
+    expect(instance.fake.read('var/db/clawdie/trust/serial')).toBe('11\n');
+    instance.boot();
+    expect(runs()).toEqual(OLD_RUNS);
+    expect(readFileSync(join(instance.fake.root, 'dev/gpt/clawdie-slot')).equals(old)).toBe(true);
+    expect(instance.fake.read('var/db/clawdie/trust/serial')).toBe('10\n');
+  });
+});
+
+describe('a root is refused, and nothing is changed,', () => {
+  const refused = async (bytes: Buffer, why: string): Promise<void> => {
+    const result = offer(bytes);
+    expect(result.stderr.replaceAll('\n', ' ')).toContain(why);
+    expect(result).toMatchObject({ code: 1 });
+    expect([runs(), instance.environments, instance.snapshots]).toEqual([
+      OLD_RUNS,
+      ['default'],
+      ['default@base'],
+    ]);
+    expect(
+      readdirSync(join(instance.fake.root, 'var/db/clawdie')).filter((name) => name.startsWith('work')),
+    ).toEqual([]);
+    await Promise.resolve();
+  };
+
+  it('that nobody signed, or another one, or as something else', async () => {
+    await refused(await newRoot(undefined, { key: undefined }), 'it is refused: it is not signed');
+    const others = makeKey(await tmp(), 'others');
+    await refused(await newRoot(undefined, { key: others }), 'it is signed by none of the signers');
+    await refused(
+      await newRoot(undefined, { namespace: SLOT_NAMESPACE }),
+      'it is signed by none of the signers',
+    );
+    const forged = await newRoot();
+    forged.write(forged.toString('latin1', 0, 512).replace('serial 20', 'serial 99'), 'latin1');
+    await refused(forged, 'it is signed by none of the signers');
+    await refused(readFileSync(join(instance.fake.root, 'dev/gpt/clawdie-slot')), 'there is no root in');
+    expect(IMAGE_NAMESPACE).toBe('clawdie-image');
+  });
+
+  it('that is damaged, or cut off', async () => {
+    const bytes = await newRoot();
+    await refused(bytes.subarray(0, bytes.length - 2000), 'it is damaged');
+    const damaged = Buffer.from(bytes);
+    damaged.writeUInt8(damaged.readUInt8(9000) ^ 1, 9000);
+    await refused(damaged, 'it is damaged');
+    await refused(Buffer.alloc(0), 'there is no root in');
+  });
+
+  it('that is older, of another architecture, or of another major release', async () => {
+    for (const [release, why] of [
+      ['15.0-RELEASE-amd64', 'it is an older release'],
+      ['14.3-RELEASE-amd64', 'it is another major release'],
+      ['16.0-RELEASE-amd64', 'it is another major release'],
+      ['15.1-RELEASE-aarch64', 'it is for aarch64, this is amd64'],
+      ['nonsense', 'cannot be compared'],
+    ] as const)
+      await refused(await newRoot(undefined, { release }), why);
+    await refused(await newRoot(rootTree('15.1-RELEASE')), 'it is an older patch level');
+    instance.fake.file('var/db/clawdie/trust/root', '30\n');
+    await refused(await newRoot(), 'it is older (serial 20) than the last one (30)');
+  });
+
+  it('whose root lacks what would take it back', async () => {
+    await refused(
+      await newRoot(rootTree(NEW, { 'sbin/clawdie-trial': '' })),
+      'its root has no /sbin/clawdie-trial',
+    );
+  });
+
+  it('where the pool is too small, or fills up in any step', async () => {
+    const bytes = await newRoot();
+    writeFileSync(join(instance.pool, '.available'), '1000');
+    await refused(bytes, 'the pool has 0 MB, and this takes');
+    writeFileSync(join(instance.pool, '.available'), '1000000000');
+    for (const step of ['create', 'snapshot', 'diff']) {
+      writeFileSync(join(instance.pool, '.broken'), step);
+      await refused(bytes, 'Nothing was changed.');
+    }
+    rmSync(join(instance.pool, '.broken'));
+    for (const name of ['tar', 'gunzip', 'mdconfig', 'pwd_mkdb', 'install', 'find']) {
+      const old = existsSync(join(instance.fake.bin, name))
+        ? readFileSync(join(instance.fake.bin, name), 'utf8')
+        : undefined;
+      instance.fake.stub(name, 'cat > /dev/null; exit 1');
+      await refused(bytes, 'Nothing was changed.');
+      if (old === undefined) instance.fake.remove(name);
+      else writeFileSync(join(instance.fake.bin, name), old);
+    }
+    instance.fake.stub('tar', `case $1 in -xpUf) cat > /dev/null; exit 1 ;; esac\nexec /usr/bin/tar "$@"`);
+    await refused(bytes, 'what is of this instance cannot be brought along');
+  });
+
+  it('where there is no pool, or it was installed before there were updates', async () => {
+    const bytes = await newRoot();
+    instance.fake.stub('mount', 'echo "/dev/gpt/clawdie-root / ufs rw 1 1"');
+    expect(offer(bytes).stderr).toContain('the root of this instance is no pool');
+    instance.fake.stub('mount', 'echo "clawdie/ROOT/default / zfs rw 0 0"');
+    rmSync(join(instance.pool, 'default@base'), { recursive: true });
+    expect(offer(bytes).stderr).toContain('was installed by an older image');
+    instance.fake.removeFile('sbin/clawdie-environment');
+    expect(offer(bytes).stderr).toContain('has no updates of its release');
+  });
+});
+
+describe('a power cut', () => {
+  const CHANGING = [
+    'zfs',
+    'bectl',
+    'mv',
+    'cp',
+    'mount',
+    'umount',
+    'tar',
+    'rm',
+    'ln',
+    'mkdir',
+    'fsync',
+    'mdconfig',
+  ];
+  /** Runs a script whose power fails at the n-th program that changes something; true if it came to its end before. */
+  const cutAt = (n: number, run: () => ScriptResult): boolean => {
+    const { bin, root } = instance.fake;
+    const count = join(root, '../count');
+    rmSync(count, { force: true });
+    const kept = join(root, '../bin.kept');
+    rmSync(kept, { recursive: true, force: true });
+    cpSync(bin, kept, { recursive: true, verbatimSymlinks: true });
+    for (const name of CHANGING) {
+      const there = existsSync(join(kept, name));
+      writeFileSync(
+        join(bin, name),
+        `#!/bin/sh\necho >> '${count}'\n[ "$(wc -l < '${count}')" -lt ${n} ] || kill -9 0\n` +
+          `PATH='${kept}':/usr/bin:/bin\nexec ${there ? `'${kept}/${name}'` : `/usr/bin/${name}`} "$@"\n`,
+        { mode: 0o755 },
+      );
+    }
+    instance.fake.through = ['setsid', '-w'];
+    const result = run();
+    instance.fake.through = [];
+    rmSync(bin, { recursive: true });
+    cpSync(kept, bin, { recursive: true, verbatimSymlinks: true });
+    return result.code === 0;
+  };
+  /** The power is back: nothing is mounted any more. */
+  const wake = (): void => {
+    rmSync(join(instance.fake.root, 'var/run/clawdie-release'), { recursive: true, force: true });
+    for (let boots = 0; boots < 4; boots += 1) {
+      instance.boot();
+      if (instance.fake.run(TRIAL, ['waits']).code !== 0) return;
+    }
+  };
+
+  it('at every moment while it is made and tried ends with the one before, whole', async () => {
+    const bytes = await newRoot();
+    const back = instance.snapshot();
+    let n = 1;
+    for (let done = false; !done; n += 7) {
+      back();
+      done = cutAt(n, () => offer(bytes));
+      wake();
+      expect([n, runs()]).toEqual([n, OLD_RUNS]);
+      // And it can be done then.
+      if (n % 3 === 0) expect(offer(bytes)).toMatchObject({ code: 0, stderr: '' });
+    }
+    expect(n).toBeGreaterThan(30);
+  }, 900_000);
+
+  it('at every moment of its boot ends with the one before, whole', async () => {
+    offer(await newRoot());
+    const back = instance.snapshot();
+    let n = 1;
+    for (let done = false; !done; n += 2) {
+      back();
+      done = cutAt(n, () => instance.boot());
+      wake();
+      expect([n, runs()]).toEqual([n, OLD_RUNS]);
+    }
+    expect(n).toBeGreaterThan(12);
+  }, 900_000);
+
+  it('at every moment of the confirmation ends with one of the two, whole, and says which', async () => {
+    offer(await newRoot());
+    instance.boot();
+    instance.fake.run(TRIAL, ['login'], LOGIN);
+    const back = instance.snapshot();
+    const seen = new Set<string>();
+    for (let n = 1, done = false; !done; n += 1) {
+      back();
+      done = cutAt(n, () => instance.fake.run(TRIAL, ['keep']));
+      wake();
+      const { version, boots, environment } = runs() as Record<string, string>;
+      expect([n, boots === environment, runs()]).toEqual([
+        n,
+        true,
+        expect.objectContaining({ overlay: true, waits: false }),
+      ]);
+      expect([n, version, says('last.result')]).toEqual([n, version, version === NEW ? 'kept' : 'back']);
+      seen.add(version ?? '');
+    }
+    expect([...seen].sort()).toEqual([OLD, NEW]);
+  }, 900_000);
+});
+
+/** As a boot that went well leaves it. */
+function well(): void {
+  instance.fake
+    .stub('sockstat', 'echo "root sshd 7 4 tcp4 203.0.113.10:22 *:*"')
+    .stub(
+      'pfctl',
+      'case "$*" in "-s info") echo "Status: Enabled" ;; *"-s rules") echo "anchor \\"bastille/*\\" all" ;; esac',
+    )
+    .stub('ifconfig', '[ "$1" != -g ] || echo vtnet0')
+    .stub('route', 'echo "  interface: vtnet0"')
+    .stub('jls', '[ "$1" != -j ] || exit 1; echo " JID"');
+}
