@@ -694,6 +694,7 @@ describe('the command line', () => {
         'report',
         'overlay',
         'push',
+        'root',
         'verify',
         'doctor',
         'help',
