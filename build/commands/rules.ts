@@ -32,12 +32,12 @@ export async function readOverlaySources(): Promise<OverlaySources> {
   const listed = (await readdir(folder, { recursive: true, withFileTypes: true })).filter((entry) =>
     entry.isFile(),
   );
-  const templates = await Promise.all(
-    listed.map(async (entry): Promise<Template> => {
-      const path = join(entry.parentPath, entry.name);
-      return { path: path.slice(folder.length + 1), text: await readFile(path, 'utf8') };
-    }),
-  );
+  // One by one: other files are open meanwhile, and a user may have few (ulimit -n).
+  const templates: Template[] = [];
+  for (const entry of listed) {
+    const path = join(entry.parentPath, entry.name);
+    templates.push({ path: path.slice(folder.length + 1), text: await readFile(path, 'utf8') });
+  }
   return { templates, spec: parseMtree(await readFile(specPath, 'utf8'), specPath) };
 }
 
