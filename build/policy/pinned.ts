@@ -1,4 +1,5 @@
 import { allRules } from '../pf/expand.js';
+import { alike } from '../pf/in-force.js';
 import { PROTO } from '../pf/names.js';
 import { printRule } from '../pf/print.js';
 import { hasHiddenCondition } from '../pf/resolve.js';
@@ -175,7 +176,14 @@ export function pinned(ruleset: Ruleset, { options = true } = {}): readonly PfFl
         `the table <${name}> has counters: a later file without them may stop the kernel of FreeBSD 15.1`,
       );
   }
-  for (const rule of allRules(ruleset.rules)) {
+  const all = allRules(ruleset.rules);
+  for (const rules of [ruleset.rules, ...all.flatMap(({ inner }) => (inner ? [inner] : []))])
+    for (const [earlier, rule] of alike(rules))
+      add(
+        rule.place,
+        `FreeBSD may take it for the rule of ${earlier.place.file}:${earlier.place.line}, and leave one of them out: ${printRule(rule)}`,
+      );
+  for (const rule of all) {
     const anchored = rule.action.endsWith('anchor') && rule.anchor?.inline !== true;
     if (anchored && isOperators(rule.place))
       add(

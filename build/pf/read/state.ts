@@ -13,8 +13,11 @@ export function readStateOptions(c: Cursor, atEnd: () => boolean): StateOptions 
   };
   const positive = (what: string): number => c.number(what, 1, 0xffffffff);
   while (!atEnd()) {
-    if (c.take('max')) set('max', c.number('max', 0, 0xffffffff));
-    else if (c.take('no-sync')) set('noSync', true);
+    if (c.take('max')) {
+      // 0 is none, and is printed as none.
+      const most = c.number('max', 0, 0xffffffff);
+      if (most > 0) set('max', most);
+    } else if (c.take('no-sync')) set('noSync', true);
     else if (c.take('max-src-states')) set('maxSrcStates', positive('max-src-states'));
     else if (c.take('max-src-conn')) set('maxSrcConn', positive('max-src-conn'));
     else if (c.take('max-src-nodes')) set('maxSrcNodes', positive('max-src-nodes'));

@@ -28,10 +28,53 @@ describe('rules of an operator', () => {
     );
   });
 
-  it('count as the kernel takes them: of two that are equal the first alone', () => {
-    const rule = 'block in on egress proto tcp to port 25\n';
-    expect(() => prove(`${rule}pass in on egress proto tcp to port 25\n${rule}`)).toThrow(/operator\.conf:2/);
-    expect(() => prove(`${rule}${rule}`)).not.toThrow();
+  // Of each the proof alone would say that it is closed, and something is open where FreeBSD leaves out the other rule.
+  const tcp = 'on egress inet proto tcp';
+  it.each<[string, readonly string[], number]>([
+    [
+      'are equal',
+      [`block in ${tcp} to port 2222`, `pass in ${tcp} to port 2222`, `block in ${tcp} to port 2222`],
+      3,
+    ],
+    [
+      'have labels that are one text together',
+      [
+        `block in ${tcp} to port 2222 label "ab"`,
+        `pass in ${tcp} to port 2222`,
+        `block in ${tcp} to port 2222 label "a" label "b"`,
+      ],
+      3,
+    ],
+    [
+      'have interfaces that are one text together',
+      [
+        'block out on warden0 to 192.0.2.1',
+        'pass out to 192.0.2.1',
+        'block out to 192.0.2.1 received-on warden0',
+      ],
+      3,
+    ],
+    [
+      'have another mask of an interface',
+      ['block in from (warden0)/16', 'pass in from 192.0.2.1', 'block in from (warden0)/24'],
+      3,
+    ],
+    ['have a number that is none', ['block in from 192.0.2.1', 'block in from 192.0.2.1 ridentifier 0'], 2],
+  ])('are refused where FreeBSD may take two for one: those that %s', (_, lines, at) => {
+    expect(() => prove(`${lines.join('\n')}\n`)).toThrow(
+      new RegExp(
+        `operator\\.conf:${at}:\\d+: FreeBSD may take it for the rule of \\S+operator\\.conf:1, and leave one of them out: block `,
+      ),
+    );
+  });
+
+  it('are seen where one name stands for two ports', () => {
+    const lines = [
+      `pass in ${tcp} to port 2`,
+      `block in ${tcp} to port { 2, 3 }`,
+      `pass in ${tcp} to port 3`,
+    ];
+    expect(() => prove(`${lines.join('\n')}\n`)).toThrow(/operator\.conf:3/);
   });
 
   it('have no table with counters: where a later file takes them away, the kernel may stop', () => {
