@@ -368,6 +368,7 @@ describe('a power cut', () => {
   const CHANGING = [
     'zfs',
     'bectl',
+    'dd',
     'mv',
     'cp',
     'mount',
@@ -425,6 +426,32 @@ describe('a power cut', () => {
       if (n % 3 === 0) expect(offer(bytes)).toMatchObject({ code: 0, stderr: '' });
     }
     expect(n).toBeGreaterThan(30);
+  }, 900_000);
+
+  it('at every moment while another overlay is put on trial with it leaves the slot and its signers', async () => {
+    expect(offer(await newRoot()).code).toBe(0);
+    expect(update('back').code).toBe(0);
+    const name = instance.environments.find((each) => each !== 'default') ?? 'none';
+    const [slot, next] = [
+      join(instance.fake.root, 'dev/gpt/clawdie-slot'),
+      join(instance.fake.root, '../slot'),
+    ];
+    const old = readFileSync(slot);
+    const signers = instance.fake.read('var/db/clawdie/trust/signers');
+    const entries = overlayOf(configOf({ ASSISTANT_NAME: 'natasha', HTTP: 'no' }), { signKey: ours.line });
+    writeFileSync(next, await signedSlot(entries, { deployment: 'natasha', serial: 11 }, ours));
+    const back = instance.snapshot();
+    let n = 1;
+    for (let done = false; !done; n += 1) {
+      back();
+      done = cutAt(n, () =>
+        instance.fake.run(TRIAL, ['release', 'another release', name, join(instance.pool, name), next]),
+      );
+      wake();
+      expect([n, runs(), readFileSync(slot).equals(old)]).toEqual([n, OLD_RUNS, true]);
+      expect([n, instance.fake.read('var/db/clawdie/trust/signers')]).toEqual([n, signers]);
+    }
+    expect(n).toBeGreaterThan(12);
   }, 900_000);
 
   it('at every moment of its boot ends with the one before, whole', async () => {
