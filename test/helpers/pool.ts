@@ -174,7 +174,8 @@ export class PoolInstance {
         'case $1 in -a) mkdir -p "$CLAWDIE_TEST_ROOT/../md" && tar -xpf "$7" -C "$CLAWDIE_TEST_ROOT/../md" && echo md9 ;; -d) chmod -R u+w "$CLAWDIE_TEST_ROOT/../md"; rm -rf "$CLAWDIE_TEST_ROOT/../md" ;; esac',
       )
       .stub('pwd_mkdb', 'echo made > "$3/spwd.db"')
-      .stub('id', 'echo 0');
+      .stub('id', 'echo 0')
+      .withTurns();
     for (const each of [
       'daemon',
       'logger',

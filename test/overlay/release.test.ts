@@ -352,6 +352,26 @@ describe('a root is refused, and nothing is changed,', () => {
     await refused(bytes, 'what is of this instance cannot be brought along');
   });
 
+  it('while another one is made ready, or waits', async () => {
+    const bytes = await newRoot();
+    instance.fake.stub('mdconfig', `sh "$0.second" >&2; exit 1`);
+    writeFileSync(join(instance.fake.bin, 'mdconfig.second'), SECOND);
+    await refused(bytes, 'clawdie-update: another release is being made ready here. ');
+    await refused(bytes, 'its root cannot be unpacked');
+  });
+
+  it('that is cut off by the end of its connection', async () => {
+    instance.fake.stub('mdconfig', 'kill -HUP "$PPID"; sleep 0.1; exit 1');
+    await refused(await newRoot(), '');
+  });
+
+  it('whose boot environment is not mounted', async () => {
+    const empty = await tmp();
+    const result = instance.fake.run(TRIAL, ['release', 'another release', 'none', empty]);
+    expect(result).toMatchObject({ code: 1, stdout: 'the new boot environment is not mounted\n' });
+    expect([runs(), readdirSync(empty)]).toEqual([OLD_RUNS, []]);
+  });
+
   it('where there is no pool, or it was installed before there were updates', async () => {
     const bytes = await newRoot();
     instance.fake.stub('mount', 'echo "/dev/gpt/clawdie-root / ufs rw 1 1"');
@@ -489,6 +509,9 @@ describe('a power cut', () => {
     expect([...seen].sort()).toEqual([OLD, NEW]);
   }, 900_000);
 });
+
+/** Another update, while one is at work; what it says goes where that of the first one does. */
+const SECOND = 'sh "$CLAWDIE_TEST_ROOT/.run/clawdie-update" release "$CLAWDIE_TEST_ROOT/../new.root"';
 
 /** As a boot that went well leaves it. */
 function well(): void {

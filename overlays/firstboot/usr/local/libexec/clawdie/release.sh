@@ -140,9 +140,13 @@ release()
 	    fail "this instance was installed by an older image: what is its own cannot be told from its release." "Install it anew: clawdie-state export, then import."
 	sh "${environment}" boots "${_current}" ||
 	    fail "the boot environment that runs (${_current}) is not the one that boots." "Choose first: bectl list, bectl activate NAME, reboot."
-	! sh "${trial_program}" waits || fail "a change waits for its confirmation, or is being taken back." "See: clawdie-trial status"
 	work_folder
+	mkdir -p "${places}"
+	exec 9> "${places}/lock"
+	lockf -s -t 0 9 || fail "another release is being made ready here."
 	trap release_over EXIT
+	trap 'exit 1' HUP INT PIPE TERM
+	! sh "${trial_program}" waits || fail "a change waits for its confirmation, or is being taken back." "See: clawdie-trial status"
 	if [ "$1" = "-" ]; then
 		cat > "${work}/root" || fail "it cannot be kept while it is looked at: the disk is full. Nothing was changed."
 	else
@@ -189,10 +193,11 @@ make_environment()
 	    fail "the pool has $((_free / 1048576)) MB, and this takes $((_needed / 1048576)). Nothing was changed."
 	echo "Making the boot environment $2 ..."
 	mkdir -p "${places}/image" "${places}/old" "${places}/new"
+	zfs create -o mountpoint=/ -o canmount=noauto "${environments}/$2" ||
+	    fail "the boot environment cannot be made. Nothing was changed." "See: zpool status"
 	release_new=$2
-	if ! zfs create -o mountpoint=/ -o canmount=noauto "${environments}/$2" || ! mount -t zfs "${environments}/$2" "${places}/new"; then
-		fail "the boot environment cannot be made. Nothing was changed." "See: zpool status"
-	fi
+	mount -t zfs "${environments}/$2" "${places}/new" ||
+	    fail "the boot environment cannot be mounted. Nothing was changed." "See: zpool status"
 	if ! unpack_root "${work}/root" || ! zfs snapshot "${environments}/$2@base"; then
 		fail "its root cannot be unpacked: it is damaged, or the disk is full. Nothing was changed." "See: zpool list; dmesg(8)"
 	fi
