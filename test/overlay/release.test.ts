@@ -164,11 +164,19 @@ describe('clawdie-update release', () => {
     instance.boot();
     expect(runs()).toMatchObject({ version: NEW, environment: name, waits: false });
     expect(instance.environments).toEqual([name, 'default']);
-    // Two are kept: the next one takes the place of the one before.
-    expect(offer(await newRoot(rootTree('15.1-RELEASE-p3'), { serial: 21 })).code).toBe(0);
-    expect(instance.environments).toHaveLength(2);
-    expect(instance.environments).toContain(name);
-    expect(instance.environments).not.toContain('default');
+    // Two are kept: the next one takes the place of the one before. Somebody's own stay.
+    mkdirSync(join(instance.pool, 'a name'));
+    const broken = offer(await newRoot(rootTree('15.1-RELEASE'), { serial: 21 }));
+    expect(broken.stderr).toContain('The boot environment default is gone; nothing else was changed.');
+    expect(instance.environments).toEqual([name, 'a name']);
+    expect(offer(await newRoot(rootTree('15.1-RELEASE-p3'), { serial: 22 })).code).toBe(0);
+    const later = instance.property('once');
+    expect([...instance.environments].sort()).toEqual([name, later, 'a name'].sort());
+    expect(update('back').code).toBe(0);
+    // One that was made and never booted is no one's way back.
+    expect(offer(await newRoot(rootTree('15.1-RELEASE-p4'), { serial: 23 })).code).toBe(0);
+    expect(instance.environments).toHaveLength(3);
+    expect(instance.environments).not.toContain(later);
   });
 
   it('comes back by any restart that nobody confirmed before, and says why', async () => {
