@@ -373,6 +373,17 @@ describe('a root is refused, and nothing is changed,', () => {
     await refused(await newRoot(), '');
   });
 
+  it('whose overlay would be tried by another boot environment', async () => {
+    const entries = overlayOf(configOf({ ASSISTANT_NAME: 'natasha', HTTP: 'no' }), { signKey: ours.line });
+    const slot = join(instance.fake.root, '../slot');
+    writeFileSync(slot, await signedSlot(entries, { deployment: 'natasha', serial: 11 }, ours));
+    writeFileSync(join(instance.pool, '.boots'), 'another');
+    expect(update('overlay', slot).stderr).toContain('another boot environment boots next: bectl list.');
+    writeFileSync(join(instance.pool, '.boots'), 'default');
+    expect(runs()).toEqual(OLD_RUNS);
+    expect(update('overlay', slot)).toMatchObject({ code: 0, stderr: '' });
+  });
+
   it('whose boot environment is not mounted', async () => {
     const empty = await tmp();
     const result = instance.fake.run(TRIAL, ['release', 'another release', 'none', empty]);
