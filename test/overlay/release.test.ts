@@ -13,6 +13,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { IMAGE_NAMESPACE, SLOT_NAMESPACE } from '../../build/overlay/signers.js';
 import { configOf } from '../helpers/config.js';
 import { overlayOf } from '../helpers/deployment.js';
+import { INIT } from '../helpers/instance.js';
 import { PoolInstance, rootFileOf, rootTree } from '../helpers/pool.js';
 import type { RootChange, RootTree } from '../helpers/pool.js';
 import type { ScriptResult } from '../helpers/shell.js';
@@ -236,6 +237,14 @@ describe('clawdie-update release', () => {
     instance.boot();
     expect(runs()).toEqual(OLD_RUNS);
     expect(says('last.why')).toBe('somebody wanted it');
+  });
+
+  it('is not tried later on where a loader did not try it', async () => {
+    offer(await newRoot());
+    expect(instance.property('once')).toBeDefined();
+    expect(instance.fake.run(INIT).stdout).toContain('the release on trial is taken back: it did not boot');
+    expect(instance.fake.run(TRIAL, ['start']).code).toBe(0);
+    expect([instance.property('once'), runs()]).toEqual([undefined, OLD_RUNS]);
   });
 
   it('comes back where it cannot be made what boots', async () => {
