@@ -110,6 +110,7 @@ export const rootTree = (version: string, more: RootTree = {}): RootTree => {
     'etc/master.passwd': 'root::0:0::0:0:Charlie:/root:/bin/sh\n',
     'etc/login.conf': `login.conf of ${version}\n`,
     'sbin/init': version,
+    'usr/share/certs/trusted/an-authority.pem': `trusted by ${version}\n`,
     'usr/local/bastille/releases/15.1-RELEASE/bin/sh': version,
     ...Object.fromEntries(
       ['sbin/clawdie-init', 'sbin/clawdie-trial', 'sbin/clawdie-trust', 'sbin/clawdie-environment'].map(
@@ -176,6 +177,11 @@ export class PoolInstance {
         'case $1 in -a) mkdir -p "$CLAWDIE_TEST_ROOT/../md" && tar -xpf "$7" -C "$CLAWDIE_TEST_ROOT/../md" && echo md9 ;; -d) chmod -R u+w "$CLAWDIE_TEST_ROOT/../md"; rm -rf "$CLAWDIE_TEST_ROOT/../md" ;; esac',
       )
       .stub('pwd_mkdb', 'echo made > "$3/spwd.db"')
+      .stub('cap_mkdb', '[ -e "$1" ] && echo "of $(cat "$1")" > "$1.db"')
+      .stub(
+        'certctl',
+        '[ "$1 $3" = "-D rehash" ] && mkdir -p "$2/etc/ssl/certs" && cat "$2"/usr/share/certs/trusted/* > "$2/etc/ssl/cert.pem"',
+      )
       .stub('id', 'echo 0')
       .withTurns();
     for (const each of [

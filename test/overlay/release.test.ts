@@ -5,6 +5,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -78,6 +79,10 @@ describe('clawdie-update release', () => {
       .file('etc/rc.conf.local', 'zfs_enable="YES"\n')
       .file('etc/crontab', 'changed here\n')
       .file('etc/ssh/ssh_host_ed25519_key', 'a host key', 0o600)
+      .file('etc/ssl/certs/00000000.0', 'no longer trusted')
+      .file('etc/ssl/cert.pem', 'no longer trusted')
+      .file('etc/ssl/openssl.cnf', 'changed here\n')
+      .file('etc/login.conf.db', 'of before')
       .file(
         'etc/master.passwd',
         'root:x:0:0::0:0::/root:/bin/sh\nigor:*:1001:1001::0:0::/home/igor:/bin/sh\n',
@@ -113,6 +118,11 @@ describe('clawdie-update release', () => {
     expect(read('bin/sh')).toBe(`sh of ${NEW}`);
     expect(read('usr/local/bastille/releases/15.1-RELEASE/bin/sh')).toBe(NEW);
     expect(read('etc/login.conf')).toBe(`login.conf of ${NEW}\n`);
+    expect(read('etc/login.conf.db')).toBe(`of login.conf of ${NEW}\n`);
+    expect(read('etc/ssl/cert.pem')).toBe(`trusted by ${NEW}\n`);
+    expect(statSync(join(instance.pool, name, 'etc/ssl/cert.pem')).mode & 0o777).toBe(0o644);
+    expect(has('etc/ssl/certs/00000000.0')).toBe(false);
+    expect(read('etc/ssl/openssl.cnf')).toBe('changed here\n');
     expect(read('etc/crontab')).toBe('changed here\n');
     expect(read('etc/rc.conf.local')).toBe('zfs_enable="YES"\n');
     expect(read('etc/ssh/ssh_host_ed25519_key')).toBe('a host key');
@@ -356,7 +366,7 @@ describe('a root is refused, and nothing is changed,', () => {
       await refused(bytes, 'Nothing was changed.');
     }
     rmSync(join(instance.pool, '.broken'));
-    for (const name of ['tar', 'gunzip', 'mdconfig', 'pwd_mkdb', 'install', 'find']) {
+    for (const name of ['tar', 'gunzip', 'mdconfig', 'pwd_mkdb', 'certctl', 'cap_mkdb', 'install', 'find']) {
       const old = existsSync(join(instance.fake.bin, name))
         ? readFileSync(join(instance.fake.bin, name), 'utf8')
         : undefined;

@@ -238,6 +238,7 @@ make_environment()
 	    ! zfs diff -FH "${environments}/$1@base" "${release_snapshot}" > "${work}/changes" ||
 	    ! carry "${work}/changes" "${places}/old" "${places}/new" "$(jail_release "$(cat "${root}/etc/clawdie/release")")" ||
 	    ! carry_accounts "${places}/old" "${places}/new" ||
+	    ! derive "${places}/new" ||
 	    ! configure_new "$1" "$2" "${work}/root"; then
 		fail "what is of this instance cannot be brought along: the disk is full, or fails. ${unchanged}" "See: zpool list; dmesg(8)"
 	fi
