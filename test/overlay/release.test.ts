@@ -235,6 +235,13 @@ describe('clawdie-update release', () => {
     instance.boot();
     expect(says('last.why')).toBe('its boot did not come to an end within 480 s');
     expect(runs()).toEqual(OLD_RUNS);
+    // What is known already says more.
+    offer(await newRoot());
+    instance.boot();
+    const again = /^token (.*)$/m.exec(instance.fake.read('var/db/clawdie/trial/pending'))?.[1] ?? '';
+    instance.fake.file('var/db/clawdie/trial/why', 'tailnet: it is not up\n').run(TRIAL, ['deadman', again]);
+    instance.boot();
+    expect(says('last.why')).toBe('tailnet: it is not up');
   });
 
   it('goes back when it is asked to, before and after its restart', async () => {
