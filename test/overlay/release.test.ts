@@ -244,6 +244,20 @@ describe('clawdie-update release', () => {
     expect(says('last.why')).toBe('tailnet: it is not up');
   });
 
+  it('stays where somebody has it boot by other means, and says so where the one before is chosen again', async () => {
+    offer(await newRoot());
+    instance.boot();
+    const name = instance.property('running') ?? '';
+    writeFileSync(join(instance.pool, '.boots'), name);
+    expect(instance.boot().code).toBe(0);
+    expect(runs()).toMatchObject({ version: NEW, boots: name, waits: false });
+    expect(says('last.result')).toBe('kept');
+    expect(instance.fake.has('boot/lua/local.lua')).toBe(false);
+    writeFileSync(join(instance.pool, '.boots'), 'default');
+    expect(instance.boot().stdout).toContain('it was confirmed, and this one was chosen again later');
+    expect(runs()).toEqual(OLD_RUNS);
+  });
+
   it('goes back when it is asked to, before and after its restart', async () => {
     offer(await newRoot());
     expect(update('back')).toMatchObject({ code: 0 });
