@@ -46,16 +46,16 @@ last() { for last_; do :; done; echo "$last_"; }
 tree() { if [ "\${1#*@}" = "$1" ] && [ "$(cat "$pool/.running")" = "\${1#clawdie/ROOT/}" ]; then echo "$CLAWDIE_TEST_ROOT"; else at "$1"; fi; }
 [ ! -e "$pool/.broken" ] || [ "$(cat "$pool/.broken")" != "$1" ] || exit 1
 case $1 in
-create) [ ! -e "$(at "$(last "$@")")" ] && mkdir "$(at "$(last "$@")")" ;;
+create) [ ! -e "$(at "$(last "$@")")" ] && mkdir "$(at "$(last "$@")")" && case "$*" in *" clawdie:made=yes "*) echo yes > "$(at "$(last "$@")").made" ;; esac ;;
 snapshot) [ ! -e "$(at "$2")" ] && mkdir "$(at "$2").part" && (cd "$(tree "$2" | sed 's|@.*||')" && cd "$(tree "\${2%@*}")" && tar -cf - --exclude ./dev --exclude ./.run --exclude ./var/run . ) | tar -xpf - -C "$(at "$2").part" && mv "$(at "$2").part" "$(at "$2")" ;;
 destroy)
 	name=$(last "$@")
 	[ -e "$(at "$name")" ] && rm -rf "$(at "$name")" || exit 1
-	case $name in *@*) ;; *) rm -rf "$(at "$name")"@* "$(at "$name")".why ;; esac
+	case $name in *@*) ;; *) rm -rf "$(at "$name")"@* "$(at "$name")".why "$(at "$name")".made ;; esac
 	;;
 list)
 	case "$*" in
-	*-r*) echo clawdie/ROOT; ls "$pool" | grep -v @ | grep -v '[.]why$' | sed 's|^|clawdie/ROOT/|' ;;
+	*-r*) echo clawdie/ROOT; ls "$pool" | grep -v @ | grep -v '[.]why$' | grep -v '[.]made$' | sed 's|^|clawdie/ROOT/|' ;;
 	*) [ -e "$(at "$(last "$@")")" ] ;;
 	esac
 	;;
@@ -63,6 +63,8 @@ get)
 	case "$*" in
 	*available*) cat "$pool/.available" ;;
 	*referenced*) echo 1000000 ;;
+	*used*) echo 1000 ;;
+	*clawdie:made*) cat "$(at "$(last "$@")").made" 2> /dev/null || echo - ;;
 	*) cat "$(at "$(last "$@")").why" 2> /dev/null || echo - ;;
 	esac
 	;;
@@ -108,6 +110,7 @@ export const rootTree = (version: string, more: RootTree = {}): RootTree => {
     'etc/master.passwd': 'root::0:0::0:0:Charlie:/root:/bin/sh\n',
     'etc/login.conf': `login.conf of ${version}\n`,
     'sbin/init': version,
+    'usr/share/certs/trusted/an-authority.pem': `trusted by ${version}\n`,
     'usr/local/bastille/releases/15.1-RELEASE/bin/sh': version,
     ...Object.fromEntries(
       ['sbin/clawdie-init', 'sbin/clawdie-trial', 'sbin/clawdie-trust', 'sbin/clawdie-environment'].map(
@@ -174,7 +177,13 @@ export class PoolInstance {
         'case $1 in -a) mkdir -p "$CLAWDIE_TEST_ROOT/../md" && tar -xpf "$7" -C "$CLAWDIE_TEST_ROOT/../md" && echo md9 ;; -d) chmod -R u+w "$CLAWDIE_TEST_ROOT/../md"; rm -rf "$CLAWDIE_TEST_ROOT/../md" ;; esac',
       )
       .stub('pwd_mkdb', 'echo made > "$3/spwd.db"')
-      .stub('id', 'echo 0');
+      .stub('cap_mkdb', '[ -e "$1" ] && echo "of $(cat "$1")" > "$1.db"')
+      .stub(
+        'certctl',
+        '[ "$1 $3" = "-D rehash" ] && mkdir -p "$2/etc/ssl/certs" && cat "$2"/usr/share/certs/trusted/* > "$2/etc/ssl/cert.pem"',
+      )
+      .stub('id', 'echo 0')
+      .withTurns();
     for (const each of [
       'daemon',
       'logger',
@@ -220,7 +229,7 @@ export class PoolInstance {
   }
 
   get environments(): readonly string[] {
-    return readdirSync(this.pool).filter((name) => !/^\.|[@%]|\.why$/.test(name));
+    return readdirSync(this.pool).filter((name) => !/^\.|[@%]|\.(?:why|made)$/.test(name));
   }
 
   get snapshots(): readonly string[] {

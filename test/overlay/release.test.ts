@@ -5,6 +5,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -13,6 +14,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { IMAGE_NAMESPACE, SLOT_NAMESPACE } from '../../build/overlay/signers.js';
 import { configOf } from '../helpers/config.js';
 import { overlayOf } from '../helpers/deployment.js';
+import { INIT } from '../helpers/instance.js';
 import { PoolInstance, rootFileOf, rootTree } from '../helpers/pool.js';
 import type { RootChange, RootTree } from '../helpers/pool.js';
 import type { ScriptResult } from '../helpers/shell.js';
@@ -77,6 +79,10 @@ describe('clawdie-update release', () => {
       .file('etc/rc.conf.local', 'zfs_enable="YES"\n')
       .file('etc/crontab', 'changed here\n')
       .file('etc/ssh/ssh_host_ed25519_key', 'a host key', 0o600)
+      .file('etc/ssl/certs/00000000.0', 'no longer trusted')
+      .file('etc/ssl/cert.pem', 'no longer trusted')
+      .file('etc/ssl/openssl.cnf', 'changed here\n')
+      .file('etc/login.conf.db', 'of before')
       .file(
         'etc/master.passwd',
         'root:x:0:0::0:0::/root:/bin/sh\nigor:*:1001:1001::0:0::/home/igor:/bin/sh\n',
@@ -112,6 +118,11 @@ describe('clawdie-update release', () => {
     expect(read('bin/sh')).toBe(`sh of ${NEW}`);
     expect(read('usr/local/bastille/releases/15.1-RELEASE/bin/sh')).toBe(NEW);
     expect(read('etc/login.conf')).toBe(`login.conf of ${NEW}\n`);
+    expect(read('etc/login.conf.db')).toBe(`of login.conf of ${NEW}\n`);
+    expect(read('etc/ssl/cert.pem')).toBe(`trusted by ${NEW}\n`);
+    expect(statSync(join(instance.pool, name, 'etc/ssl/cert.pem')).mode & 0o777).toBe(0o644);
+    expect(has('etc/ssl/certs/00000000.0')).toBe(false);
+    expect(read('etc/ssl/openssl.cnf')).toBe('changed here\n');
     expect(read('etc/crontab')).toBe('changed here\n');
     expect(read('etc/rc.conf.local')).toBe('zfs_enable="YES"\n');
     expect(read('etc/ssh/ssh_host_ed25519_key')).toBe('a host key');
@@ -164,11 +175,19 @@ describe('clawdie-update release', () => {
     instance.boot();
     expect(runs()).toMatchObject({ version: NEW, environment: name, waits: false });
     expect(instance.environments).toEqual([name, 'default']);
-    // Two are kept: the next one takes the place of the one before.
-    expect(offer(await newRoot(rootTree('15.1-RELEASE-p3'), { serial: 21 })).code).toBe(0);
-    expect(instance.environments).toHaveLength(2);
-    expect(instance.environments).toContain(name);
-    expect(instance.environments).not.toContain('default');
+    // Two are kept: the next one takes the place of the one before. Somebody's own stay.
+    mkdirSync(join(instance.pool, 'a name'));
+    const broken = offer(await newRoot(rootTree('15.1-RELEASE'), { serial: 21 }));
+    expect(broken.stderr).toContain('The boot environment default is gone; nothing else was changed.');
+    expect(instance.environments).toEqual([name, 'a name']);
+    expect(offer(await newRoot(rootTree('15.1-RELEASE-p3'), { serial: 22 })).code).toBe(0);
+    const later = instance.property('once');
+    expect([...instance.environments].sort()).toEqual([name, later, 'a name'].sort());
+    expect(update('back').code).toBe(0);
+    // One that was made and never booted is no one's way back.
+    expect(offer(await newRoot(rootTree('15.1-RELEASE-p4'), { serial: 23 })).code).toBe(0);
+    expect(instance.environments).toHaveLength(3);
+    expect(instance.environments).not.toContain(later);
   });
 
   it('comes back by any restart that nobody confirmed before, and says why', async () => {
@@ -216,6 +235,27 @@ describe('clawdie-update release', () => {
     instance.boot();
     expect(says('last.why')).toBe('its boot did not come to an end within 480 s');
     expect(runs()).toEqual(OLD_RUNS);
+    // What is known already says more.
+    offer(await newRoot());
+    instance.boot();
+    const again = /^token (.*)$/m.exec(instance.fake.read('var/db/clawdie/trial/pending'))?.[1] ?? '';
+    instance.fake.file('var/db/clawdie/trial/why', 'tailnet: it is not up\n').run(TRIAL, ['deadman', again]);
+    instance.boot();
+    expect(says('last.why')).toBe('tailnet: it is not up');
+  });
+
+  it('stays where somebody has it boot by other means, and says so where the one before is chosen again', async () => {
+    offer(await newRoot());
+    instance.boot();
+    const name = instance.property('running') ?? '';
+    writeFileSync(join(instance.pool, '.boots'), name);
+    expect(instance.boot().code).toBe(0);
+    expect(runs()).toMatchObject({ version: NEW, boots: name, waits: false });
+    expect(says('last.result')).toBe('kept');
+    expect(instance.fake.has('boot/lua/local.lua')).toBe(false);
+    writeFileSync(join(instance.pool, '.boots'), 'default');
+    expect(instance.boot().stdout).toContain('it was confirmed, and this one was chosen again later');
+    expect(runs()).toEqual(OLD_RUNS);
   });
 
   it('goes back when it is asked to, before and after its restart', async () => {
@@ -228,6 +268,14 @@ describe('clawdie-update release', () => {
     instance.boot();
     expect(runs()).toEqual(OLD_RUNS);
     expect(says('last.why')).toBe('somebody wanted it');
+  });
+
+  it('is not tried later on where a loader did not try it', async () => {
+    offer(await newRoot());
+    expect(instance.property('once')).toBeDefined();
+    expect(instance.fake.run(INIT).stdout).toContain('the release on trial is taken back: it did not boot');
+    expect(instance.fake.run(TRIAL, ['start']).code).toBe(0);
+    expect([instance.property('once'), runs()]).toEqual([undefined, OLD_RUNS]);
   });
 
   it('comes back where it cannot be made what boots', async () => {
@@ -339,7 +387,7 @@ describe('a root is refused, and nothing is changed,', () => {
       await refused(bytes, 'Nothing was changed.');
     }
     rmSync(join(instance.pool, '.broken'));
-    for (const name of ['tar', 'gunzip', 'mdconfig', 'pwd_mkdb', 'install', 'find']) {
+    for (const name of ['tar', 'gunzip', 'mdconfig', 'pwd_mkdb', 'certctl', 'cap_mkdb', 'install', 'find']) {
       const old = existsSync(join(instance.fake.bin, name))
         ? readFileSync(join(instance.fake.bin, name), 'utf8')
         : undefined;
@@ -350,6 +398,37 @@ describe('a root is refused, and nothing is changed,', () => {
     }
     instance.fake.stub('tar', `case $1 in -xpUf) cat > /dev/null; exit 1 ;; esac\nexec /usr/bin/tar "$@"`);
     await refused(bytes, 'what is of this instance cannot be brought along');
+  });
+
+  it('while another one is made ready, or waits', async () => {
+    const bytes = await newRoot();
+    instance.fake.stub('mdconfig', `sh "$0.second" >&2; exit 1`);
+    writeFileSync(join(instance.fake.bin, 'mdconfig.second'), SECOND);
+    await refused(bytes, 'clawdie-update: another release is being made ready here. ');
+    await refused(bytes, 'its root cannot be unpacked');
+  });
+
+  it('that is cut off by the end of its connection', async () => {
+    instance.fake.stub('mdconfig', 'kill -HUP "$PPID"; sleep 0.1; exit 1');
+    await refused(await newRoot(), '');
+  });
+
+  it('whose overlay would be tried by another boot environment', async () => {
+    const entries = overlayOf(configOf({ ASSISTANT_NAME: 'natasha', HTTP: 'no' }), { signKey: ours.line });
+    const slot = join(instance.fake.root, '../slot');
+    writeFileSync(slot, await signedSlot(entries, { deployment: 'natasha', serial: 11 }, ours));
+    writeFileSync(join(instance.pool, '.boots'), 'another');
+    expect(update('overlay', slot).stderr).toContain('another boot environment boots next: bectl list.');
+    writeFileSync(join(instance.pool, '.boots'), 'default');
+    expect(runs()).toEqual(OLD_RUNS);
+    expect(update('overlay', slot)).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  it('whose boot environment is not mounted', async () => {
+    const empty = await tmp();
+    const result = instance.fake.run(TRIAL, ['release', 'another release', 'none', empty]);
+    expect(result).toMatchObject({ code: 1, stdout: 'the new boot environment is not mounted\n' });
+    expect([runs(), readdirSync(empty)]).toEqual([OLD_RUNS, []]);
   });
 
   it('where there is no pool, or it was installed before there were updates', async () => {
@@ -368,6 +447,7 @@ describe('a power cut', () => {
   const CHANGING = [
     'zfs',
     'bectl',
+    'dd',
     'mv',
     'cp',
     'mount',
@@ -427,6 +507,32 @@ describe('a power cut', () => {
     expect(n).toBeGreaterThan(30);
   }, 900_000);
 
+  it('at every moment while another overlay is put on trial with it leaves the slot and its signers', async () => {
+    expect(offer(await newRoot()).code).toBe(0);
+    expect(update('back').code).toBe(0);
+    const name = instance.environments.find((each) => each !== 'default') ?? 'none';
+    const [slot, next] = [
+      join(instance.fake.root, 'dev/gpt/clawdie-slot'),
+      join(instance.fake.root, '../slot'),
+    ];
+    const old = readFileSync(slot);
+    const signers = instance.fake.read('var/db/clawdie/trust/signers');
+    const entries = overlayOf(configOf({ ASSISTANT_NAME: 'natasha', HTTP: 'no' }), { signKey: ours.line });
+    writeFileSync(next, await signedSlot(entries, { deployment: 'natasha', serial: 11 }, ours));
+    const back = instance.snapshot();
+    let n = 1;
+    for (let done = false; !done; n += 1) {
+      back();
+      done = cutAt(n, () =>
+        instance.fake.run(TRIAL, ['release', 'another release', name, join(instance.pool, name), next]),
+      );
+      wake();
+      expect([n, runs(), readFileSync(slot).equals(old)]).toEqual([n, OLD_RUNS, true]);
+      expect([n, instance.fake.read('var/db/clawdie/trust/signers')]).toEqual([n, signers]);
+    }
+    expect(n).toBeGreaterThan(12);
+  }, 900_000);
+
   it('at every moment of its boot ends with the one before, whole', async () => {
     offer(await newRoot());
     const back = instance.snapshot();
@@ -462,6 +568,9 @@ describe('a power cut', () => {
     expect([...seen].sort()).toEqual([OLD, NEW]);
   }, 900_000);
 });
+
+/** Another update, while one is at work; what it says goes where that of the first one does. */
+const SECOND = 'sh "$CLAWDIE_TEST_ROOT/.run/clawdie-update" release "$CLAWDIE_TEST_ROOT/../new.root"';
 
 /** As a boot that went well leaves it. */
 function well(): void {

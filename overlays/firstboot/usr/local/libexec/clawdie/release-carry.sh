@@ -8,7 +8,8 @@
 carry_system="bin sbin lib libexec rescue boot sys usr/bin usr/sbin usr/lib usr/lib32 usr/libdata usr/libexec usr/include
     usr/share usr/src usr/obj usr/tests"
 carry_own="dev proc mnt media tmp .snap var/run var/tmp var/db/clawdie/trial var/db/clawdie/overlay.files etc/clawdie/applied
-    etc/clawdie/release etc/passwd etc/master.passwd etc/group etc/pwd.db etc/spwd.db"
+    etc/clawdie/release etc/passwd etc/master.passwd etc/group etc/pwd.db etc/spwd.db etc/ssl/certs etc/ssl/untrusted
+    etc/ssl/cert.pem etc/login.conf.db"
 # Where the base system has files of its own beside those of others: what is unchanged there, and gone from the newer release,
 # was its own.
 carry_mixed="etc/rc.d etc/defaults etc/periodic etc/mtree etc/pam.d etc/autofs etc/devd etc/newsyslog.conf.d etc/syslog.d"
@@ -133,3 +134,13 @@ carry_accounts()
 	    install -m 0600 "${work}/master.passwd" "$2/etc/master.passwd" &&
 	    pwd_mkdb -p -d "$2/etc" "$2/etc/master.passwd"
 }
+
+# What is made of other files is made of those of the new root: authorities that it no longer trusts are gone. derive NEW
+derive()
+(
+	umask 022
+	if [ -d "$1/usr/share/certs/trusted" ]; then
+		certctl -D "$1/" rehash > /dev/null || exit 1
+	fi
+	[ ! -f "$1/etc/login.conf" ] || cap_mkdb "$1/etc/login.conf"
+)

@@ -4,6 +4,8 @@
 
 environment=${root}/sbin/clawdie-environment
 environments=clawdie/ROOT
+# Those that are made here have this, so that no others are removed.
+made=clawdie:made
 # Where file systems are mounted meanwhile.
 places=${root}/var/run/clawdie-release
 
@@ -66,6 +68,8 @@ release_over()
 release_disk=
 release_snapshot=
 release_new=
+# What a refusal ends with, once there is something to tell.
+unchanged="Nothing was changed."
 
 # The root of a file as a tree, and its kernel, in the new environment: unpack_root FILE
 unpack_root()
@@ -92,7 +96,7 @@ unpack_root()
 	# Without these it boots nothing that could take itself back.
 	for _file in boot/loader boot/lua/loader.lua boot/kernel/zfs.ko boot/kernel/pf.ko sbin/init sbin/clawdie-init sbin/clawdie-trial \
 	    sbin/clawdie-environment; do
-		[ -s "${places}/new/${_file}" ] || fail "its root has no /${_file}. Nothing was changed."
+		[ -s "${places}/new/${_file}" ] || fail "its root has no /${_file}. ${unchanged}"
 	done
 }
 
@@ -140,9 +144,13 @@ release()
 	    fail "this instance was installed by an older image: what is its own cannot be told from its release." "Install it anew: clawdie-state export, then import."
 	sh "${environment}" boots "${_current}" ||
 	    fail "the boot environment that runs (${_current}) is not the one that boots." "Choose first: bectl list, bectl activate NAME, reboot."
-	! sh "${trial_program}" waits || fail "a change waits for its confirmation, or is being taken back." "See: clawdie-trial status"
 	work_folder
+	mkdir -p "${places}"
+	exec 9> "${places}/lock"
+	lockf -s -t 0 9 || fail "another release is being made ready here."
 	trap release_over EXIT
+	trap 'exit 1' HUP INT PIPE TERM
+	! sh "${trial_program}" waits || fail "a change waits for its confirmation, or is being taken back." "See: clawdie-trial status"
 	if [ "$1" = "-" ]; then
 		cat > "${work}/root" || fail "it cannot be kept while it is looked at: the disk is full. Nothing was changed."
 	else
@@ -176,42 +184,63 @@ take_slot()
 	_reason=$(sh "${trust}" check --release "$2" "${work}/slot") || fail "the slot is refused: ${_reason:-it cannot be verified}. Nothing was changed."
 }
 
+# Boot environments that were installed, or made here, but the one that runs: earlier CURRENT
+earlier()
+{
+	sh "${environment}" list | while read -r _each; do
+		if [ "${_each}" = "$1" ]; then
+			continue
+		fi
+		if [ "$(zfs get -H -o value "${made}" "${environments}/${_each}")" = "yes" ] ||
+		    zfs list -H -o name "${environments}/${_each}@base" > /dev/null 2>&1; then
+			echo "${_each}"
+		fi
+	done
+}
+
 # make_environment CURRENT NAME RELEASE
 make_environment()
 {
-	# The one before and the new one are kept: there is no way back behind those.
-	sh "${environment}" list | while read -r _other; do
-		[ "${_other}" = "$1" ] || zfs destroy -r "${environments}/${_other}" || fail "the boot environment ${_other} cannot be removed."
-	done
+	earlier "$1" > "${work}/earlier"
 	_free=$(zfs get -Hp -o value available "${environments}")
+	while read -r _other; do
+		_free=$((_free + $(zfs get -Hp -o value used "${environments}/${_other}")))
+	done < "${work}/earlier"
 	_needed=$(($(zfs get -Hp -o value referenced "${environments}/$1") + 4 * $(wc -c < "${work}/root")))
 	[ "${_free}" -gt "${_needed}" ] ||
 	    fail "the pool has $((_free / 1048576)) MB, and this takes $((_needed / 1048576)). Nothing was changed."
+	# The one before and the new one are kept: there is no way back behind those. What somebody else has made stays.
+	while read -r _other; do
+		zfs destroy -r "${environments}/${_other}" || fail "the boot environment ${_other} cannot be removed." "See: bectl list"
+		unchanged="The boot environment ${_other} is gone; nothing else was changed."
+	done < "${work}/earlier"
 	echo "Making the boot environment $2 ..."
 	mkdir -p "${places}/image" "${places}/old" "${places}/new"
+	zfs create -o mountpoint=/ -o canmount=noauto -o "${made}=yes" "${environments}/$2" ||
+	    fail "the boot environment cannot be made. ${unchanged}" "See: zpool status"
 	release_new=$2
-	if ! zfs create -o mountpoint=/ -o canmount=noauto "${environments}/$2" || ! mount -t zfs "${environments}/$2" "${places}/new"; then
-		fail "the boot environment cannot be made. Nothing was changed." "See: zpool status"
-	fi
+	mount -t zfs "${environments}/$2" "${places}/new" ||
+	    fail "the boot environment cannot be mounted. ${unchanged}" "See: zpool status"
 	if ! unpack_root "${work}/root" || ! zfs snapshot "${environments}/$2@base"; then
-		fail "its root cannot be unpacked: it is damaged, or the disk is full. Nothing was changed." "See: zpool list; dmesg(8)"
+		fail "its root cannot be unpacked: it is damaged, or the disk is full. ${unchanged}" "See: zpool list; dmesg(8)"
 	fi
 	_was=$(version_of "${root}")
 	_is=$(version_of "${places}/new")
 	if [ "$3" = "$(cat "${root}/etc/clawdie/release")" ] && [ "$(patch_of "${_is}")" -lt "$(patch_of "${_was}")" ]; then
-		fail "it is an older patch level (${_is}, this is ${_was}). Nothing was changed."
+		fail "it is an older patch level (${_is}, this is ${_was}). ${unchanged}"
 	fi
 	# What sysrc(8) set stands in rc.conf, which is the overlay's. 3: pf.conf is somebody's own.
 	sh "${root}/usr/local/libexec/clawdie/state-back.sh" > /dev/null || [ $? -eq 3 ] ||
-	    fail "the state of this instance is not in order. Nothing was changed." "See: clawdie-state show"
+	    fail "the state of this instance is not in order. ${unchanged}" "See: clawdie-state show"
 	release_snapshot=${environments}/$1@carried
 	zfs destroy "${release_snapshot}" 2> /dev/null || true
 	if ! zfs snapshot "${release_snapshot}" || ! mount -t zfs "${release_snapshot}" "${places}/old" ||
 	    ! zfs diff -FH "${environments}/$1@base" "${release_snapshot}" > "${work}/changes" ||
 	    ! carry "${work}/changes" "${places}/old" "${places}/new" "$(jail_release "$(cat "${root}/etc/clawdie/release")")" ||
 	    ! carry_accounts "${places}/old" "${places}/new" ||
+	    ! derive "${places}/new" ||
 	    ! configure_new "$1" "$2" "${work}/root"; then
-		fail "what is of this instance cannot be brought along: the disk is full, or fails. Nothing was changed." "See: zpool list; dmesg(8)"
+		fail "what is of this instance cannot be brought along: the disk is full, or fails. ${unchanged}" "See: zpool list; dmesg(8)"
 	fi
 	echo "FreeBSD ${_was} becomes ${_is}; $(carried) files and folders of this instance go along."
 	if grep -q '^left ' "${work}/changed"; then
