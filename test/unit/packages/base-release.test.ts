@@ -215,6 +215,15 @@ describe('base packages', () => {
     await expect(unpacked([tool()])).rejects.toThrow('hold no etc/master.passwd and etc/group');
   });
 
+  it('are refused where the file of owners is larger than any is', async () => {
+    const entries = ACCOUNTS.map((each) =>
+      each.name === './etc/group' ? { ...each, body: String(each.body).padEnd(1024 ** 2 + 1, '\n') } : each,
+    );
+    await expect(unpacked([{ ...RUNTIME, entries }, tool()])).rejects.toThrow(
+      '/etc/group of FreeBSD-runtime 15.1p1 has 1048577 bytes, and at most 1048576 are read',
+    );
+  });
+
   it('are refused with another byte or another size than the lock has, and nothing of them is kept', async () => {
     const path = (repository: string): string => join(repository, 'All/FreeBSD-tool-15.1p1.pkg');
     const spoil = (change: (bytes: Buffer) => Buffer) => (repository: string) => {
