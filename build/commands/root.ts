@@ -57,11 +57,16 @@ export async function root(options: RootOptions, context: IsoContext): Promise<v
     };
     const out = resolvePath(options.out);
     const path = join(out, `${imageStem('clawdie', release, config)}.root`);
-    const written = await buildInto(out, { ...options, disks: false }, work, async () => {
-      const { request } = await baseRequest(config, release, imageTime(context.environment), packages);
-      const entry = await obtainRoot(request, work);
-      return writeRoot(path, entry.folder, releaseOf(request), signing);
-    });
+    const written = await buildInto(
+      out,
+      { ...options, disks: false, packaged: release.packaged === true },
+      work,
+      async () => {
+        const { request } = await baseRequest(config, release, imageTime(context.environment), packages);
+        const entry = await obtainRoot(request, work);
+        return writeRoot(path, entry.folder, releaseOf(request), signing);
+      },
+    );
     if (!signing)
       emit({
         type: 'warning',

@@ -1,5 +1,13 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { sha256 } from '../../build/host/hash.js';
 import { writeLock } from '../../build/packages/lockfile.js';
@@ -106,6 +114,28 @@ describe('an image of base packages', () => {
     rmSync(join(at.folder, 'cache/root'), { recursive: true });
     rmSync(join(at.folder, 'cache/base'), { recursive: true });
     expect((await at.run('iso')).code).toBe(0);
+  });
+
+  it('needs zstd(1), and says so before it begins', async () => {
+    const at = await place();
+    expect((await at.run('lock')).code).toBe(0);
+    const bin = join(at.folder, 'bin');
+    mkdirSync(bin);
+    for (const tool of ['/usr/sbin', '/usr/bin', '/bin'].flatMap((each) =>
+      readdirSync(each).map((name) => join(each, name)),
+    ))
+      if (basename(tool) !== 'zstd' && !existsSync(join(bin, basename(tool))))
+        symlinkSync(tool, join(bin, basename(tool)));
+    const args = [
+      ...['iso', '--config', join(at.folder, 'site/build.cfg'), '--cache', join(at.folder, 'cache')],
+      ...['--out', join(at.folder, 'dist')],
+    ];
+    const env = { PATH: bin };
+    expect((await cli([...args, '--dry-run'], { env })).stdout).toContain('tools    missing: zstd\n');
+    const { code, stderr } = await cli(args, { env });
+    expect(code).not.toBe(0);
+    expect(stderr).toContain('zstd is not on this machine.');
+    expect(stderr).toMatch(/Run: .*install.* zstd/);
   });
 
   it('is of the patch level of the lock, until it is brought up to date, and never of an older one', async () => {
