@@ -286,6 +286,26 @@ describe('an image of base packages', () => {
     );
   });
 
+  it('is made of no lock whose key is not trusted any more', async () => {
+    const at = await place();
+    expect((await at.run('lock')).code).toBe(0);
+    const own = readFileSync(join(at.folder, 'site/build.cfg'), 'utf8');
+    const of = `signed with the key ${KEY.fingerprint}, which is none of those that are trusted`;
+    writeFileSync(join(at.folder, 'site/build.cfg'), own.replace(/FREEBSD_KEY_FILE=.*\n/, ''));
+    const without = await at.run('iso', '--dry-run');
+    expect(without.code).toBe(2);
+    expect(without.stderr).toContain(`${of} (FREEBSD_KEY_FILE, or else FreeBSD's own): 1d7b45d2`);
+    // Nor does a lock keep it.
+    expect((await at.run('lock')).stderr).toContain('which is not one of FreeBSD');
+    writeFileSync(join(at.folder, 'site/build.cfg'), own);
+    expect((await at.run('iso', '--dry-run')).code).toBe(0);
+    const other = rsaKey();
+    writeFileSync(join(at.folder, 'site/base.pub'), other.pem);
+    const changed = await at.run('iso', '--dry-run');
+    expect(changed.code).toBe(2);
+    expect(changed.stderr).toContain(`${of} (FREEBSD_KEY_FILE, or else FreeBSD's own): ${other.fingerprint}`);
+  });
+
   it('is locked from no catalogue of which a byte was changed: neither of it nor of its signature', async () => {
     const at = await place();
     const path = join(at.repository, 'data.pkg');
