@@ -138,6 +138,34 @@ describe('an image of base packages', () => {
     expect(stderr).toMatch(/Run: .*install.* zstd/);
   });
 
+  it('has its files kept beside those of what is installed, as a repository of its own', async () => {
+    const at = await place('PACKAGES="tmux"', 'PACKAGES_REPOSITORY=../ports');
+    await writeRepository(join(at.folder, 'ports'), [{ name: 'pkg' }, { name: 'tmux' }], { key: KEY });
+    const kept = join(at.folder, 'kept');
+    for (const round of ['made', 'there already']) {
+      rmSync(kept, { recursive: true, force: true });
+      expect([round, (await at.run('lock', '--vendor', kept)).code]).toEqual([round, 0]);
+      for (const [folder, from] of [
+        ['base', 'repository'],
+        ['', 'ports'],
+      ] as const)
+        expect(readFileSync(join(kept, folder, 'data.pkg'))).toEqual(
+          readFileSync(join(at.folder, from, 'data.pkg')),
+        );
+    }
+    rmSync(at.lockFile);
+    writeFileSync(
+      join(at.folder, 'site/build.cfg'),
+      readFileSync(join(at.folder, 'site/build.cfg'), 'utf8')
+        .replace('pkgbase:../repository', 'pkgbase:../kept/base')
+        .replace('PACKAGES_REPOSITORY=../ports', 'PACKAGES_REPOSITORY=../kept'),
+    );
+    rmSync(join(at.folder, 'cache'), { recursive: true });
+    const again = await at.run('lock');
+    expect(again.stderr).toBe('');
+    expect(again.code).toBe(0);
+  });
+
   it('is of the patch level of the lock, until it is brought up to date, and never of an older one', async () => {
     const at = await place('PACKAGES="tmux"', 'PACKAGES_REPOSITORY=../ports');
     const ports = join(at.folder, 'ports');
