@@ -109,6 +109,10 @@ describe('an image of base packages', () => {
       at.lock().base?.packages.find(({ name }) => name === 'FreeBSD-runtime')?.sha256,
     );
 
+    // Its root for instances that have one, too.
+    expect((await at.run('root', '--out', join(at.folder, 'roots'))).code).toBe(0);
+    expect(readdirSync(join(at.folder, 'roots')).filter((name) => name.endsWith('.root'))).toHaveLength(1);
+
     // Without the repository: all of it is in the cache.
     rmSync(at.repository, { recursive: true });
     rmSync(join(at.folder, 'cache/root'), { recursive: true });
