@@ -5,6 +5,7 @@ import { shellQuote } from '../quote.js';
 
 const NEEDED_BY: Readonly<Record<Purpose, string>> = {
   build: 'A build needs',
+  pkgbase: 'Only base packages and disk images need',
   disk: 'Only disk images need',
   store: 'Only `publish` and `fleet --bases` need',
   test: 'Only the tests need',

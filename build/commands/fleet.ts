@@ -93,7 +93,8 @@ export async function fleet(options: FleetOptions, context: IsoContext): Promise
     for (const text of [...all.warnings, ...(unlocked === undefined ? [] : [unlocked])]) warn(text);
     const audit = await auditBeside(resolvePath(options.deployments), lock, warn);
     const disks = chosen.some(({ loaded }) => loaded.config.FORMATS.some(isDisk));
-    record = await buildInto(out, { ...options, disks }, work, () =>
+    const packaged = chosen.some(({ request: { release } }) => release.packaged === true);
+    record = await buildInto(out, { ...options, disks, packaged }, work, () =>
       bring(chosen, all, out, since, options, { ...work, started, lock, audit, version: context.version }),
     );
   } finally {

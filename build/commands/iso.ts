@@ -98,7 +98,8 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
     if (unlocked !== undefined) warn(unlocked);
     const audit = await auditBeside(loaded.folder, lock, warn);
     const disks = config.FORMATS.some(isDisk);
-    await buildInto(out, { ...options, disks }, work, async () => {
+    const packaged = release.packaged === true;
+    await buildInto(out, { ...options, disks, packaged }, work, async () => {
       const { request, tools } = await baseRequest(config, release, time, packages);
       const zstd = await zstdVersion();
       const wanted = diskOf(request, config, zstd);
@@ -161,10 +162,14 @@ async function dryRun(
   stem: string,
   context: IsoContext,
 ): Promise<void> {
-  const lacking: string[] = missing('build').map((tool) => tool.name);
   const { request } = await baseRequest(loaded.config, release, time, packages);
   const wanted = diskOf(request, loaded.config, await zstdVersion());
-  if (wanted) lacking.push(...missing('disk').map((tool) => tool.name));
+  const purposes = [
+    ...(['build'] as const),
+    ...(release.packaged === true ? (['pkgbase'] as const) : []),
+    ...(wanted ? (['disk'] as const) : []),
+  ];
+  const lacking = new Set(purposes.flatMap((purpose) => missing(purpose).map((tool) => tool.name)));
   const plan = await planFor([request], wanted ? [wanted] : [], cache);
   // Rendering touches nothing, and tells now what would fail later.
   const overlay = await makeOverlay(
@@ -190,7 +195,7 @@ async function dryRun(
   context.print(
     `policy   proved for every packet: ${cells} cells, ${ways} ways in ${situations.length} situations`,
   );
-  if (lacking.length > 0) context.print(`tools    missing: ${lacking.join(', ')}`);
+  if (lacking.size > 0) context.print(`tools    missing: ${[...lacking].join(', ')}`);
   for (const { stage: name, action } of plan) {
     context.print(`${action === 'run' ? 'run   ' : 'reuse '}   ${STAGES[name]}`);
   }

@@ -8,7 +8,7 @@ import { openRepository } from '../packages/repository.js';
 import type { Work } from '../pipeline/base.js';
 import { resolveRelease } from '../release/source.js';
 import type { Release } from '../release/source.js';
-import { baseSubject, readRepositoryKey, releaseOfBase } from './release.js';
+import { baseSubject, readRepositoryKey, releaseOfBase, trustedBaseKeys } from './release.js';
 
 /** The release of a configuration before there is a lock: base packages are not known yet. */
 export function unlockedRelease(config: Config, folder: string): Promise<Release> {
@@ -57,7 +57,8 @@ export async function baseOf(
   const { url, version, asked } = subject;
   const repository = openRepository(url, folder, { signal: work.signal }, 'FREEBSD_DIST');
   const old = before?.base;
-  const keeps = old !== undefined && !update && baseMisfits(old, subject).length === 0;
+  const keys = await trustedBaseKeys(config, folder);
+  const keeps = old !== undefined && !update && baseMisfits(old, subject, keys).length === 0;
   const section = keeps
     ? old
     : await lockBase(

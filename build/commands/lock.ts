@@ -116,7 +116,9 @@ async function make(
     ...(installs ? (['release', 'catalogue', 'packages'] as const) : []),
   ];
   work.emit({ type: 'plan', stages: stages.map((stage) => ({ stage, action: 'run' })) });
-  const based = await baseOf(config, folder, { before: old, update: ofBase, older, vendor }, work);
+  // Two repositories, of a catalogue each.
+  const kept = vendor === undefined ? undefined : join(vendor, 'base');
+  const based = await baseOf(config, folder, { before: old, update: ofBase, older, vendor: kept }, work);
   const release = based?.release ?? first.release;
   const before = based?.moved ?? old;
   const subjects = wanting.map(({ loaded }) => subjectOf(loaded, release));

@@ -36,11 +36,18 @@ export function warnOfExceptions({ exceptions }: ImageProof, emit: Work['emit'],
  */
 export async function buildInto<T>(
   out: string,
-  options: { readonly installTools: boolean; readonly wait: boolean; readonly disks: boolean },
+  options: {
+    readonly installTools: boolean;
+    readonly wait: boolean;
+    readonly disks: boolean;
+    /** Whether a base system is made of packages. */
+    readonly packaged: boolean;
+  },
   work: Work,
   build: () => Promise<T>,
 ): Promise<T> {
   await needTools('build', options.installTools, work);
+  if (options.packaged) await needTools('pkgbase', options.installTools, work);
   if (options.disks) await needTools('disk', options.installTools, work);
   await work.cache.prepare();
   try {

@@ -3,12 +3,13 @@ import type { Config } from '../config/keys.js';
 import { InputError, messageOf } from '../error.js';
 import { readBytes } from '../host/files.js';
 import { abiOf } from '../packages/base.js';
-import { baseRepositoryUrl, meansPackages } from '../packages/base-keys.js';
+import { baseKeysOf, baseRepositoryUrl, meansPackages } from '../packages/base-keys.js';
 import { baseRelease } from '../packages/base-release.js';
 import { baseMisfits } from '../packages/base-section.js';
 import type { BaseSection, BaseSubject } from '../packages/base-section.js';
 import { LOCK_FILE } from '../packages/lockfile.js';
 import { openRepository } from '../packages/repository.js';
+import { fingerprintOf } from '../packages/signature.js';
 import { resolveRelease } from '../release/source.js';
 import type { Release } from '../release/source.js';
 import { shownPath } from './configuration.js';
@@ -25,7 +26,8 @@ export function baseSubject(config: Config): BaseSubject | undefined {
  * Finds out which release a configuration means: release sets, or the base packages of the lock beside it. No network.
  *
  * @param folder that of the configuration
- * @throws InputError as resolveRelease() does, or if there is no lock of base packages that fits.
+ * @throws InputError as resolveRelease() does, or if there is no lock of base packages that fits, signed with a key that is
+ *   trusted.
  */
 export async function releaseOfConfig(config: Config, folder: string): Promise<Release> {
   const subject = baseSubject(config);
@@ -41,10 +43,20 @@ export async function releaseOfConfig(config: Config, folder: string): Promise<R
       `FREEBSD_DIST is "${config.FREEBSD_DIST}", and ${found ? `${shown} has no base packages` : `there is no ${shown}`}: nothing says which packages the base system is made of.`,
       MAKE_LOCK,
     );
-  const lines = baseMisfits(base, subject);
+  const lines = baseMisfits(base, subject, await trustedBaseKeys(config, folder));
   if (lines.length > 0)
     throw new InputError(`${shown} does not fit:\n${lines.map((line) => `  ${line}`).join('\n')}`, MAKE_LOCK);
   return releaseOfBase(base, config, folder);
+}
+
+/**
+ * Fingerprints of the keys that the base repository of a configuration is believed by.
+ *
+ * @throws InputError if FREEBSD_KEY_FILE cannot be read.
+ */
+export async function trustedBaseKeys(config: Config, folder: string): Promise<readonly string[]> {
+  const own = await readRepositoryKey('FREEBSD_KEY_FILE', config, folder);
+  return own ? [fingerprintOf(own)] : baseKeysOf(config.FREEBSD_VERSION);
 }
 
 /** The release that base packages are. */

@@ -13,13 +13,13 @@ import { Cache, cacheFolder } from '../pipeline/cache.js';
 import type { Signing } from '../pipeline/deploy.js';
 import type { BuildEvent } from '../pipeline/events.js';
 import { KERNEL, ROOT_IMAGE } from '../pipeline/root.js';
-import { resolveRelease } from '../release/source.js';
 import { loadConfig } from './configuration.js';
 import type { ConfigOptions } from './configuration.js';
 import type { IsoContext } from './iso.js';
 import { checkLock } from './lock-subject.js';
 import { packagesOf } from './medium.js';
 import { buildInto } from './output.js';
+import { releaseOfConfig } from './release.js';
 import { baseRequest, imageStem, imageTime } from './request.js';
 import { readSignKey, signingOf } from './signing.js';
 
@@ -44,7 +44,7 @@ export async function root(options: RootOptions, context: IsoContext): Promise<v
     events.emit(event);
   };
   try {
-    const release = resolveRelease(config, folder);
+    const release = await releaseOfConfig(config, folder);
     const key = await readSignKey(config, folder);
     const signing = signingOf(config, folder, context.environment, key, (text) => {
       emit({ type: 'note', text });
@@ -57,11 +57,16 @@ export async function root(options: RootOptions, context: IsoContext): Promise<v
     };
     const out = resolvePath(options.out);
     const path = join(out, `${imageStem('clawdie', release, config)}.root`);
-    const written = await buildInto(out, { ...options, disks: false }, work, async () => {
-      const { request } = await baseRequest(config, release, imageTime(context.environment), packages);
-      const entry = await obtainRoot(request, work);
-      return writeRoot(path, entry.folder, releaseOf(request), signing);
-    });
+    const written = await buildInto(
+      out,
+      { ...options, disks: false, packaged: release.packaged === true },
+      work,
+      async () => {
+        const { request } = await baseRequest(config, release, imageTime(context.environment), packages);
+        const entry = await obtainRoot(request, work);
+        return writeRoot(path, entry.folder, releaseOf(request), signing);
+      },
+    );
     if (!signing)
       emit({
         type: 'warning',

@@ -4,14 +4,14 @@ import { UserError } from '../error.js';
 import { shellQuote } from '../quote.js';
 import { attempt, run } from './process.js';
 
-export type Purpose = 'build' | 'disk' | 'store' | 'test' | 'bench';
+export type Purpose = 'build' | 'pkgbase' | 'disk' | 'store' | 'test' | 'bench';
 
 /** A program of the host that the project calls. */
 export interface Tool {
   readonly name: string;
   readonly need: string;
   /**
-   * `build` is needed for an image, `disk` for disk images, `store` for base images in a registry, `test` and `bench`
+   * `build` is needed for an image, `pkgbase` for one of base packages, `disk` with it for disk images, `store` for base images in a registry, `test` and `bench`
    * only by the project's own.
    */
   readonly for: Purpose;
@@ -122,8 +122,8 @@ export const TOOLS: readonly Tool[] = [
   },
   {
     name: 'zstd',
-    need: 'compresses disk images',
-    for: 'disk',
+    need: 'unpacks base packages, compresses disk images',
+    for: 'pkgbase',
     apt: 'zstd',
     elsewhere: true,
     version: ['zstd', '--version'],
@@ -238,7 +238,9 @@ export function find(name: string, path = process.env['PATH'] ?? ''): string | u
 export function missing(purpose: Purpose, path?: string): readonly Tool[] {
   return TOOLS.filter(
     (tool) =>
-      (tool.for === purpose || (purpose === 'test' && tool.for !== 'bench')) &&
+      (tool.for === purpose ||
+        (purpose === 'disk' && tool.for === 'pkgbase') ||
+        (purpose === 'test' && tool.for !== 'bench')) &&
       !(tool.elsewhere === true && process.platform === 'freebsd') &&
       find(tool.name, path) === undefined,
   );

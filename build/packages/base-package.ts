@@ -76,7 +76,10 @@ export function packageAdapter(
   };
   return {
     async entry(entry, contents) {
-      const { name, type, size } = entry;
+      const { type, size, pax } = entry;
+      // The name that a sparse file gets (sparseHeader() of build/rootfs/sparse.ts) is the one to check.
+      const sparse = pax.get('GNU.sparse.name');
+      const name = sparse ?? entry.name;
       const shown = JSON.stringify(name);
       if (!manifest) {
         if ((name !== '+COMPACT_MANIFEST' && name !== '+MANIFEST') || type !== 'file')
@@ -97,7 +100,11 @@ export function packageAdapter(
       missing.delete(path);
       const own = { uid: number('users', entry.uname, path), gid: number('groups', entry.gname, path) };
       const target = type === 'link' ? entry.target.replace(/^\//, '') : entry.target;
-      return { ...entry, ...own, target, name: path.slice(1) };
+      const checked = path.slice(1);
+      return {
+        ...{ ...entry, ...own, target, name: checked },
+        pax: sparse === undefined ? pax : new Map([...pax, ['GNU.sparse.name', checked]]),
+      };
     },
     end() {
       if (!manifest) throw refuse('has no manifest');

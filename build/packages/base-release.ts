@@ -84,6 +84,9 @@ async function checked(
   };
 }
 
+/** Largest file of users or groups, in bytes: those of FreeBSD have some two thousand. */
+const MOST_ACCOUNTS = 1024 ** 2;
+
 /** Reads which numbers the names of owners have, out of the package that has them: FreeBSD's is FreeBSD-runtime. */
 async function readAccounts(all: readonly Source[], { folder, signal }: ObtainContext): Promise<Accounts> {
   const isRuntime = ({ where }: Source): boolean => where.startsWith('FreeBSD-runtime ');
@@ -98,9 +101,17 @@ async function readAccounts(all: readonly Source[], { folder, signal }: ObtainCo
           keep: (path) => path === ACCOUNT_FILES.users || path === ACCOUNT_FILES.groups,
         }),
       );
-      for (const kind of ['users', 'groups'] as const)
-        if (found.get(ACCOUNT_FILES[kind])?.type === 'file')
-          files[kind] = await readFile(join(scratch.path, ACCOUNT_FILES[kind]), 'utf8');
+      for (const kind of ['users', 'groups'] as const) {
+        const path = ACCOUNT_FILES[kind];
+        const node = found.get(path);
+        if (node?.type !== 'file') continue;
+        if (node.size > MOST_ACCOUNTS)
+          throw new UserError(
+            `/${path} of ${where} has ${node.size} bytes, and at most ${MOST_ACCOUNTS} are read. The package is damaged or hostile and is not used.`,
+            'Do not use this base repository until you know why.',
+          );
+        files[kind] = await readFile(join(scratch.path, path), 'utf8');
+      }
       if (files.users !== undefined && files.groups !== undefined)
         return parseAccounts({ users: files.users, groups: files.groups });
     }

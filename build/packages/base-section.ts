@@ -34,10 +34,15 @@ export interface BaseSubject {
   readonly version: string;
 }
 
-/** In what the base system of a lock does not fit a configuration: sentences; none where it fits. */
+/**
+ * In what the base system of a lock does not fit a configuration: sentences; none where it fits.
+ *
+ * @param keys fingerprints of the keys that its repository is believed by now
+ */
 export function baseMisfits(
   { asked, catalogue, packages }: BaseSection,
   subject: BaseSubject,
+  keys: readonly string[],
 ): readonly string[] {
   const found: string[] = [];
   if (catalogue.url !== subject.url)
@@ -45,6 +50,10 @@ export function baseMisfits(
   if ([...asked].sort().join(' ') !== [...subject.asked].sort().join(' '))
     found.push(
       `Its base system is made of ${asked.join(' ')}, and FREEBSD_BASE_PACKAGES is ${subject.asked.join(' ')}.`,
+    );
+  if (!keys.includes(catalogue.key))
+    found.push(
+      `Its base system is signed with the key ${catalogue.key}, which is none of those that are trusted (FREEBSD_KEY_FILE, or else FreeBSD's own): ${keys.join(', ') || 'none'}.`,
     );
   const other = packages.find(({ version }) => !isOfRelease(version, subject.version));
   if (other)

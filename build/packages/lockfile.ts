@@ -60,7 +60,7 @@ const LOCK = z.strictObject({
   release: z.strictObject({
     abi: z.string(),
     arch: z.string(),
-    /** What stands for the bytes of the release sets. */
+    /** What stands for the bytes of the release. */
     id: z.string(),
     profiles: z.array(z.string()),
     version: z.string(),
@@ -162,7 +162,7 @@ export function misfits(lock: Lock, subject: LockSubject): readonly string[] {
   if (`${release.version} ${release.arch}` !== system)
     found.push(`It is of FreeBSD ${release.version} ${release.arch}, and the image of ${system}.`);
   else if (release.id !== subject.releaseId)
-    found.push('The release sets are others than those that it was made with.');
+    found.push('The release is another than the one that it was made with.');
   if (!release.profiles.includes(subject.profile))
     found.push(`It is for PROFILE ${release.profiles.join(', ')}, and the image is ${subject.profile}.`);
   if (catalogue && catalogue.url !== subject.url)

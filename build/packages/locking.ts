@@ -202,10 +202,10 @@ function trustOf({ trusted, revoked }: BaseFactsForPackages, { key, release }: L
   if (key) return { trusted: [], revoked, key, from: 'PACKAGES_KEY_FILE' };
   if (trusted.length === 0)
     throw new UserError(
-      `base.txz of ${release.from} has no keys of repositories (usr/share/keys/pkg/trusted), so nothing could tell whether packages are genuine.`,
-      'Use the sets of a complete release, or name the key of your repository: PACKAGES_KEY_FILE.',
+      `The base system of ${release.from} has no keys of repositories (usr/share/keys/pkg/trusted), so nothing could tell whether packages are genuine.`,
+      'Use a complete release, or name the key of your repository: PACKAGES_KEY_FILE.',
     );
-  return { trusted, revoked, from: 'base.txz' };
+  return { trusted, revoked, from: 'the base system' };
 }
 
 /** Brings what is not in the cache, verifies all of it, and says what the lock is. */

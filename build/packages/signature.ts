@@ -93,7 +93,12 @@ export function verifyCatalogue(
 }
 
 function allTrusted(trust: Trust): readonly string[] {
-  return [...trust.trusted, ...(trust.key ? [sha256(headless(trust.key).bytes)] : [])];
+  return [...trust.trusted, ...(trust.key ? [fingerprintOf(trust.key)] : [])];
+}
+
+/** The fingerprint of a key as its file has it: the SHA-256 of its bytes, in hexadecimal digits. */
+export function fingerprintOf(key: Buffer): string {
+  return sha256(headless(key).bytes);
 }
 
 function isTrusted(fingerprint: string, trust: Trust): boolean {

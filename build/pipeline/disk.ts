@@ -110,7 +110,7 @@ async function makeDisk(
   const { cache, signal, emit } = work;
   const { kernelModules, imageBytes } = base.facts.root;
   if (fs === 'zfs' && !kernelModules.includes('zfs.ko'))
-    throw new UserError('INSTALL_FS is "zfs", but the release sets hold no ZFS.', 'Set INSTALL_FS="ufs".');
+    throw new UserError('INSTALL_FS is "zfs", but the release holds no ZFS.', 'Set INSTALL_FS="ufs".');
   const folder = await cache.workFolder();
   try {
     await checkRoom(folder, imageBytes);

@@ -153,14 +153,14 @@ async function collectBoot(rootfs: Rootfs, out: string, signal: AbortSignal): Pr
   for (const path of LOADED_MODULES) {
     if (rootfs.boot.fileAt(path) === undefined)
       throw new UserError(
-        `kernel.txz holds no ${path}: without it nothing would hold the door from the first packet.`,
-        'Use the release sets of a kernel with pf as a module.',
+        `The release holds no ${path}: without it nothing would hold the door from the first packet.`,
+        'Use a release whose kernel has pf as a module.',
       );
   }
   for (const path of bootFiles(rootfs.boot)) await copyFromTree(rootfs, path, join(out, path));
   const kernel = rootfs.boot.fileAt('boot/kernel/kernel');
   if (kernel === undefined)
-    throw new UserError('kernel.txz holds no boot/kernel/kernel.', 'Check FREEBSD_DIST.');
+    throw new UserError('The release holds no boot/kernel/kernel.', 'Check FREEBSD_DIST.');
   await mkdir(dirname(join(out, KERNEL)), { recursive: true });
   await compress(join(rootfs.folder, kernel), join(out, KERNEL), signal);
 }
@@ -190,7 +190,7 @@ async function readHeaders(rootfs: Rootfs): Promise<readonly RcScript[]> {
   const paths = RC_FOLDERS.flatMap((folder) => rootfs.tree.filesBelow(folder));
   if (paths.length > MOST_SCRIPTS)
     throw new UserError(
-      `The release sets hold ${paths.length} rc.d scripts, as no FreeBSD does.`,
+      `The release holds ${paths.length} rc.d scripts, as no FreeBSD does.`,
       'Check FREEBSD_DIST.',
     );
   const headers: RcScript[] = [];
@@ -200,7 +200,7 @@ async function readHeaders(rootfs: Rootfs): Promise<readonly RcScript[]> {
     const node = rootfs.tree.get(file);
     if (node?.type === 'file' && node.size > MOST_SCRIPT)
       throw new UserError(
-        `The release sets hold /${path} with ${node.size} bytes, as no script of rc(8) has.`,
+        `The release holds /${path} with ${node.size} bytes, as no script of rc(8) has.`,
         'Check FREEBSD_DIST.',
       );
     const header = parseHeader(path, await readFile(join(rootfs.folder, file), 'latin1'));

@@ -104,7 +104,7 @@ export async function makeRootfs(input: RootfsInput): Promise<Rootfs> {
   ]) {
     if (base.fileAt(path) === undefined)
       throw new UserError(
-        `The release sets hold no ${path}: they are not those of a bootable FreeBSD.`,
+        `The release holds no ${path}: it is not a bootable FreeBSD.`,
         'Check FREEBSD_DIST.',
       );
   }
@@ -157,7 +157,7 @@ export async function copyFromTree(
   target: string,
 ): Promise<void> {
   const source = rootfs.boot.fileAt(path);
-  if (source === undefined) throw new UserError(`The release sets hold no ${path}.`, 'Check FREEBSD_DIST.');
+  if (source === undefined) throw new UserError(`The release holds no ${path}.`, 'Check FREEBSD_DIST.');
   await mkdir(dirname(target), { recursive: true });
   await copyFile(join(rootfs.folder, source), target);
 }

@@ -55,6 +55,8 @@ export interface UnpackOptions {
 const EXPANSION = 32;
 const SMALL_BYTES = 64 * 1024 ** 2;
 const MOST_BYTES = 8 * 1024 ** 3;
+/** What unpacking may take. */
+const MEMORY = '1024MiB';
 /** FreeBSD's base.txz has some 30,000 entries. */
 const MOST_ENTRIES = 250_000;
 
@@ -178,7 +180,10 @@ async function readArchive(
   const begins = Buffer.alloc(MAGIC_BYTES);
   await promisify(read)(fd, begins, 0, MAGIC_BYTES, 0);
   // Whatever is neither is for xz to refuse.
-  const command = unpackCommand(begins, where, '1024MiB') ?? ['xz', '-dcq'];
+  const command = unpackCommand(begins, where, MEMORY) ?? [
+    ...(['xz', '-dcq', '--format=xz'] as const),
+    `--memlimit-decompress=${MEMORY}`,
+  ];
   const unpacking = streamFrom(`Unpacking ${where}`, command, Readable.from(summedUp(fd, hash)), signal);
   const adapter = options.adapter?.();
   const most = Math.min(MOST_BYTES, SMALL_BYTES + EXPANSION * packed);

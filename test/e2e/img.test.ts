@@ -272,7 +272,7 @@ describe('clawdie-iso img', () => {
     expect(sample.stderr).toContain('the sample release holds no FreeBSD that could install itself');
     const zfs = await img(folder, { env });
     expect(zfs.code).toBe(1);
-    expect(zfs.stderr).toContain('INSTALL_FS is "zfs", but the release sets hold no ZFS');
+    expect(zfs.stderr).toContain('INSTALL_FS is "zfs", but the release holds no ZFS');
   }, 120_000);
 });
 

@@ -547,7 +547,7 @@ describe('release sets from a folder', () => {
     );
     expect(result).toMatchObject({
       code: 1,
-      stderr: expect.stringContaining('The release sets hold no boot/loader.efi') as string,
+      stderr: expect.stringContaining('The release holds no boot/loader.efi') as string,
     });
   });
 

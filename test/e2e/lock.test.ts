@@ -350,7 +350,7 @@ describe('hostile repositories', () => {
     options: Partial<RepositoryOptions>,
     message: string,
   ])[] = [
-    ['another key', PACKAGES, { key: rsaKey() }, 'which is not one of base.txz'],
+    ['another key', PACKAGES, { key: rsaKey() }, 'which is not one of the base system'],
     [
       'no signature',
       PACKAGES,

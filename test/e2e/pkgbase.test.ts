@@ -1,5 +1,13 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { sha256 } from '../../build/host/hash.js';
 import { writeLock } from '../../build/packages/lockfile.js';
@@ -101,11 +109,65 @@ describe('an image of base packages', () => {
       at.lock().base?.packages.find(({ name }) => name === 'FreeBSD-runtime')?.sha256,
     );
 
+    // Its root for instances that have one, too.
+    expect((await at.run('root', '--out', join(at.folder, 'roots'))).code).toBe(0);
+    expect(readdirSync(join(at.folder, 'roots')).filter((name) => name.endsWith('.root'))).toHaveLength(1);
+
     // Without the repository: all of it is in the cache.
     rmSync(at.repository, { recursive: true });
     rmSync(join(at.folder, 'cache/root'), { recursive: true });
     rmSync(join(at.folder, 'cache/base'), { recursive: true });
     expect((await at.run('iso')).code).toBe(0);
+  });
+
+  it('needs zstd(1), and says so before it begins', async () => {
+    const at = await place();
+    expect((await at.run('lock')).code).toBe(0);
+    const bin = join(at.folder, 'bin');
+    mkdirSync(bin);
+    for (const tool of ['/usr/sbin', '/usr/bin', '/bin'].flatMap((each) =>
+      readdirSync(each).map((name) => join(each, name)),
+    ))
+      if (basename(tool) !== 'zstd' && !existsSync(join(bin, basename(tool))))
+        symlinkSync(tool, join(bin, basename(tool)));
+    const args = [
+      ...['iso', '--config', join(at.folder, 'site/build.cfg'), '--cache', join(at.folder, 'cache')],
+      ...['--out', join(at.folder, 'dist')],
+    ];
+    const env = { PATH: bin };
+    expect((await cli([...args, '--dry-run'], { env })).stdout).toContain('tools    missing: zstd\n');
+    const { code, stderr } = await cli(args, { env });
+    expect(code).not.toBe(0);
+    expect(stderr).toContain('zstd is not on this machine.');
+    expect(stderr).toMatch(/Run: .*install.* zstd/);
+  });
+
+  it('has its files kept beside those of what is installed, as a repository of its own', async () => {
+    const at = await place('PACKAGES="tmux"', 'PACKAGES_REPOSITORY=../ports');
+    await writeRepository(join(at.folder, 'ports'), [{ name: 'pkg' }, { name: 'tmux' }], { key: KEY });
+    const kept = join(at.folder, 'kept');
+    for (const round of ['made', 'there already']) {
+      rmSync(kept, { recursive: true, force: true });
+      expect([round, (await at.run('lock', '--vendor', kept)).code]).toEqual([round, 0]);
+      for (const [folder, from] of [
+        ['base', 'repository'],
+        ['', 'ports'],
+      ] as const)
+        expect(readFileSync(join(kept, folder, 'data.pkg'))).toEqual(
+          readFileSync(join(at.folder, from, 'data.pkg')),
+        );
+    }
+    rmSync(at.lockFile);
+    writeFileSync(
+      join(at.folder, 'site/build.cfg'),
+      readFileSync(join(at.folder, 'site/build.cfg'), 'utf8')
+        .replace('pkgbase:../repository', 'pkgbase:../kept/base')
+        .replace('PACKAGES_REPOSITORY=../ports', 'PACKAGES_REPOSITORY=../kept'),
+    );
+    rmSync(join(at.folder, 'cache'), { recursive: true });
+    const again = await at.run('lock');
+    expect(again.stderr).toBe('');
+    expect(again.code).toBe(0);
   });
 
   it('is of the patch level of the lock, until it is brought up to date, and never of an older one', async () => {
@@ -254,6 +316,26 @@ describe('an image of base packages', () => {
     expect(stderr).toContain(
       `is signed with the key ${KEY.fingerprint}, which is not one of FreeBSD (share/keys/pkgbase): 1d7b45d20fa8d6ed26f9b4a13ac81a6b5df860b9fe644d07b87e92298ba72595, 56a77bdcb6c3cf7984729c6138bd5617c24aa0d466b3b604c96205b2c5629f3c`,
     );
+  });
+
+  it('is made of no lock whose key is not trusted any more', async () => {
+    const at = await place();
+    expect((await at.run('lock')).code).toBe(0);
+    const own = readFileSync(join(at.folder, 'site/build.cfg'), 'utf8');
+    const of = `signed with the key ${KEY.fingerprint}, which is none of those that are trusted`;
+    writeFileSync(join(at.folder, 'site/build.cfg'), own.replace(/FREEBSD_KEY_FILE=.*\n/, ''));
+    const without = await at.run('iso', '--dry-run');
+    expect(without.code).toBe(2);
+    expect(without.stderr).toContain(`${of} (FREEBSD_KEY_FILE, or else FreeBSD's own): 1d7b45d2`);
+    // Nor does a lock keep it.
+    expect((await at.run('lock')).stderr).toContain('which is not one of FreeBSD');
+    writeFileSync(join(at.folder, 'site/build.cfg'), own);
+    expect((await at.run('iso', '--dry-run')).code).toBe(0);
+    const other = rsaKey();
+    writeFileSync(join(at.folder, 'site/base.pub'), other.pem);
+    const changed = await at.run('iso', '--dry-run');
+    expect(changed.code).toBe(2);
+    expect(changed.stderr).toContain(`${of} (FREEBSD_KEY_FILE, or else FreeBSD's own): ${other.fingerprint}`);
   });
 
   it('is locked from no catalogue of which a byte was changed: neither of it nor of its signature', async () => {

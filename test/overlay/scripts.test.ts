@@ -88,6 +88,18 @@ describe('clawdie-init', () => {
     expect(calls.slice(0, 7)).toEqual(['mount -u -w /', ...programs(''), ...programs(`/${jails}`)]);
     // What has them keeps them, as release sets have.
     expect(fake.run(derive)).toMatchObject({ code: 0, calls: [] });
+    // A release of jails that is not complete is said, and keeps nothing else from its own.
+    const next = 'usr/local/bastille/releases/15.2-RELEASE';
+    fake.file(`${next}/etc/master.passwd`, 'root::0:0::0:0::/root:/bin/sh\n');
+    rmSync(join(fake.root, jails, 'etc/spwd.db'));
+    rmSync(join(fake.root, 'etc/spwd.db'));
+    fake.stub('pwd_mkdb', `case "$4" in *15.1*) exit 1 ;; esac; ${made}`);
+    expect(fake.run(derive)).toMatchObject({
+      code: 0,
+      stderr: `clawdie-derive: ${fake.root}/${jails} is not complete\n`,
+    });
+    expect(fake.has('etc/spwd.db')).toBe(true);
+    expect(fake.has(`${next}/etc/spwd.db`)).toBe(true);
     // Without them nobody could be looked up: no boot goes on.
     rmSync(join(fake.root, 'etc/spwd.db'));
     fake.stub('cap_mkdb', 'exit 1');

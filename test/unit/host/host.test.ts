@@ -194,6 +194,9 @@ describe('tools', () => {
       'xorriso',
       'flock',
     ]);
+    const names = (purpose: 'pkgbase' | 'disk') => missing(purpose, folder).map(({ name }) => name);
+    expect(names('pkgbase')).toEqual(['zstd']);
+    expect(names('disk')).toEqual(['qemu-system-x86_64', 'qemu-img', 'zstd']);
   });
 
   it('are there when tests run', () => {

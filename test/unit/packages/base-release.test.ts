@@ -126,6 +126,23 @@ describe('base packages', () => {
           }
         : each,
     );
+  /** A file that is one byte behind a hole, whose name is another than that of its entry. */
+  const sparse = (name: string): Partial<TestEntry> => ({
+    body: `${'1\n8\n1\n'.padEnd(512, '\0')}x`,
+    pax: {
+      ...{ 'GNU.sparse.major': '1', 'GNU.sparse.minor': '0' },
+      ...{ 'GNU.sparse.name': name, 'GNU.sparse.realsize': '9' },
+    },
+  });
+  it('may have sparse files, under the names that these get', async () => {
+    const { tree, read } = await unpacked([
+      RUNTIME,
+      tool({ change: (all) => [...listed('/x')(all), entry('/GNUSparseFile.1/x', sparse('/x'))] }),
+    ]);
+    expect(tree.get('x')).toMatchObject({ type: 'file', size: 9 });
+    expect(read('x')).toBe(`${'\0'.repeat(8)}x`);
+  });
+
   it.each<
     readonly [what: string, change: (all: readonly TestEntry[]) => readonly TestEntry[], sentence: RegExp]
   >([
@@ -133,6 +150,11 @@ describe('base packages', () => {
       'a file that its manifest lacks',
       (all) => [...all, entry('/bin/other')],
       /which its manifest does not have/,
+    ],
+    [
+      'a sparse file that its manifest lacks, under the name of one that it has',
+      (all) => [...all.slice(0, 2), entry('/bin/tool', sparse('/etc/rc.conf'))],
+      /holds "\/etc\/rc\.conf", which its manifest does not have/,
     ],
     [
       'a path that climbs',
@@ -191,6 +213,15 @@ describe('base packages', () => {
       /FreeBSD-zz 15\.1p1 holds an entry "bin\/tool", which is there twice/,
     );
     await expect(unpacked([tool()])).rejects.toThrow('hold no etc/master.passwd and etc/group');
+  });
+
+  it('are refused where the file of owners is larger than any is', async () => {
+    const entries = ACCOUNTS.map((each) =>
+      each.name === './etc/group' ? { ...each, body: String(each.body).padEnd(1024 ** 2 + 1, '\n') } : each,
+    );
+    await expect(unpacked([{ ...RUNTIME, entries }, tool()])).rejects.toThrow(
+      '/etc/group of FreeBSD-runtime 15.1p1 has 1048577 bytes, and at most 1048576 are read',
+    );
   });
 
   it('are refused with another byte or another size than the lock has, and nothing of them is kept', async () => {

@@ -212,6 +212,13 @@ describe('unpack', () => {
         Buffer.concat([bytes.subarray(0, 60), Buffer.from([1, 2, 3, 4]), bytes.subarray(64)]),
     ],
     ['is no archive', () => Buffer.from('hello')],
+    [
+      'is packed with another format of xz',
+      (bytes) => {
+        const input = execFileSync('xz', ['-dc'], { input: bytes });
+        return execFileSync('xz', ['--format=lzma', '-0c'], { input });
+      },
+    ],
   ])('says so if the archive %s', async (_, damage) => {
     const outer = await tmp();
     const archive = join(outer, 'base.txz');
