@@ -16,6 +16,7 @@ import { fetchCatalogue } from './repository.js';
 import type { Repository } from './repository.js';
 import type { Trust } from './signature.js';
 import { resolvePackages } from './solver.js';
+import type { PackageStore, WantedFile } from './store.js';
 
 export interface BaseLocking {
   readonly repository: Repository;
@@ -77,11 +78,7 @@ export async function lockBase(input: BaseLocking, work: Holding): Promise<BaseS
         );
       await keepCatalogue(verified, digest, store);
       const files = packages.map((each) => packageFile(each, repository, BASE_GONE));
-      const sums = await ensureFiles(store, files, work, input.vendor, 'base-lock');
-      if (input.vendor !== undefined) {
-        await store.keep(files, input.vendor, work.signal);
-        await store.keepCatalogue(digest, input.vendor);
-      }
+      const sums = await bring(files, digest, input.vendor, store, work);
       const { key, time } = verified;
       return {
         asked: [...asked],
@@ -109,11 +106,25 @@ export function keepBase(
   const files = packages.map((each) => packageFile(each, repository, BASE_GONE));
   return withPackages(work, (store) =>
     stage(work, 'base-lock', async () => {
-      await ensureFiles(store, files, work, vendor, 'base-lock');
-      await store.keep(files, vendor, work.signal);
-      await store.keepCatalogue(catalogue.sha256, vendor);
+      await bring(files, catalogue.sha256, vendor, store, work);
     }),
   );
+}
+
+/** Brings files into the cache, and where a folder keeps them there too, with their catalogue; gives their SHA-256. */
+async function bring(
+  files: readonly WantedFile[],
+  digest: string,
+  vendor: string | undefined,
+  store: PackageStore,
+  work: Holding,
+): Promise<readonly string[]> {
+  const sums = await ensureFiles(store, files, work, vendor, 'base-lock');
+  if (vendor !== undefined) {
+    await store.keep(files, vendor, work.signal);
+    await store.keepCatalogue(digest, vendor);
+  }
+  return sums;
 }
 
 function trustOf({ key, version }: BaseLocking): Trust {
