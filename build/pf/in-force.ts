@@ -12,22 +12,8 @@ const known = new WeakMap<readonly Rule[], readonly Rule[]>();
 export function inForce(rules: readonly Rule[]): readonly Rule[] {
   const before = known.get(rules);
   if (before) return before;
-  const seen = new Set<string>();
-  const taken = rules.filter((rule) => {
-    const { options, block } = rule;
-    // Ports of one name, quotes in labels and codes that are not printed are told apart by the kernel.
-    const text = JSON.stringify([
-      printRule(rule),
-      rule.fromPort,
-      rule.toPort,
-      block,
-      options.labels,
-      anchorOf(rule),
-    ]);
-    if (seen.has(text)) return false;
-    seen.add(text);
-    return true;
-  });
+  const again = new Set(repeated(rules, identity).map(([, rule]) => rule));
+  const taken = rules.filter((rule) => !again.has(rule));
   known.set(rules, taken);
   return taken;
 }
@@ -38,14 +24,28 @@ export function inForce(rules: readonly Rule[]): readonly Rule[] {
  * left out some before (pfctl_optimize.c), so that of equal ones another may stay.
  */
 export function alike(rules: readonly Rule[]): readonly (readonly [Rule, Rule])[] {
+  return repeated(rules, likeness);
+}
+
+/** Rules whose text an earlier one has, each behind the first of that text. */
+function repeated(
+  rules: readonly Rule[],
+  textOf: (rule: Rule) => string,
+): readonly (readonly [Rule, Rule])[] {
   const seen = new Map<string, Rule>();
   return rules.flatMap((rule) => {
-    const text = likeness(rule);
+    const text = textOf(rule);
     const earlier = seen.get(text);
     if (earlier) return [[earlier, rule] as const];
     seen.set(text, rule);
     return [];
   });
+}
+
+/** Ports of one name, quotes in labels and codes that are not printed are told apart by the kernel. */
+function identity(rule: Rule): string {
+  const { fromPort, toPort, block, options } = rule;
+  return JSON.stringify([printRule(rule), fromPort, toPort, block, options.labels, anchorOf(rule)]);
 }
 
 function likeness(rule: Rule): string {
