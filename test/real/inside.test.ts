@@ -78,6 +78,13 @@ async function withImage(
   }
 }
 
+/** Installs it, looks from inside, and looks again after a restart. */
+const lives = (...more: readonly string[]): Promise<void> =>
+  withImage(async (boot) => {
+    const lived = await boot('inside', '--installed', '--check', 'inside', '--restarts', '1', ...more);
+    expect(lived.starts.map(({ fault }) => fault)).toEqual(['inside', 'restart-1']);
+  });
+
 const skipWithout = (needed: readonly Real[], skip: (why: string) => void): void => {
   const missing = needed.flatMap(({ skipped }) => skipped ?? []);
   if (missing.length > 0) skip(missing.join('; '));
@@ -94,12 +101,7 @@ describe('an instance of a real release', () => {
     }));
 
   // Where Bastille is, the next one looks at all of it.
-  if (BASTILLE.skipped !== undefined)
-    it('is installed, and is as it was after a restart', () =>
-      withImage(async (boot) => {
-        const lived = await boot('inside', '--installed', '--check', 'inside', '--restarts', '1');
-        expect(lived.starts.map(({ fault }) => fault)).toEqual(['inside', 'restart-1']);
-      }));
+  if (BASTILLE.skipped !== undefined) it('is installed, and is as it was after a restart', () => lives());
 });
 
 describe('an instance of a real release, with Bastille itself', () => {
@@ -108,11 +110,5 @@ describe('an instance of a real release, with Bastille itself', () => {
   });
 
   it('is installed, lives as the documents say, and lives on after a restart', () =>
-    withImage(async (boot) => {
-      const lived = await boot(
-        ...(['inside', '--installed', '--check', 'inside', '--restarts', '1'] as const),
-        ...['--bastille', folderOf(BASTILLE)],
-      );
-      expect(lived.starts.map(({ fault }) => fault)).toEqual(['inside', 'restart-1']);
-    }));
+    lives('--bastille', folderOf(BASTILLE)));
 });
