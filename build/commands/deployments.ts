@@ -163,10 +163,19 @@ async function complete(
   let tools: Readonly<Record<string, string>> = {};
   const requests = new Map<string, { readonly release: Release; readonly request: BaseRequest }>();
   const lock = await lockOf(resolved);
+  const releases = new Map<string, Promise<Release>>();
   const requestOf = async (loaded: LoadedConfig) => {
     const { config, folder } = loaded;
     const { FREEBSD_DIST, FREEBSD_VERSION, FREEBSD_MIRROR, ARCH, PROFILE } = config;
-    const release = await releaseOf(config, folder);
+    // Deployments mostly have one release, which is read from a lock or a MANIFEST once.
+    const { FREEBSD_MANIFEST_SHA256, FREEBSD_BASE_PACKAGES, FREEBSD_KEY_FILE } = config;
+    const means = JSON.stringify([
+      ...[folder, FREEBSD_DIST, FREEBSD_VERSION, FREEBSD_MIRROR, ARCH],
+      ...[FREEBSD_MANIFEST_SHA256, FREEBSD_BASE_PACKAGES, FREEBSD_KEY_FILE],
+    ]);
+    const asked = releases.get(means) ?? releaseOf(config, folder);
+    releases.set(means, asked);
+    const release = await asked;
     const packages = await packagesOf(loaded, release, lock && lockFor(loaded, release, lock));
     const key = JSON.stringify([
       ...[FREEBSD_DIST, FREEBSD_VERSION, FREEBSD_MIRROR, release.id, ARCH, PROFILE],
