@@ -11,6 +11,7 @@ import { inOn, loopbacksOf, OTHER_CARD } from './cell-senders.js';
 import type { Origin } from './cell-senders.js';
 import { CELLS_CHECK, CELLS_JAILS } from './cell-steps.js';
 import {
+  lostFlaw,
   readLog,
   refusedOf,
   surroundingFlaws,
@@ -68,7 +69,10 @@ export function judgeCells(
   const told = toldOf(typed.get('cells-begin')?.lines ?? []);
   const around = surroundingFlaws(plan, told);
   if (around.length > 0) return failed('the instance is not as the packets were made for', around);
-  const log = readLog((typed.get('cells-end')?.lines ?? []).join(''));
+  const ended = typed.get('cells-end')?.lines ?? [];
+  const lost = lostFlaw(ended);
+  if (lost !== undefined) return failed(lost);
+  const log = readLog(ended);
   if (!log) return failed('the log of the firewall is cut off, or is none');
   const refused = refusedOf(plan, typed.get(CELLS_JAILS)?.lines ?? []);
   const held = heldAgainst(plan, told, log, seen, refused);

@@ -161,7 +161,8 @@ for card in $(ifconfig -l ether); do
 	ifconfig "$card" | awk -v "card=$card" '$1 == "inet" || $1 == "inet6" { sub(/%.*/, "", $2); print "address", card, $2 }'
 done
 echo "egress $(ifconfig -g egress | tr '\\n' ' ')"
-daemon -f -p ${WORK}/pid tcpdump -n -p -i pflog1 -s 112 -B 4096 -w ${WORK}/log
+# At once: what bpf(4) still gathers when the program is ended is lost.
+daemon -f -p ${WORK}/pid sh -c 'exec tcpdump -n -p --immediate-mode -i pflog1 -s 112 -B 4096 -w ${WORK}/log 2> ${WORK}/counted'
 sleep 1
 echo 'begun'`,
       shows: [/^begun$/m],
@@ -189,14 +190,16 @@ echo 'all of the jails were sent'`,
     {
       name: 'cells-end',
       check: CELLS_CHECK,
-      typed: `kill "$(cat ${WORK}/pid)"
+      typed: `sleep 3
+kill "$(cat ${WORK}/pid)"
 sleep 1
+cd ${WORK} && sed -n -E 's/^([0-9]+) packets? (captured|received by filter|dropped by kernel)$/counted \\1 \\2/p' counted
 pfctl -q -f /etc/pf.conf
 pfctl -q -t bruteforce -T delete -f /${FOLDER}/offenders
 ifconfig pflog1 destroy
 ${tenants.map(({ net }) => `ifconfig ${loopback} inet ${jailAddress(net, PLAIN)} -alias`).join('\n')}
-gzip -9 -n -c ${WORK}/log | b64encode -r log
-rm -r ${WORK}`,
+gzip -9 -n -c ${WORK}/log | b64encode -r log | sed 's/^/log /'
+cd / && rm -r ${WORK}`,
     },
   ];
 }

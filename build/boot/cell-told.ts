@@ -21,16 +21,20 @@ export interface Told {
   readonly second: string;
 }
 
+/** What follows a word that lines begin with. */
+const behind = (lines: readonly string[], word: string): readonly string[] =>
+  lines.flatMap((line) => (line.startsWith(`${word} `) ? [line.slice(word.length + 1).trim()] : []));
+
 /** Reads it. */
 export function toldOf(lines: readonly string[]): Told {
   const all = (word: string): readonly (readonly string[])[] =>
-    lines.flatMap((line) => (line.startsWith(`${word} `) ? [line.trim().split(/\s+/).slice(1)] : []));
+    behind(lines, word).map((line) => line.split(/\s+/));
   const card = (mac: string): string => all('card').find(([, its]) => its === mac)?.[0] ?? 'none';
   const addresses = new Map<string, string[]>();
   for (const [name = '', address = ''] of all('address'))
     addresses.set(name, [...(addresses.get(name) ?? []), address]);
   return {
-    rules: lines.flatMap((line) => (line.startsWith('rule ') ? [unlogged(line.slice(5))] : [])),
+    rules: behind(lines, 'rule').map(unlogged),
     addresses,
     egress: all('egress')[0]?.join(' ') ?? '',
     first: card(GUEST_MAC),
@@ -69,10 +73,26 @@ export function surroundingFlaws(plan: CellPlan, told: Told): readonly string[] 
   ];
 }
 
+/**
+ * What the log of the firewall lacks by the counters of bpf(4), which tcpdump(1) tells when it ends; undefined if nothing. Without it
+ * a packet that is not in the log would be one that the firewall never saw.
+ */
+export function lostFlaw(lines: readonly string[]): string | undefined {
+  const counted = behind(lines, 'counted');
+  const of = (what: string): string | undefined =>
+    counted.find((each) => each.endsWith(` ${what}`))?.split(' ')[0];
+  const [captured, received, dropped] = ['captured', 'received by filter', 'dropped by kernel'].map(of);
+  if (captured === undefined || received === undefined || dropped === undefined)
+    return 'tcpdump has not said how many packets it logged';
+  return captured === received && dropped === '0'
+    ? undefined
+    : `the log of the firewall has ${captured} of ${received} packets, and ${dropped} were dropped`;
+}
+
 /** The log of the firewall, as the instance has told it; undefined if it is none, or is cut off. */
-export function readLog(text: string): readonly Logged[] | undefined {
+export function readLog(lines: readonly string[]): readonly Logged[] | undefined {
   try {
-    return readPflog(gunzipSync(Buffer.from(text.replace(/\s/g, ''), 'base64')));
+    return readPflog(gunzipSync(Buffer.from(behind(lines, 'log').join(''), 'base64')));
   } catch {
     return undefined;
   }
