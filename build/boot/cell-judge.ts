@@ -1,5 +1,4 @@
-import { gunzipSync } from 'node:zlib';
-import { bare, formatIp } from '../pf/address.js';
+import { formatIp } from '../pf/address.js';
 import { Evaluator } from '../pf/evaluate.js';
 import type { Packet } from '../pf/evaluate.js';
 import { PROTO } from '../pf/names.js';
@@ -7,13 +6,22 @@ import { printRule } from '../pf/print.js';
 import type { Rule } from '../pf/types.js';
 import { describePacket } from '../policy/describe.js';
 import { externalName } from '../policy/world.js';
-import { OTHER_CARD } from './cell-plan.js';
 import type { CellPacket, CellPlan } from './cell-plan.js';
-import { CELLS_CHECK } from './cell-steps.js';
+import { inOn, loopbacksOf, OTHER_CARD } from './cell-senders.js';
+import type { Origin } from './cell-senders.js';
+import { CELLS_CHECK, CELLS_JAILS } from './cell-steps.js';
+import {
+  lostFlaw,
+  readLog,
+  refusedOf,
+  surroundingFlaws,
+  toldOf,
+  unlogged,
+  unsentFlaws,
+  wantedRules,
+} from './cell-told.js';
+import type { Told } from './cell-told.js';
 import type { CheckResult } from './checks.js';
-import { listedRule, rulesApart } from './inside.js';
-import { GUEST_MAC, SECOND_MAC } from './peer.js';
-import { readPflog } from './pflog.js';
 import type { Logged } from './pflog.js';
 import { stepFlaws, typedOn } from './steps.js';
 import type { Step } from './steps.js';
@@ -26,12 +34,12 @@ export interface CellsSeen {
   readonly answered: ReadonlySet<number>;
 }
 
-/** Protocol, flags and addresses that FreeBSD drops before any rule is asked; why. */
-function droppedBefore({ af, proto, src, dst, flags = 2 }: Packet): string | undefined {
+/** Why FreeBSD drops a packet where it comes in before any rule is asked. */
+function droppedBefore({ af, proto, src, dst, flags = 2 }: Packet, loops: boolean): string | undefined {
   const within = (value: Packet['src'], bits: number, prefix: bigint): boolean =>
     BigInt(value) >> BigInt((af === 'inet' ? 32 : 128) - bits) === prefix;
   // ip_input() and ip6_input(): they cannot come from a wire.
-  for (const address of [src, dst])
+  for (const address of loops ? [] : [src, dst])
     if (af === 'inet' ? within(address, 8, 127n) : within(address, 128, 1n)) return 'a loopback’s address';
   if (af === 'inet6' && within(src, 8, 0xffn)) return 'a group as its source';
   // pf_normalize_tcp() of pf_norm.c: neither SYN, ACK nor RST, SYN with FIN or RST, or FIN, PSH or URG without ACK.
@@ -55,24 +63,34 @@ export function judgeCells(
     ...{ id: CELLS_CHECK, state: 'failed', detail, seconds, packets },
   });
   const flaws = own.flatMap((step) => stepFlaws(step, typed.get(step.name)));
-  if (flaws.length > 0) return failed('the packets of the cells could not be sent', flaws);
+  const unsent = flaws.length > 0 ? flaws : unsentFlaws(plan, typed);
+  if (unsent.length > 0) return failed('the packets of the cells could not be sent', unsent);
   if (seen?.arrived !== true) return failed('the guest stopped answering ARP while packets were sent');
   const told = toldOf(typed.get('cells-begin')?.lines ?? []);
   const around = surroundingFlaws(plan, told);
   if (around.length > 0) return failed('the instance is not as the packets were made for', around);
-  const log = readLog((typed.get('cells-end')?.lines ?? []).join(''));
+  const ended = typed.get('cells-end')?.lines ?? [];
+  const lost = lostFlaw(ended);
+  if (lost !== undefined) return failed(lost);
+  const log = readLog(ended);
   if (!log) return failed('the log of the firewall is cut off, or is none');
-  const held = heldAgainst(plan, told, log, seen);
-  const judged = plan.packets.map((packet) => judgePacket(packet, held));
+  const refused = refusedOf(plan, typed.get(CELLS_JAILS)?.lines ?? []);
+  const held = heldAgainst(plan, told, log, seen, refused);
+  const judged = plan.packets.map((packet) =>
+    packet.entry === undefined || held.loopbacks.includes(packet.sample.packet.interface)
+      ? judgeOwn(packet, held)
+      : judgeComing(packet, packet.entry, held),
+  );
   const wrong = judged.flatMap(({ flaw }) => flaw ?? []);
   const count = (text: string): number => judged.filter(({ what }) => what === text).length;
-  const from = (['internet', 'card', 'bridge'] as const)
-    .map((name) => [name, plan.packets.filter((packet) => packet.from === name).length] as const)
+  const from = ORIGINS.map(
+    (name) => [name, plan.packets.filter((packet) => packet.from === name).length] as const,
+  )
     .filter(([, many]) => many > 0)
     .map(([name, many]) => `${many} from ${FROM[name]}`);
   const kinds = [...new Set(judged.map(({ what }) => what))].map((what) => `${count(what)} ${what}`);
   const left = [...plan.left].map(([why, many]) => `${many} ${why}`);
-  const detail = `one packet of each of ${plan.packets.length} cells of ${plan.cells}: ${from.join(', ')}; as the proof says: ${kinds.join(', ')}; ${seen.answered.size} answered; ${told.second} is not in egress; not sent: ${left.join(', ')}`;
+  const detail = `${plan.packets.length} packets of ${plan.tried} cells of ${plan.cells}: ${from.join(', ')}; as the proof says: ${kinds.join(', ')}; ${seen.answered.size} answered; ${told.second} is not in egress; not sent: ${left.join(', ')}`;
   return wrong.length > 0
     ? failed(`${wrong.length} of ${plan.packets.length} packets were not treated as the proof says`, wrong)
     : { id: CELLS_CHECK, state: 'held', detail, seconds, packets: [] };
@@ -82,71 +100,11 @@ const FROM = {
   internet: 'the internet',
   card: 'a second card',
   bridge: 'machines on the bridges',
-} as const;
-
-/** What the instance has told of itself before. */
-interface Told {
-  /** Filter rules in force, in the order that pf(4) numbers them by, without their logs. */
-  readonly rules: readonly string[];
-  readonly addresses: ReadonlyMap<string, readonly string[]>;
-  readonly egress: string;
-  readonly first: string;
-  readonly second: string;
-}
-
-function toldOf(lines: readonly string[]): Told {
-  const all = (word: string): readonly (readonly string[])[] =>
-    lines.flatMap((line) => (line.startsWith(`${word} `) ? [line.trim().split(/\s+/).slice(1)] : []));
-  const card = (mac: string): string => all('card').find(([, its]) => its === mac)?.[0] ?? 'none';
-  const addresses = new Map<string, string[]>();
-  for (const [name = '', address = ''] of all('address'))
-    addresses.set(name, [...(addresses.get(name) ?? []), address]);
-  return {
-    rules: lines.flatMap((line) => (line.startsWith('rule ') ? [unlogged(line.slice(5))] : [])),
-    addresses,
-    egress: all('egress')[0]?.join(' ') ?? '',
-    first: card(GUEST_MAC),
-    second: card(SECOND_MAC),
-  };
-}
-
-const unlogged = (rule: string): string => listedRule(rule).replace(/ log(?: \([^)]*\))?/, '');
-const FILTERS = new Set(['pass', 'block', 'match', 'anchor']);
-
-/** The filter rules of the image, in the order of its file, without their logs. */
-const wantedRules = ({ subject: { ruleset } }: CellPlan): readonly string[] =>
-  ruleset.rules.filter(({ action }) => FILTERS.has(action)).map((rule) => unlogged(printRule(rule)));
-
-/** What of the instance is not as the packets were made for. */
-function surroundingFlaws(plan: CellPlan, told: Told): readonly string[] {
-  const { situation } = plan.subject;
-  const missing = [
-    [told.first, externalName(situation.view)],
-    [told.second, OTHER_CARD],
-  ].flatMap(([card = '', name = '']) => {
-    const has = told.addresses.get(card) ?? [];
-    const should = (plan.addresses[name] ?? []).map(bare);
-    return [...should.filter((each) => !has.includes(each)), ...has.filter((each) => !should.includes(each))]
-      .length === 0
-      ? []
-      : [`${card} has ${has.join(' ') || 'no address'}, not ${should.join(' ') || 'none'}`];
-  });
-  return [
-    ...rulesApart(wantedRules(plan), told.rules),
-    ...missing,
-    ...(told.egress === told.first
-      ? []
-      : [`egress is ${told.egress || 'nobody'}: ${told.first} alone faces the internet`]),
-  ];
-}
-
-function readLog(text: string): readonly Logged[] | undefined {
-  try {
-    return readPflog(gunzipSync(Buffer.from(text.replace(/\s/g, ''), 'base64')));
-  } catch {
-    return undefined;
-  }
-}
+  vnet: 'VNET jails',
+  plain: 'plain jails',
+  host: 'the host',
+} as const satisfies Readonly<Record<Origin, string>>;
+const ORIGINS = ['internet', 'card', 'bridge', 'vnet', 'plain', 'host'] as const;
 
 /** What came of a packet: nothing wrong, or what is. */
 interface Judged {
@@ -166,6 +124,9 @@ interface HeldAgainst {
   /** What pf(4) has logged, by what tells packets apart. */
   readonly logged: ReadonlyMap<number, readonly Logged[]>;
   readonly answered: ReadonlySet<number>;
+  /** What the kernel did not send, and the errno. */
+  readonly refused: ReadonlyMap<number, number>;
+  readonly loopbacks: readonly string[];
 }
 
 function heldAgainst(
@@ -173,6 +134,7 @@ function heldAgainst(
   told: Told,
   log: readonly Logged[],
   { answered }: CellsSeen,
+  refused: ReadonlyMap<number, number>,
 ): HeldAgainst {
   const { ruleset, world, situation } = plan.subject;
   const tables = { ...world.tables, bruteforce: plan.offenders };
@@ -186,30 +148,49 @@ function heldAgainst(
       [externalName(situation.view), told.first],
       [OTHER_CARD, told.second],
     ]),
-    ...{ logged, answered },
+    ...{ logged, answered, refused, loopbacks: loopbacksOf(situation) },
   };
 }
 
-function judgePacket({ sample, entry }: CellPacket, held: HeldAgainst): Judged {
-  const { packet, number, row } = sample;
+/** What was logged of a packet on its way, and not of an answer that happens to have its number. */
+function loggedOf(
+  { packet, number }: CellPacket['sample'],
+  { logged }: HeldAgainst,
+  dst = packet.dst,
+): readonly Logged[] {
+  const [from, to] = [packet.src, dst].map((address) => formatIp(packet.af, BigInt(address)));
+  return (logged.get(number) ?? []).filter(
+    (each) => each.proto === packet.proto && (each.direction === 'in' ? each.src === from : each.dst === to),
+  );
+}
+
+/** What is wrong with a packet. */
+function flawOf(
+  { sample: { packet, row, verdict, rule, number }, from }: CellPacket,
+  what: string,
+  { refused }: HeldAgainst,
+): Judged {
+  const errno = refused.get(number);
+  return {
+    what: 'otherwise',
+    flaw: `${what}${errno === undefined ? '' : ` (sendto: errno ${errno})`}: from ${FROM[from]}: ${describePacket(packet)}; row ${row.id} (${row.from} → ${row.to}); the proof says ${verdict} by ${rule ? printRule(rule) : 'the default'}`,
+  };
+}
+
+/** A packet that comes in from a wire. */
+function judgeComing(cell: CellPacket, entry: string, held: HeldAgainst): Judged {
+  const { sample } = cell;
+  const { packet, number } = sample;
   const { evaluator, cards } = held;
   const nameOf = (name: string): string => cards.get(name) ?? name;
-  const flaw = (what: string): Judged => ({
-    what: 'otherwise',
-    flaw: `${what}: ${describePacket(packet)}; row ${row.id} (${row.from} → ${row.to}); the proof says ${sample.verdict} by ${sample.rule ? printRule(sample.rule) : 'the default'}`,
-  });
-  const incoming: Packet = { ...packet, interface: entry, direction: 'in', receivedOn: undefined };
+  const flaw = (what: string): Judged => flawOf(cell, what, held);
+  const incoming: Packet = { ...packet, ...inOn(entry) };
   const first = evaluator.decide(incoming);
-  const mine = held.logged.get(number) ?? [];
-  const came = mine.filter(
-    (each) =>
-      each.direction === 'in' &&
-      each.interface === nameOf(entry) &&
-      each.src === formatIp(packet.af, BigInt(packet.src)),
-  );
+  const mine = loggedOf(sample, held, first.dst);
+  const came = mine.filter((each) => each.direction === 'in' && each.interface === nameOf(entry));
   if (held.answered.has(number) && first.action === 'block') return flaw('it was answered');
   if (came.length === 0) {
-    const why = droppedBefore(packet);
+    const why = droppedBefore(packet, false);
     return first.action === 'block' && why !== undefined
       ? { what: `dropped before any rule (${why})` }
       : flaw('the firewall never saw it');
@@ -225,15 +206,52 @@ function judgePacket({ sample, entry }: CellPacket, held: HeldAgainst): Judged {
       ...{ interface: name, direction: 'out', receivedOn: entry },
     };
     const second =
-      packet.direction === 'out' && name === packet.interface
-        ? { verdict: sample.verdict, rule: sample.rule }
-        : (({ action, rule }) => ({ verdict: action, rule }))(evaluator.decide(outgoing));
+      packet.direction === 'out' && name === packet.interface ? sample : decided(evaluator, outgoing);
     const outFlaw = differs([each], second.verdict, second.rule, held);
     if (outFlaw !== undefined) return flaw(`going out on ${each.interface}, ${outFlaw}`);
   }
   if (packet.direction === 'out' && !left.some((each) => each.interface === nameOf(packet.interface)))
     return flaw(`it came in and did not go out on ${nameOf(packet.interface)}`);
   return { what: sample.verdict === 'pass' ? 'passed' : 'blocked' };
+}
+
+/** A packet of the host or of a plain jail: it goes out, and comes in again where that is a loopback. */
+function judgeOwn(cell: CellPacket, held: HeldAgainst): Judged {
+  const { sample } = cell;
+  const { packet } = sample;
+  const { evaluator, cards } = held;
+  const on = cards.get(packet.interface) ?? packet.interface;
+  const flaw = (what: string): Judged => flawOf(cell, what, held);
+  const mine = loggedOf(sample, held);
+  const at = (direction: Logged['direction']): readonly Logged[] =>
+    mine.filter((each) => each.direction === direction && each.interface === on);
+  const [left, came] = [at('out'), at('in')];
+  const other = mine.find((each) => each.direction === 'out' && each.interface !== on);
+  if (other) return flaw(`it went out on ${other.interface}, not on ${on}`);
+  if (left.length === 0) return flaw('the firewall never saw it');
+  const first = packet.direction === 'out' ? sample : decided(evaluator, { ...packet, direction: 'out' });
+  const outFlaw = differs(left, first.verdict, first.rule, held);
+  if (outFlaw !== undefined) return flaw(`going out on ${on}, ${outFlaw}`);
+  const loops = held.loopbacks.includes(packet.interface);
+  const what = sample.verdict === 'pass' ? 'passed' : 'blocked';
+  if (!loops || first.verdict === 'block')
+    return loops && came.length > 0 ? flaw(`it was blocked and came in on ${on}`) : { what };
+  if (came.length === 0) {
+    // What is left of a fragment waits for the rest.
+    const why = packet.fragment === true ? 'a part' : droppedBefore(packet, true);
+    if (why === undefined) return flaw(`it went out and did not come in on ${on}`);
+    return { what: packet.direction === 'out' ? what : `dropped before any rule (${why})` };
+  }
+  const second =
+    packet.direction === 'in' ? sample : decided(evaluator, { ...packet, ...inOn(packet.interface) });
+  const inFlaw = differs(came, second.verdict, second.rule, held);
+  return inFlaw === undefined ? { what } : flaw(`coming in on ${on}, ${inFlaw}`);
+}
+
+/** What the oracle says of a packet. */
+function decided(evaluator: Evaluator, packet: Packet): Pick<CellPacket['sample'], 'verdict' | 'rule'> {
+  const { action, rule } = evaluator.decide(packet);
+  return { verdict: action, rule };
 }
 
 /**

@@ -1,29 +1,26 @@
 import { formatIp } from '../pf/address.js';
 import { Evaluator } from '../pf/evaluate.js';
-import type { Packet } from '../pf/evaluate.js';
-import { addresses as addressSet } from '../pf/ranges.js';
 import type { Ruleset } from '../pf/types.js';
 import { subjectOf } from '../policy/prove.js';
 import type { Subject } from '../policy/prove.js';
-import { isIn } from '../policy/row.js';
 import { samplesOf } from '../policy/samples.js';
 import type { Sample } from '../policy/samples.js';
 import { externalName } from '../policy/world.js';
 import type { Situation } from '../policy/world.js';
+import { entryOf, loopbacksOf, OTHER_CARD, sendersOf } from './cell-senders.js';
+import type { Origin } from './cell-senders.js';
 import { packetFrame } from './packet-frame.js';
 import { GUEST_MAC, PEER_MAC, SECOND_MAC, SECOND_NETWORK } from './peer.js';
 import type { Network } from './peer.js';
 
-/** What stands in the proof for a card that no rule names. */
-export const OTHER_CARD = 'any other';
-
 /** A packet of a cell, ready to be sent. */
 export interface CellPacket {
   readonly sample: Sample;
-  /** Where it comes from: the internet, a second card, or a machine on a bridge of the instance. */
-  readonly from: 'internet' | 'card' | 'bridge';
-  /** The interface of the proof that it comes in on. */
-  readonly entry: string;
+  readonly from: Origin;
+  /** The bridge whose machine or jail sends it. */
+  readonly bridge?: string;
+  /** The interface of the proof that it comes in on; none where the host or a plain jail sends it. */
+  readonly entry: string | undefined;
   readonly frame: Buffer;
 }
 
@@ -31,14 +28,13 @@ export interface CellPacket {
 export interface CellPlan {
   readonly subject: Subject;
   readonly packets: readonly CellPacket[];
-  /** How many cells the proof has at the interfaces that the instance has. */
+  /** How many cells the proof has at the interfaces that the instance has, and of how many there are packets. */
   readonly cells: number;
+  readonly tried: number;
   /** Why cells are not tried, and how many. */
   readonly left: ReadonlyMap<string, number>;
   /** Addresses that are put into <bruteforce> meanwhile. */
   readonly offenders: readonly string[];
-  /** Bridges that the instance has. */
-  readonly bridges: readonly string[];
   /** Addresses that the cards have to have, for the proof to be about them, by their names in it. */
   readonly addresses: Readonly<Record<string, readonly string[]>>;
 }
@@ -49,81 +45,60 @@ const MACHINE_MAC = '02:00:5e:00:53:02';
 const UNKNOWN_MAC = '00:00:00:00:00:00';
 
 /**
- * One packet of every cell of the proof that can be put on a wire: from the internet, from a second card whose network gives
- * out addresses, and from a machine on each bridge. Pure.
+ * One packet of every cell of the proof that can be sent: from the internet, from a second card whose network gives out addresses,
+ * from a machine and a VNET jail on each bridge, from a plain jail of each tenant, and from the host. Pure.
  *
  * @param network what the first card finds
  */
 export function planCells(ruleset: Ruleset, situation: Situation, network: Network): CellPlan {
   const { view } = situation;
   const external = externalName(view);
-  const addresses = {
+  const cards = {
     [external]: ownAddresses(network, GUEST_MAC, view.ipv6, view.slaac),
     // A deployment that names its card leaves all others alone.
     [OTHER_CARD]:
       view.external === null ? ownAddresses(SECOND_NETWORK, SECOND_MAC, view.slaac, view.slaac) : [],
   };
-  const subject = subjectOf(ruleset, situation, addresses);
-  const evaluator = new Evaluator(ruleset, subject.world);
+  const subject = subjectOf(ruleset, situation, cards);
+  const senders = sendersOf({ situation, cards, evaluator: new Evaluator(ruleset, subject.world) });
   const bridges = view.tenants.map(({ bridge }) => bridge);
-  const present = [external, OTHER_CARD, 'lo0', view.loopback, ...bridges];
-  const { samples, open, shared } = samplesOf(subject, (name) => present.includes(name));
+  const present = [external, OTHER_CARD, ...loopbacksOf(situation), ...bridges];
+  const { cells, open, shared } = samplesOf(subject, (name) => present.includes(name), senders);
   const left = new Map<string, number>();
   const leave = (why: string, count = 1): void => {
     if (count > 0) left.set(why, (left.get(why) ?? 0) + count);
   };
   leave('the policy leaves them open', open);
   leave('an offender would be somebody else, too', shared);
-  const sourceOf = (entry: string): CellPacket['from'] | undefined => {
-    if (entry === external) return 'internet';
-    if (entry === OTHER_CARD) return view.external === null ? 'card' : undefined;
-    return bridges.includes(entry) ? 'bridge' : undefined;
-  };
-  const nets = view.tenants.map(({ bridge, net }) => ({ bridge, net: addressSet(net) }));
-  const wayOut = ({ dst }: Packet): string => nets.find(({ net }) => isIn(net, dst))?.bridge ?? external;
-  const packets = samples.flatMap((sample): readonly CellPacket[] => {
-    const { packet, number } = sample;
-    const entry = packet.direction === 'in' ? packet.interface : packet.receivedOn;
-    const loops = ['lo0', view.loopback].includes(packet.interface);
-    const from = entry === undefined ? undefined : sourceOf(entry);
-    if (loops || entry === undefined) leave('the host or a plain jail sends them itself');
-    else if (!from || (packet.direction === 'out' && ![external, ...bridges].includes(packet.interface)))
-      leave('the instance has no such interface');
-    else if (packet.direction === 'out' && packet.fragment === true)
-      leave('fragments are put together where they come in');
-    else if (packet.direction === 'out' && wayOut(packet) !== packet.interface)
-      leave('their way out is another');
-    else if (packet.direction === 'out' && !comesIn(evaluator, sample, entry))
-      leave('they are stopped where they come in');
-    else if (packet.af === 'inet6' && (from === 'bridge' || !hasIPv6(addresses[entry])))
-      leave('IPv6 is off on the interface');
-    else {
-      const to = from === 'internet' ? GUEST_MAC : from === 'card' ? SECOND_MAC : UNKNOWN_MAC;
-      const ends = { from: from === 'bridge' ? MACHINE_MAC : PEER_MAC, to };
-      return [{ sample, from, entry, frame: packetFrame(packet, ends, number) }];
-    }
-    return [];
+  let tried = 0;
+  const packets = cells.flatMap((samples): readonly CellPacket[] => {
+    const sendings = samples.flatMap((sample) => {
+      const sending = sample.by.sends(sample);
+      return sending ? [{ sample, sending }] : [];
+    });
+    const sent = sendings.flatMap(({ sample, sending }) =>
+      'why' in sending ? [] : [{ sample, ...sending, ...framed(sample, sending.from) }],
+    );
+    const [first] = sendings;
+    if (sent.length > 0) tried++;
+    else leave(first && 'why' in first.sending ? first.sending.why : 'nobody there sends them');
+    return sent;
   });
   const offenders = packets.flatMap(({ sample: { offender, packet } }) =>
     offender ? [formatIp(packet.af, BigInt(packet.src))] : [],
   );
   return {
-    ...{ subject, packets, left, bridges, addresses },
-    cells: samples.length + open + shared,
+    ...{ subject, packets, tried, left, addresses: cards },
+    cells: cells.length + open + shared,
     offenders: [...new Set(offenders)],
   };
 }
 
-/** Whether a packet that is to be seen going out gets in first, as it is. */
-function comesIn(evaluator: Evaluator, { packet }: Sample, entry: string): boolean {
-  const { action, src, dst, dstPort } = evaluator.decide({
-    ...{ ...packet, interface: entry, direction: 'in', receivedOn: undefined },
-  });
-  return action === 'pass' && src === packet.src && dst === packet.dst && dstPort === packet.dstPort;
-}
-
-function hasIPv6(addresses: readonly string[] | undefined): boolean {
-  return addresses?.some((address) => address.includes(':')) === true;
+/** The frame of a packet; where it is sent by a raw socket, what is behind the Ethernet header counts. */
+function framed({ packet, number }: Sample, from: Origin): Pick<CellPacket, 'entry' | 'frame'> {
+  const to = from === 'internet' ? GUEST_MAC : from === 'card' ? SECOND_MAC : UNKNOWN_MAC;
+  const ends = { from: from === 'bridge' ? MACHINE_MAC : PEER_MAC, to };
+  return { entry: entryOf(packet), frame: packetFrame(packet, ends, number) };
 }
 
 /** The addresses that a card takes: its own of IPv4, of IPv6 those that it makes of its MAC (RFC 4862), or the one that is named. */

@@ -6,6 +6,8 @@ import type { Ends } from './frames.js';
 
 /** Bytes of the Ethernet header. */
 const ETHERNET = 14;
+/** In the place of a fragment's offset: it is the last one, of 1,480 bytes more (RFC 791). */
+const LAST = 185;
 /** Types of ICMP that quote the packet that they are about (RFC 792). */
 const QUOTING = new Set([3, 4, 5, 11, 12]);
 /** Neighbour discovery (RFC 4861), which comes from the same link: its hop limit is 255. */
@@ -21,6 +23,7 @@ export function packetFrame(packet: Packet, ends: Ends, mark: number): Buffer {
   if (packet.af === 'inet6') frame.writeUInt32BE((0x60000000 | mark) >>> 0, ETHERNET);
   else {
     frame.writeUInt16BE(mark, ETHERNET + 4);
+    if (packet.fragment === true) frame.writeUInt16BE(LAST, ETHERNET + 6);
     frame.writeUInt16BE(0, ETHERNET + 10);
     frame.writeUInt16BE(checksum(frame.subarray(ETHERNET, ETHERNET + 20)), ETHERNET + 10);
   }

@@ -9,6 +9,8 @@ export interface Logged {
   readonly rule: number | undefined;
   readonly src: string;
   readonly dst: string;
+  /** Of IPv6 that of the first header. */
+  readonly proto: number;
   /** What tells it apart: the identification of IPv4, the flow label of IPv6. */
   readonly mark: number;
 }
@@ -59,6 +61,7 @@ function readRecord(record: Buffer): Logged | undefined {
     rule: rule === NONE ? undefined : rule,
     src: addressText(packet.subarray(from, from + size)),
     dst: addressText(packet.subarray(from + size, from + 2 * size)),
+    proto: packet.readUInt8(six ? 6 : 9),
     mark: six ? packet.readUInt32BE(0) & 0xfffff : packet.readUInt16BE(4),
   };
 }

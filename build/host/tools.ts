@@ -183,6 +183,14 @@ export const TOOLS: readonly Tool[] = [
     version: ['openssl', 'version'],
   },
   {
+    name: 'as',
+    need: 'assembles what sends packets from jails, in tests',
+    for: 'test',
+    apt: 'binutils',
+    elsewhere: true,
+    version: ['as', '--version'],
+  },
+  {
     name: 'chromium',
     need: 'shows reports, in tests',
     for: 'test',

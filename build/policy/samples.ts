@@ -14,8 +14,19 @@ import { isIn } from './row.js';
 import type { Row } from './row.js';
 import { ip, jailAddress } from './world.js';
 
+/** Who sends packets: what they rather have, where their cell lets them. */
+export interface Sender {
+  /** Addresses, the first of which that is in a cell is taken. */
+  readonly src: readonly string[];
+  /** The same of where they go, at an interface. */
+  readonly dst: (at: string) => readonly string[];
+  /** Whether it is this host, so that what goes out came in nowhere. */
+  readonly own: boolean;
+}
+
 /** One packet of a cell, and what the proof says of all that are in it. */
-export interface Sample {
+export interface Sample<By extends Sender = Sender> {
+  readonly by: By;
   /** From 1; the packet differs from those of other numbers as far as its cell lets it. */
   readonly number: number;
   readonly packet: Packet;
@@ -28,8 +39,9 @@ export interface Sample {
 }
 
 /** The packets of all cells of some interfaces. */
-export interface Samples {
-  readonly samples: readonly Sample[];
+export interface Samples<By extends Sender> {
+  /** For each cell a packet of each sender; of hosts in <bruteforce> as far as an address is left. */
+  readonly cells: readonly (readonly Sample<By>[])[];
   /** Cells of which the policy says nothing: what is no first packet of a connection. */
   readonly open: number;
   /** Cells of hosts in <bruteforce> that have no address that is not another cell's, too. */
@@ -48,11 +60,15 @@ interface Cell {
 }
 
 /**
- * One packet of every cell of the proof, at the places of some interfaces. Pure.
+ * One packet of every cell of the proof, of each sender, at the places of some interfaces. Pure.
  *
  * @param wanted the names of the interfaces, as the proof's world has them
  */
-export function samplesOf(subject: Subject, wanted: (name: string) => boolean): Samples {
+export function samplesOf<By extends Sender>(
+  subject: Subject,
+  wanted: (name: string) => boolean,
+  senders: readonly By[],
+): Samples<By> {
   const cells: Cell[] = [];
   const homes = subject.situation.view.tenants;
   let open = 0;
@@ -63,15 +79,19 @@ export function samplesOf(subject: Subject, wanted: (name: string) => boolean): 
         else open++;
       }
   const [known, banned] = [cells.filter((cell) => !isOffender(cell)), cells.filter(isOffender)];
-  const samples = known.map((cell, index) => sampleOf(cell, index + 1));
-  const taken = new Set(samples.map(({ packet }) => packet.src));
-  let shared = 0;
-  for (const cell of banned) {
-    const found = sampleOf(cell, samples.length + 1, (src) => !taken.has(src));
-    if (found.packet.src === NOBODY) shared++;
-    else samples.push(found);
-  }
-  return { samples, open, shared };
+  let number = 1;
+  const samples = new Map(cells.map((cell) => [cell, [] as Sample<By>[]]));
+  for (const by of senders) for (const cell of known) samples.get(cell)?.push(sampleOf(cell, number++, by));
+  const taken = new Set([...samples.values()].flatMap((of) => of.map(({ packet }) => packet.src)));
+  for (const by of senders)
+    for (const cell of banned) {
+      const found = sampleOf(cell, number, by, (src) => !taken.has(src));
+      if (found.packet.src === NOBODY) continue;
+      samples.get(cell)?.push(found);
+      number++;
+    }
+  const some = [...samples.values()].filter(({ length }) => length > 0);
+  return { cells: some, open, shared: samples.size - some.length };
 }
 
 function isOffender({ decided: { fields }, diagram, box }: Cell): boolean {
@@ -83,7 +103,12 @@ function isOffender({ decided: { fields }, diagram, box }: Cell): boolean {
 /** What stands for no address at all. */
 const NOBODY = -1;
 
-function sampleOf(cell: Cell, number: number, free: (src: Ip) => boolean = () => true): Sample {
+function sampleOf<By extends Sender>(
+  cell: Cell,
+  number: number,
+  by: By,
+  free: (src: Ip) => boolean = () => true,
+): Sample<By> {
   const { diagram, box, row, outcome } = cell;
   const { fields, place } = cell.decided;
   const six = place.af === 'inet6';
@@ -107,17 +132,22 @@ function sampleOf(cell: Cell, number: number, free: (src: Ip) => boolean = () =>
     ? // Each of a /64 of its own: where one of it is banned, all of it are.
       [`2001:db8:ffff:${(number + 1).toString(16)}::1`]
     : [`198.51.100.${turn}`, ...cell.homes.map(({ net }) => jailAddress(net, turn))];
-  const src = address(FIELD.src, usual, free);
+  const src = address(FIELD.src, [...by.src.filter((text) => text.includes(':') === six), ...usual], free);
   const bridges = cell.homes.flatMap(({ bridge, net }) => (isIn(addresses(net), src) ? [bridge] : []));
   // What has a jail's address came from its bridge, where it may; all else is the host's own.
-  const came = one(FIELD.receivedOn, ...fields.receivedOn(bridges).map(([low]) => Number(low)), 0);
+  const through = fields.receivedOn(bridges).map(([low]) => Number(low));
+  const came = one(FIELD.receivedOn, ...(by.own ? [0] : [...through, 0]));
+  const there = by.dst(place.interface).filter((text) => text.includes(':') === six);
   const packet: Packet = {
     interface: place.interface,
     direction: place.direction,
     af: place.af,
     proto: one(FIELD.proto, ...PROTOCOLS, six ? PROTO.icmp6 : PROTO.icmp, 47, 50, 89),
     src,
-    dst: address(FIELD.dst, [six ? `2001:db8:fffe::${number.toString(16)}` : `198.51.100.${turn + 1}`]),
+    dst: address(FIELD.dst, [
+      ...there,
+      six ? `2001:db8:fffe::${number.toString(16)}` : `198.51.100.${turn + 1}`,
+    ]),
     srcPort: one(FIELD.srcPort, 20_000 + number, 52_000 + (number % 10_000)),
     dstPort: one(FIELD.dstPort, 22, 443, 8080),
     icmpType: one(FIELD.type, ...(six ? [128, 129, 1] : [8, 0, 13, 3])),
@@ -128,7 +158,7 @@ function sampleOf(cell: Cell, number: number, free: (src: Ip) => boolean = () =>
   };
   const { rule } = outcome;
   const verdict = rule ? (rule.action === 'pass' ? 'pass' : 'block') : blockedBy(outcome, row);
-  return { number, packet, offender: isOffender(cell), row, verdict, rule };
+  return { by, number, packet, offender: isOffender(cell), row, verdict, rule };
 }
 
 /** Where no rule decides, the default blocks; what the row wants holds where nothing is wrong with it. */
