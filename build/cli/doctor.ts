@@ -1,8 +1,8 @@
 import { Option } from 'commander';
 import type { Command } from 'commander';
 import { doctor } from '../commands/doctor.js';
+import type { Purpose } from '../host/tool-list.js';
 import { ensureTools } from '../host/tools.js';
-import type { Purpose } from '../host/tools.js';
 import type { Cli } from './cli.js';
 
 /** Tools of the host: `doctor`. */
