@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { UserError } from '../error.js';
 import { machineCommand, qemuPath } from '../host/qemu.js';
 import type { Accelerator } from '../host/qemu.js';
-import { OVMF_PATHS } from '../host/tools.js';
+import { OVMF_PATHS } from '../host/tool-list.js';
 import { GUEST_MAC, SECOND_MAC } from './peer.js';
 import type { Peer, PeerOptions } from './peer.js';
 import { ConsoleReader } from './stages.js';

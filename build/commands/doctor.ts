@@ -1,5 +1,6 @@
-import { find, installCommands, OVMF_PATHS, TOOLS, versionOf } from '../host/tools.js';
-import type { Purpose } from '../host/tools.js';
+import { OVMF_PATHS, TOOLS } from '../host/tool-list.js';
+import type { Purpose } from '../host/tool-list.js';
+import { find, installCommands, versionOf } from '../host/tools.js';
 import { existsSync } from 'node:fs';
 import { shellQuote } from '../quote.js';
 

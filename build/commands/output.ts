@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { writeError } from '../host/files.js';
+import type { Purpose } from '../host/tool-list.js';
 import { ensureTools } from '../host/tools.js';
-import type { Purpose } from '../host/tools.js';
 import type { Work } from '../pipeline/base.js';
 import { lockOutput } from '../pipeline/deploy.js';
 import type { ImageProof } from '../policy/image.js';

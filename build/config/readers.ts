@@ -159,6 +159,14 @@ export function readLogHost(input: string): Reading<LogHost | undefined> {
   return { value: { host: host.value, port } };
 }
 
+/** An http(s) URL with neither user, query nor fragment. */
+export const HTTP_URL = /^https?:\/\/[^\s/?#@]+(?:\/[^\s?#]*)?$/i;
+
+/** Whether something is a place that files are taken from: a folder, a word that stands for one, or an http(s) URL. */
+export function isSource(input: string): boolean {
+  return input !== '' && (!/^[a-z][a-z0-9+.-]*:/i.test(input) || HTTP_URL.test(input));
+}
+
 /** Whether a word is a destination of ssh(1), and no option of it: USER@HOST, HOST of ssh_config(5), ssh://USER@HOST:PORT. */
 export function isDestination(word: string): boolean {
   return /^(?:ssh:\/\/)?(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?(?:[A-Za-z0-9_][A-Za-z0-9_.:-]*|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?)$/.test(

@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import type { DiskFormat } from '../config/keys.js';
+import type { DiskFormat } from '../config/keys/disk.js';
 import { UserError } from '../error.js';
 import { readAt } from '../host/files.js';
 import { run } from '../host/process.js';

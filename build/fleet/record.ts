@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { IMAGE_FORMATS } from '../config/keys.js';
+import { IMAGE_FORMATS } from '../config/keys/disk.js';
 import { parseJson } from '../json.js';
 
 /** What is known of an image of a fleet: enough to tell whether it has to be made again. */

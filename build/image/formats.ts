@@ -1,5 +1,5 @@
-import { IMAGE_FORMATS } from '../config/keys.js';
-import type { DiskFormat, ImageFormat } from '../config/keys.js';
+import { IMAGE_FORMATS } from '../config/keys/disk.js';
+import type { DiskFormat, ImageFormat } from '../config/keys/disk.js';
 
 /** How the file of an image ends. */
 const EXTENSIONS: Readonly<Record<ImageFormat, string>> = {

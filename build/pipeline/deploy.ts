@@ -10,7 +10,7 @@ import type { SlotIdentity } from '../image/slot.js';
 import { checkBase, DamagedBase, stamp } from '../image/stamp.js';
 import type { CheckedBase } from '../image/stamp.js';
 import { imageName, isDisk } from '../image/formats.js';
-import type { ImageFormat } from '../config/keys.js';
+import type { ImageFormat } from '../config/keys/disk.js';
 import type { Written } from '../host/write-hashed.js';
 import { packOverlay } from '../overlay/pack.js';
 import { IMAGE_NAMESPACE, SLOT_NAMESPACE } from '../overlay/signers.js';

@@ -1,7 +1,7 @@
 import { createReadStream } from 'node:fs';
 import { chmod, mkdir, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { DiskFormat } from '../config/keys.js';
+import type { DiskFormat } from '../config/keys/disk.js';
 import { UserError } from '../error.js';
 import { compressAround, decompress, writeCompressed } from '../disk/compress.js';
 import type { Pieces } from '../disk/compress.js';

@@ -71,6 +71,8 @@ export interface ScriptResult {
 export class FakeRoot {
   /** What runs scripts: `setsid -w` for those that are killed with all that they have started. */
   through: readonly string[] = [];
+  /** Folders of commands that come before those of the fake system. */
+  before: readonly string[] = [];
 
   private constructor(
     readonly root: string,
@@ -138,10 +140,11 @@ export class FakeRoot {
     environment: Readonly<Record<string, string>> = {},
     input = '',
   ): ScriptResult {
+    const path = [...this.before, this.bin, '/usr/bin', '/bin'].join(':');
     const text = readFileSync(script, 'utf8')
       .replace('. /etc/rc.subr', `. '${join(this.root, 'rc.subr')}'`)
       .replaceAll('. /usr/local/libexec/clawdie/', `. ${this.root}/.run/`)
-      .replace(/^PATH=.*$/m, `PATH='${this.bin}':/usr/bin:/bin`)
+      .replace(/^PATH=.*$/m, `PATH='${path}'`)
       .replaceAll('"/etc/', `"${this.root}/etc/`)
       .replaceAll('"/var/', `"${this.root}/var/`)
       .replace(/(?<= )\/(?:etc\/clawdie\/release|var\/run\/clawdie|mnt[/ ])/g, (path) => this.root + path)
@@ -162,7 +165,7 @@ export class FakeRoot {
       encoding: 'utf8',
       input,
       env: {
-        PATH: `${this.bin}:/usr/bin:/bin`,
+        PATH: path,
         CLAWDIE_ROOT: this.root,
         CLAWDIE_TEST_ROOT: this.root,
         ...environment,

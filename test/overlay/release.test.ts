@@ -1,5 +1,4 @@
 import {
-  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -459,29 +458,28 @@ describe('a power cut', () => {
     'fsync',
     'mdconfig',
   ];
-  /** Runs a script whose power fails at the n-th program that changes something; true if it came to its end before. */
-  const cutAt = (n: number, run: () => ScriptResult): boolean => {
+  /** Has the power fail at the n-th program that changes something; says of a script whether it came to its end before. */
+  const cutter = (): ((n: number, run: () => ScriptResult) => boolean) => {
     const { bin, root } = instance.fake;
-    const count = join(root, '../count');
-    rmSync(count, { force: true });
-    const kept = join(root, '../bin.kept');
-    rmSync(kept, { recursive: true, force: true });
-    cpSync(bin, kept, { recursive: true, verbatimSymlinks: true });
-    for (const name of CHANGING) {
-      const there = existsSync(join(kept, name));
+    const [folder, count, last] = [join(root, '../cut'), join(root, '../count'), join(root, '../last')];
+    mkdirSync(folder);
+    for (const name of CHANGING)
       writeFileSync(
-        join(bin, name),
-        `#!/bin/sh\necho >> '${count}'\n[ "$(wc -l < '${count}')" -lt ${n} ] || kill -9 0\n` +
-          `PATH='${kept}':/usr/bin:/bin\nexec ${there ? `'${kept}/${name}'` : `/usr/bin/${name}`} "$@"\n`,
+        join(folder, name),
+        `#!/bin/sh\necho >> '${count}'\nread -r last < '${last}'\nn=0\nwhile read -r _; do n=$((n + 1)); done < '${count}'\n` +
+          `[ "$n" -lt "$last" ] || kill -9 0\nPATH='${bin}':/usr/bin:/bin\nexec ${name} "$@"\n`,
         { mode: 0o755 },
       );
-    }
-    instance.fake.through = ['setsid', '-w'];
-    const result = run();
-    instance.fake.through = [];
-    rmSync(bin, { recursive: true });
-    cpSync(kept, bin, { recursive: true, verbatimSymlinks: true });
-    return result.code === 0;
+    return (n, run) => {
+      rmSync(count, { force: true });
+      writeFileSync(last, `${n}\n`);
+      instance.fake.through = ['setsid', '-w'];
+      instance.fake.before = [folder];
+      const result = run();
+      instance.fake.through = [];
+      instance.fake.before = [];
+      return result.code === 0;
+    };
   };
   /** The power is back: nothing is mounted any more. */
   const wake = (): void => {
@@ -495,6 +493,7 @@ describe('a power cut', () => {
   it('at every moment while it is made and tried ends with the one before, whole', async () => {
     const bytes = await newRoot();
     const back = instance.snapshot();
+    const cutAt = cutter();
     let n = 1;
     for (let done = false; !done; n += 7) {
       back();
@@ -520,6 +519,7 @@ describe('a power cut', () => {
     const entries = overlayOf(configOf({ ASSISTANT_NAME: 'natasha', HTTP: 'no' }), { signKey: ours.line });
     writeFileSync(next, await signedSlot(entries, { deployment: 'natasha', serial: 11 }, ours));
     const back = instance.snapshot();
+    const cutAt = cutter();
     let n = 1;
     for (let done = false; !done; n += 1) {
       back();
@@ -536,6 +536,7 @@ describe('a power cut', () => {
   it('at every moment of its boot ends with the one before, whole', async () => {
     offer(await newRoot());
     const back = instance.snapshot();
+    const cutAt = cutter();
     let n = 1;
     for (let done = false; !done; n += 2) {
       back();
@@ -551,6 +552,7 @@ describe('a power cut', () => {
     instance.boot();
     instance.fake.run(TRIAL, ['login'], LOGIN);
     const back = instance.snapshot();
+    const cutAt = cutter();
     const seen = new Set<string>();
     for (let n = 1, done = false; !done; n += 1) {
       back();

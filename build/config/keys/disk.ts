@@ -1,0 +1,49 @@
+import { list, oneOf, text, yesNo } from '../schema.js';
+import { keysOf } from './key.js';
+
+/** Forms of an image; all but the ISO are images of a disk with an instance on it. */
+export const IMAGE_FORMATS = ['iso', 'img', 'qcow2', 'vmdk', 'vhd'] as const;
+export type ImageFormat = (typeof IMAGE_FORMATS)[number];
+export type DiskFormat = Exclude<ImageFormat, 'iso'>;
+
+const key = keysOf('Disk');
+
+/** Forms of an image, and whether and how it is installed. */
+export const DISK_KEYS = {
+  FORMATS: key(
+    'iso',
+    list<ImageFormat>((item) => {
+      const format = IMAGE_FORMATS.find((known) => known === item);
+      return format === undefined
+        ? { message: `must be some of ${IMAGE_FORMATS.join(', ')}`, fix: 'write it as "iso qcow2"' }
+        : { value: format };
+    }, IMAGE_FORMATS.length),
+    'Images that are built: "iso"; and disk images, for providers that take one: "img" (raw, compressed with zstd),',
+    '"qcow2", "vmdk", "vhd". A disk image is an installed instance; its root grows with the disk at the first boot.',
+  ),
+  INSTALL: key(
+    'never',
+    oneOf('never', 'ask', 'auto'),
+    'Whether the live image puts itself onto a disk: "never", "ask" (on the console, for a minute) or "auto" (once: an',
+    'installed instance is never overwritten, and the boot goes on from it).',
+  ),
+  INSTALL_DISK: key(
+    'auto',
+    text<string>((input) =>
+      input === 'auto' || /^(?:ada|da|vtbd|nda|nvd|mmcsd|xbd)[0-9]{1,3}$/.test(input)
+        ? { value: input }
+        : { message: 'must be "auto" or the name of a disk, such as "vtbd0"', fix: 'write "auto"' },
+    ),
+    'Disk to install to. "auto" takes the only suitable one, and refuses to guess between two.',
+  ),
+  INSTALL_FS: key(
+    'ufs',
+    oneOf('ufs', 'zfs'),
+    'File system of an installed instance and of disk images: "ufs" or, where the release sets have it, "zfs".',
+  ),
+  INSTALL_WIPE: key(
+    'no',
+    yesNo,
+    'Whether a disk that carries something may be taken. What is on it is lost.',
+  ),
+};
