@@ -230,8 +230,16 @@ describe('a push', () => {
     const [anna, failed, clara] = result.text.split('\n').slice(-3);
     expect(anna).toMatch(/^anna .* runs it: /);
     expect(failed).toMatch(/^boris .* runs the overlay before: /);
-    expect(clara).toMatch(/^clara .* not begun$/);
+    expect(clara).toMatch(/^clara .* not begun after the first that failed/);
     expect(all.map(({ serial }) => serial)).toEqual(['11', '10', '10']);
+    const further = await pushing({ all: deployments, keepGoing: true }, all);
+    expect(further.all).toBe(false);
+    expect(further.text.split('\n').slice(-3)).toEqual([
+      expect.stringMatching(/^anna .* runs it: It was in force already\.$/),
+      expect.stringMatching(/^boris .* runs the overlay before: /),
+      expect.stringMatching(/^clara .* runs it: It stays\./),
+    ]);
+    expect(all.map(({ serial }) => serial)).toEqual(['11', '10', '11']);
     writeFileSync(join(deployments, 'clara.cfg'), 'ASSISTANT_NAME="clara"\n');
     await expect(pushing({ all: deployments }, all)).rejects.toThrow('There is no PUSH_TO in clara.cfg');
   });
