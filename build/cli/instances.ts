@@ -51,6 +51,7 @@ export function instanceCommands(program: Command, cli: Cli): void {
       'every deployment of a folder, each to its PUSH_TO; stops at the first that fails',
     )
     .option('--parallel <number>', 'with --all: how many at a time', wholeNumber, 3)
+    .option('--keep-going', 'with --all: begin the others as well after one that fails')
     .option('--wait <seconds>', 'how long an instance has to say what runs', wholeNumber, 900)
     .addOption(setOption)
     .addHelpText('after', '\nExit codes: 0 all run it, 1 one does not, 2 wrong input.')
@@ -58,7 +59,7 @@ export function instanceCommands(program: Command, cli: Cli): void {
       async (
         config: string | undefined,
         address: string | undefined,
-        options: { all?: string; parallel: number; wait: number; set: string[] },
+        options: { all?: string; parallel: number; keepGoing?: true; wait: number; set: string[] },
       ) => {
         if ((options.all === undefined) === (config === undefined || address === undefined))
           throw new InputError(

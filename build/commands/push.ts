@@ -19,6 +19,8 @@ export interface PushOptions {
   readonly set: readonly string[];
   /** How many at a time. */
   readonly parallel: number;
+  /** Whether the others are begun as well after one that fails. */
+  readonly keepGoing?: boolean;
   /** Seconds that an instance has to say what runs. */
   readonly wait: number;
 }
@@ -40,7 +42,7 @@ interface Ready {
 
 /**
  * `clawdie-iso push`: renders, proves and signs, gives instances their overlay on trial, and confirms it in a new login. Of a
- * folder a few at a time; after the first that fails none is begun any more.
+ * folder a few at a time; after the first that fails none is begun any more, unless it keeps going.
  *
  * @returns false unless all run what was pushed
  * @throws InputError, or UserError of a proof, before the first instance is asked anything.
@@ -64,19 +66,21 @@ export async function push(options: PushOptions, context: PushContext): Promise<
         wait: options.wait,
       });
       endings.set(name, ending);
-      if (ending.runs !== 'new') failed = true;
+      if (ending.runs !== 'new' && options.keepGoing !== true) failed = true;
     }
   };
   await Promise.all(Array.from({ length: Math.min(options.parallel, ready.length) }, work));
   for (const { name, address, sum } of ready) {
     const ending = endings.get(name);
-    const what = ending === undefined ? 'not begun' : RUNS[ending.runs];
+    const what = ending === undefined ? NOT_BEGUN : RUNS[ending.runs];
     context.print(
       `${name}  ${address}  ${sum.slice(0, 12)}  ${what}${ending ? `: ${plain(ending.words.replaceAll('\n', ' '))}` : ''}`,
     );
   }
   return ready.every(({ name }) => endings.get(name)?.runs === 'new');
 }
+
+const NOT_BEGUN = 'not begun after the first that failed (--keep-going does)';
 
 const RUNS: Readonly<Record<Ending['runs'], string>> = {
   new: 'runs it',

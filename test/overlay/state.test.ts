@@ -153,6 +153,16 @@ describe('clawdie_state, before the firewall has its rules', () => {
     expect(fake.read('etc/pf.conf')).toBe(withTailscale(pfOf()));
   });
 
+  it('takes away what a power cut has left of work: slots of 4 MB, with secrets', async () => {
+    await boot();
+    fake.file('var/db/clawdie/work.a1B2c3/slot', 'x').file('var/db/clawdie/trial.4711', 'kind overlay\n');
+    fake.file('var/db/clawdie/trial/last', 'result kept\n');
+    expect(start()).toMatchObject({ code: 0, stderr: '' });
+    const left = readdirSync(join(fake.root, 'var/db/clawdie'));
+    expect(left.filter((name) => /^(work|trial)/.test(name))).toEqual(['trial']);
+    expect(fake.has('var/db/clawdie/trial/last')).toBe(true);
+  });
+
   it('stops the boot where it cannot', async () => {
     await boot();
     fake.file('etc/pf.conf', pfOf()).file(`${STATE}/tailnet`, 'on\n').stub('mktemp', 'exit 1');

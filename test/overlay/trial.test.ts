@@ -151,6 +151,21 @@ describe('an overlay on trial', () => {
     expect(inForce()).toEqual(force(10, before));
   });
 
+  it('is taken back on a disk that is full by then: room was kept for the overlay before', () => {
+    put(next);
+    // A disk that has no room but for what is given up.
+    fake.stub(
+      'tar',
+      `case "$*" in *-x*) [ ! -e '${fake.root}/${STATE}/room' ] || exit 1 ;; esac\nexec /usr/bin/tar "$@"`,
+    );
+    const result = boot();
+    expect(result.stdout).toContain('the overlay cannot be unpacked');
+    expect(result.calls).toContain('reboot -q');
+    expect(boot().code).toBe(0);
+    expect(inForce()).toEqual(force(10, before));
+    expect(readdirSync(join(fake.root, STATE))).toEqual(['last']);
+  });
+
   it('is refused where it would not be taken, or there is no way back: nothing is changed', async () => {
     const others = makeKey(await tmp(), 'others');
     const untouched = force(10, before);

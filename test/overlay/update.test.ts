@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { push } from '../../build/commands/push.js';
@@ -230,8 +230,16 @@ describe('a push', () => {
     const [anna, failed, clara] = result.text.split('\n').slice(-3);
     expect(anna).toMatch(/^anna .* runs it: /);
     expect(failed).toMatch(/^boris .* runs the overlay before: /);
-    expect(clara).toMatch(/^clara .* not begun$/);
+    expect(clara).toMatch(/^clara .* not begun after the first that failed/);
     expect(all.map(({ serial }) => serial)).toEqual(['11', '10', '10']);
+    const further = await pushing({ all: deployments, keepGoing: true }, all);
+    expect(further.all).toBe(false);
+    expect(further.text.split('\n').slice(-3)).toEqual([
+      expect.stringMatching(/^anna .* runs it: It was in force already\.$/),
+      expect.stringMatching(/^boris .* runs the overlay before: /),
+      expect.stringMatching(/^clara .* runs it: It stays\./),
+    ]);
+    expect(all.map(({ serial }) => serial)).toEqual(['11', '10', '11']);
     writeFileSync(join(deployments, 'clara.cfg'), 'ASSISTANT_NAME="clara"\n');
     await expect(pushing({ all: deployments }, all)).rejects.toThrow('There is no PUSH_TO in clara.cfg');
   });
@@ -278,6 +286,24 @@ describe('clawdie-update', () => {
     expect(result.stderr).toContain('it has 1000000 bytes, a slot has 4194304. Nothing was changed.');
     expect(natasha.fake.has('var/db/clawdie/trial')).toBe(false);
     expect(natasha.fake.has('restart')).toBe(false);
+  });
+
+  it('begins nothing on a disk that is full', async () => {
+    const natasha = await Instance.make('natasha');
+    natasha.fake.stub(
+      'df',
+      'printf "Filesystem 1024-blocks Used Avail\\n/dev/gpt/x 3000000 3200000 -200000\\n"',
+    );
+    const result = await pushing(
+      { one: { config: cfg('natasha', 'SERIAL="11"\nHTTP="no"'), address: 'natasha' } },
+      [natasha],
+    );
+    expect(result.all).toBe(false);
+    expect(result.text).toContain(
+      'the root file system has 0 MB free, and this takes 32. Nothing was changed.',
+    );
+    expect(readdirSync(join(natasha.fake.root, 'var/db/clawdie'))).not.toContain('trial');
+    expect([natasha.fake.has('restart'), natasha.serial]).toEqual([false, '10']);
   });
 
   it('goes back when it is asked to, before and after the restart', async () => {
