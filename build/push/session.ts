@@ -23,6 +23,8 @@ const UPDATE = '/usr/local/sbin/clawdie-update';
 
 /** pf.conf lets three connections a minute in from one address: 20 seconds between two are the least. */
 const BETWEEN = 25;
+/** Logins that are tried before an instance counts as one that does not answer. */
+const TRIES = 4;
 /** After one that was not made, which no firewall counts. */
 const SOON = 5;
 
@@ -35,12 +37,17 @@ const SOON = 5;
  */
 export async function pushSlot(slot: Buffer, sum: string, session: Session): Promise<Ending> {
   const { remote, sleep, say, wait } = session;
-  const begun = answerOf(await remote([UPDATE, 'overlay', '-'], slot));
+  let begun = answerOf(await remote([UPDATE, 'overlay', '-'], slot));
+  for (let tries = 1; tries < TRIES && begun.kind === 'silent' && begun.counted && !begun.asked; tries += 1) {
+    say(begun.words);
+    await sleep(BETWEEN);
+    begun = answerOf(await remote([UPDATE, 'overlay', '-'], slot));
+  }
   if (begun.words !== '') say(begun.words);
   if (begun.kind === 'same') return { runs: 'new', words: 'It was in force already.' };
   if (begun.kind === 'failed') return { runs: 'old', words: lastLine(begun.words) };
   // The connection may have been cut after the instance had all of it: then it restarts, and confirming tells.
-  if (begun.kind === 'silent' && !begun.counted) return { runs: 'old', words: lastLine(begun.words) };
+  if (begun.kind === 'silent' && !begun.asked) return { runs: 'old', words: lastLine(begun.words) };
   let told = '';
   for (let waited = BETWEEN; waited <= wait;) {
     await sleep(BETWEEN);

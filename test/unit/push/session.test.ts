@@ -53,6 +53,25 @@ it('asks what runs where the connection was cut in the middle, since the instanc
   });
 });
 
+it('tries again to begin where no login came about: nothing was asked of the instance', async () => {
+  const busy = said(
+    255,
+    '',
+    'Connection timed out during banner exchange\nConnection to 203.0.113.10 port 22 timed out',
+  );
+  const { ending, asked } = await push([busy, busy, said(0), said(0, 'It stays.')]);
+  expect(ending.runs).toBe('new');
+  expect(asked.map(({ command, at, bytes }) => [command, at, bytes])).toEqual([
+    ['overlay -', 0, 512],
+    ['overlay -', 25, 512],
+    ['overlay -', 50, 512],
+    ['confirm abc', 75, 0],
+  ]);
+  const never = await push([busy]);
+  expect(never.ending.runs).toBe('old');
+  expect(never.asked.map(({ command }) => command)).toEqual(Array<string>(4).fill('overlay -'));
+});
+
 it('says that the overlay before runs where it was refused, or taken back', async () => {
   expect((await push([said(1, '', 'clawdie-update: it is refused: it is not signed.')])).ending.runs).toBe(
     'old',
