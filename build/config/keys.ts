@@ -4,6 +4,7 @@ import type { JailEntry } from './jails.js';
 import { parseBytes, readLimit } from './limits.js';
 import type { Amount } from './limits.js';
 import { normalAddress, toNumber } from './net.js';
+import { readMailAddress, readWebhook } from './notices.js';
 import { readForward, readOpenPort, readSource } from './ports.js';
 import type { Forward, Port } from './ports.js';
 import {
@@ -604,6 +605,26 @@ export const KEYS = {
     'Consoles that offer a login: "serial" (the first serial line, 115200), "video" or "both".',
     'Messages of the boot go to both.',
   ),
+  NOTIFY_MAIL: key(
+    'Notices',
+    '',
+    optional(readMailAddress),
+    'Address that gets mail when something on the instance needs a person, once, and when it is over. dma(8) of the base',
+    'system brings it, to the mail server of the address or by way of the one that /etc/dma/dma.conf names. Empty: none.',
+  ),
+  NOTIFY_WEBHOOK: key(
+    'Notices',
+    '',
+    optional(readWebhook),
+    'The same by a POST of JSON to an https URL, which is kept as a secret: the image then holds one. Empty: none.',
+  ),
+  METRICS: key(
+    'Notices',
+    'no',
+    yesNo,
+    "Whether the instance writes metrics for node_exporter's textfile collector every five minutes, into",
+    '/var/run/clawdie/metrics, for the group nobody. Nothing listens for it.',
+  ),
   EXTRA_FILES: key(
     'Files of your own',
     '',
@@ -618,7 +639,7 @@ export type KeyName = keyof typeof KEYS;
 export const KEY_NAMES = Object.keys(KEYS) as readonly KeyName[];
 
 /** Keys whose values never reach a log, a build record or a world-readable file. */
-export const SECRET_KEYS: readonly KeyName[] = ['ROOT_PASSWORD_HASH'];
+export const SECRET_KEYS: readonly KeyName[] = ['ROOT_PASSWORD_HASH', 'NOTIFY_WEBHOOK'];
 
 /** A configuration: every key with its value. */
 export type Config = { readonly [K in KeyName]: z.output<(typeof KEYS)[K]['schema']> };
