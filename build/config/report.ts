@@ -8,7 +8,7 @@ export interface Finding extends Flaw {
 
 const KEY_OF_LINE = /\b([A-Za-z_][A-Za-z0-9_]*)(\s*=).*/;
 /** A key that nobody knows may be a misspelt secret one. */
-const SOUNDS_SECRET = /PASS|PAS|HASH|SECRET|TOKEN|KEY/i;
+const SOUNDS_SECRET = /PASS|PAS|HASH|SECRET|TOKEN|KEY|HOOK|WEBH/i;
 const SECRET_VALUE = /\$[0-9a-z]{1,3}\$[^\s"']+|\btskey-[^\s"']+/g;
 
 /** The text with everything that looks like a password hash or an auth key replaced: it goes to logs. */

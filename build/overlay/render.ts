@@ -60,6 +60,8 @@ export const OPERATOR_RULES = 'etc/pf.conf.d/operator.conf';
 export const SIGNERS_FILE = 'etc/clawdie/allowed_signers';
 /** The packages of the medium, with their sums, on the instance. */
 const PACKAGES_LIST = 'var/db/clawdie/packages.list';
+/** Where clawdie-notify finds the URL of NOTIFY_WEBHOOK. */
+const WEBHOOK_FILE = 'var/db/clawdie/webhook';
 
 /** Files that stand in no template: made of the configuration, for those deployments that have them. */
 function generated(input: RenderInput): ReadonlyMap<string, string> {
@@ -78,6 +80,7 @@ function generated(input: RenderInput): ReadonlyMap<string, string> {
     config.SIGNERS.length > 0 ? config.SIGNERS : input.signKey === undefined ? [] : [input.signKey];
   if (signers.length > 0) files.set(SIGNERS_FILE, allowedSigners(signers));
   if (input.packages !== undefined) files.set(PACKAGES_LIST, input.packages);
+  if (config.NOTIFY_WEBHOOK !== undefined) files.set(WEBHOOK_FILE, `${config.NOTIFY_WEBHOOK}\n`);
   if (authKey !== undefined) files.set('var/db/clawdie/tailscale.key', `${authKey}\n`);
   return files;
 }
@@ -86,6 +89,7 @@ function generated(input: RenderInput): ReadonlyMap<string, string> {
 const SECRET_FILES: ReadonlySet<string> = new Set([
   'var/db/clawdie/root.hash',
   'var/db/clawdie/tailscale.key',
+  WEBHOOK_FILE,
 ]);
 
 /** Files of the image that others than root cannot read, and that hold no secret. */

@@ -89,6 +89,12 @@ export interface View extends WanView {
   readonly console: string;
   readonly packages: string;
   readonly sshdFlags: string;
+  /** Who gets mail when something needs a person; empty for nobody. */
+  readonly notifyMail: string;
+  /** Whether anybody is told, by mail or a webhook. */
+  readonly notify: boolean;
+  /** Whether metrics are written for node_exporter. */
+  readonly metrics: boolean;
 }
 
 /** How many connections there may be at once: pf has a table of one size for all, and nobody gets all of it. */
@@ -275,6 +281,9 @@ export function makeView(config: Config): View {
     tailnetToJails: config.TAILSCALE === 'subnet',
     console: config.CONSOLE,
     packages: [...new Set([...Object.values(impliedPackages(config)).flat(), ...config.PACKAGES])].join(' '),
+    notifyMail: config.NOTIFY_MAIL ?? '',
+    notify: config.NOTIFY_MAIL !== undefined || config.NOTIFY_WEBHOOK !== undefined,
+    metrics: config.METRICS,
     sshdFlags: [
       ['PasswordAuthentication', config.SSH_PASSWORD_AUTH ? 'yes' : 'no'],
       ['KbdInteractiveAuthentication', 'no'],

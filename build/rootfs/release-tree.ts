@@ -18,7 +18,7 @@ export interface Source {
 export interface UnpackAllOptions {
   readonly keep: (path: string) => boolean;
   readonly signal: AbortSignal;
-  readonly onEntry?: () => void;
+  readonly onEntry?: (mtime: number) => void;
 }
 
 /** Archives that are unpacked at once. */

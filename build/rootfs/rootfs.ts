@@ -90,8 +90,12 @@ export async function makeRootfs(input: RootfsInput): Promise<Rootfs> {
     if (why !== undefined) pruned[why] = (pruned[why] ?? 0) + 1;
     return why === undefined;
   };
-  const { signal, onEntry } = input;
-  const base = await unpackAll(input.sources, folder, beside, { keep, signal, onEntry });
+  let newest = 0;
+  const onEntry = (mtime: number): void => {
+    newest = Math.max(newest, mtime);
+    input.onEntry();
+  };
+  const base = await unpackAll(input.sources, folder, beside, { keep, signal: input.signal, onEntry });
   for (const path of [
     'boot/kernel/kernel',
     'boot/loader.efi',
@@ -117,6 +121,8 @@ export async function makeRootfs(input: RootfsInput): Promise<Rootfs> {
   await addOverlay(root, folder, input.overlay);
   addJailBase(root, base, jails);
   await addFile(root, folder, 'etc/clawdie/release', `${input.release}\n`, 0o444);
+  // How old the release is by and by: watch.sh.
+  await addFile(root, folder, 'etc/clawdie/released', `${newest}\n`, 0o444);
   return { tree: root, folder, boot: base, pruned };
 }
 

@@ -44,8 +44,8 @@ export interface UnpackOptions {
   /** Whether a path is wanted; what is not wanted is read past. */
   readonly keep: (path: string) => boolean;
   readonly signal: AbortSignal;
-  /** Called after every entry. */
-  readonly onEntry?: () => void;
+  /** Called after every entry, with the time that it has, in seconds since 1970. */
+  readonly onEntry?: (mtime: number) => void;
 }
 
 /**
@@ -211,7 +211,7 @@ async function readArchive(
       const path = normalPath(sparse?.name ?? entry.name, where);
       const file = decide(entry, path, sparse?.size ?? entry.size);
       if (file !== undefined) await writeContents(reader, file, sparse, where);
-      options.onEntry?.();
+      options.onEntry?.(entry.mtime());
       // Entries without contents come in thousands of one chunk: signals have their turn between.
       if (count % 1000 === 0) await new Promise(setImmediate);
       signal.throwIfAborted();

@@ -25,7 +25,9 @@ const CONFIG: Readonly<Record<string, string>> = {
   TENANTS: "'natasha:warden0:192.168.100.0/24:192.168.100.1 igor:warden1:192.168.101.0/24:192.168.101.1'",
   BRIDGES:
     "'warden0:192.168.100.0/24:192.168.100.1 warden1:192.168.101.0/24:192.168.101.1 warden2:192.168.102.0/24:192.168.102.1'",
+  JAIL_RELEASE: '15.1-RELEASE',
   EXT_IF: 'auto',
+  WAN_IPV4: 'dhcp',
   WAN_IPV6: 'slaac',
   HTTP: 'NO',
   HTTPS: 'NO',

@@ -39,6 +39,7 @@ const withPrograms = (root: FakeRoot): FakeRoot =>
     .stub('service', 'exit 1')
     .stub('pfctl')
     .stub('logger')
+    .stub('lockf', 'shift 2\nexec "$@"')
     .stub('chown');
 
 const sysrc = (...pairs: readonly string[]): void => {

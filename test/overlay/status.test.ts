@@ -37,7 +37,14 @@ beforeEach(async () => {
     .stub('id', 'echo 0')
     .stub('freebsd-version', 'echo 15.1-RELEASE-p1')
     .stub('uname', 'echo 15.1-RELEASE-p1')
-    .stub('date', 'case $* in +%s) echo 1767400000 ;; *) exec /usr/bin/date "$@" ;; esac')
+    // "-j -u -f FORMAT TIME +%s" of FreeBSD reads a time.
+    .stub(
+      'date',
+      'case $* in +%s) echo 1767400000 ;; "-j -u "*) exec /usr/bin/date -u -d "$(echo "$5" | tr / -)" +%s ;; *) exec /usr/bin/date "$@" ;; esac',
+    )
+    .stub('service')
+    .stub('ntpq', 'echo "*192.0.2.1  .GPS."')
+    .stub('mount', 'echo "/dev/gpt/clawdie-root / ufs rw 1 1"')
     .stub(
       'sysctl',
       'case $2 in kern.boottime) echo "{ sec = 1767225600, usec = 1 } Thu Jan  1" ;; hw.physmem) echo 1073741824 ;; esac',
@@ -60,7 +67,7 @@ beforeEach(async () => {
     .stub('rctl', 'printf "cputime=1\\nmemoryuse=52428800\\nmaxproc=5\\n"')
     .stub(
       'df',
-      'echo "Filesystem 1K-blocks Used Avail Capacity Mounted on"; case $2 in */root) echo "/dev/md5 65536 20480 45056 31% /x" ;; *) echo "/dev/gpt/clawdie-root 4000000 1000000 3000000 25% /" ;; esac',
+      'echo "Filesystem 1K-blocks Used Avail Capacity Mounted on"; case "$1 $2" in "-i "*) echo "/dev/x 4 1 3 25% 100 900 10% /" ;; *jails/*/root) echo "/dev/md5 65536 20480 45056 31% /x" ;; *) echo "/dev/gpt/clawdie-root 4000000 1000000 3000000 25% /" ;; esac',
     )
     .stub('sha256', `sha256sum | cut -d ' ' -f 1`)
     .file('etc/pf.conf', PF_CONF)
@@ -80,6 +87,8 @@ beforeEach(async () => {
       '#!/bin/sh\nprintf "%s\\n" "40 packets of 7 hosts, the first 3 h ago, the last 12 s ago" "2 hosts tried SSH too often: clawdie-unblock --list" " packets     last  on          who and at what" "      30     12 s  vtnet0      198.51.100.20  tcp 23"\n',
       0o755,
     )
+    .file('etc/clawdie/released', '1765000000\n')
+    .file('etc/clawdie/installed', 'installed\n')
     .file('etc/clawdie/jails', 'worker natasha plain 127.0.1.2 clawdie/worker 15% 100 100 67108864\n');
 });
 
@@ -88,7 +97,7 @@ it('is one screen, which says that nothing needs a person', () => {
     code: 0,
     stderr: '',
     stdout: [
-      'natasha     FreeBSD 15.1-RELEASE-p1, up 2 d',
+      'natasha     FreeBSD 15.1-RELEASE-p1, 27 d old, up 2 d',
       'overlay     abababababab, serial 12; signers: 1',
       'update      none on trial so far',
       'firewall    on, 2 rules, 12 of 100000 states',
@@ -105,7 +114,13 @@ it('is one screen, which says that nothing needs a person', () => {
 
 it('says the same as JSON', () => {
   expect(json()).toEqual({
-    ...{ name: 'natasha', release: '15.1-RELEASE-p1', kernel: '15.1-RELEASE-p1', boot: 1767225600 },
+    ...{
+      name: 'natasha',
+      release: '15.1-RELEASE-p1',
+      kernel: '15.1-RELEASE-p1',
+      boot: 1767225600,
+      released: 1765000000,
+    },
     ...{ overlay: SUM, serial: 12, signers: 1, trial: { state: 'none', what: '' }, last: null },
     ...{
       firewall: 'on',
@@ -122,7 +137,7 @@ it('says the same as JSON', () => {
         ...{ disk: 20971520, diskLimit: 67108864 },
       },
     ],
-    needs: [],
+    ...{ certificate: null, lease: null, needs: [] },
   });
 });
 
@@ -139,7 +154,37 @@ it('says it as metrics', () => {
   expect(found.get('clawdie_jail_memory_bytes{jail="worker",tenant="natasha",network="plain"}')).toBe(
     52428800,
   );
+  expect(found.get('clawdie_release_time_seconds')).toBe(1765000000);
   expect(found.get('clawdie_needs_person')).toBe(0);
+});
+
+it('says until when the certificate and the lease are good', () => {
+  fake
+    .configure({ HTTPS: 'YES' })
+    .file('usr/local/etc/clawdie/tls/cert.pem', 'x')
+    .stub('openssl', 'echo "notAfter=2026-03-01 00:00:00Z"')
+    .file(
+      'var/db/dhclient.leases.vtnet0',
+      'lease {\n  expire 5 2026/01/02 10:00:00;\n}\nlease {\n  expire 6 2026/01/04 00:26:40;\n}\n',
+    );
+  expect(status().stdout).toContain('ends        certificate in 56 d, lease in 24 h');
+  expect(json()).toMatchObject({ certificate: 1772323200, lease: 1767486400 });
+  expect(metrics().get('clawdie_certificate_end_seconds')).toBe(1772323200);
+  expect(metrics().get('clawdie_lease_end_seconds')).toBe(1767486400);
+});
+
+it('says what needs a person alone, for programs', () => {
+  expect(status('--needs')).toMatchObject({ code: 0, stdout: '' });
+  fake.stub('jls', 'exit 1').stub('service', 'exit 1');
+  const { code, stdout } = status('--needs');
+  expect(code).toBe(1);
+  expect(stdout).toContain('jails.worker\tworker is not there');
+  expect(
+    stdout
+      .trimEnd()
+      .split('\n')
+      .every((line) => /^[a-z]+\.[\w-]+\t.+$/.test(line)),
+  ).toBe(true);
 });
 
 it.each([
@@ -156,6 +201,72 @@ it.each([
     (): unknown => fake.stub('df', 'echo x; echo "/dev/x 1000 950 50 95% /"'),
     'disk',
     'is 95% full',
+  ],
+  [
+    'the release is old',
+    (): unknown => fake.file('etc/clawdie/released', '1751000000\n'),
+    'release',
+    'FreeBSD 15.1-RELEASE-p1 is 189 days old',
+  ],
+  [
+    'a jail has another base than the host',
+    (): unknown =>
+      fake.file(
+        'usr/local/bastille/jails/worker/fstab',
+        '/usr/local/bastille/releases/14.3-RELEASE /usr/local/bastille/jails/worker/root/.bastille nullfs ro 0 0\n',
+      ),
+    'worker-base',
+    'worker is made of 14.3-RELEASE, the host of 15.1-RELEASE',
+  ],
+  ['ntpd has ended', (): unknown => fake.stub('service', '[ $1 != ntpd ]'), 'time', 'service ntpd start'],
+  [
+    'nothing is logged',
+    (): unknown => fake.stub('service', '[ $1 != syslogd ]'),
+    'syslogd',
+    'nothing is logged',
+  ],
+  [
+    'the certificate ends',
+    (): unknown =>
+      fake
+        .configure({ HTTPS: 'YES' })
+        .file('usr/local/etc/clawdie/tls/cert.pem', 'x')
+        .stub('openssl', 'echo "notAfter=2026-01-10 00:00:00Z"'),
+    'certificate',
+    'is good until 2026-01-10 00:00:00 alone',
+  ],
+  [
+    'the lease has ended',
+    (): unknown =>
+      fake.file('var/db/dhclient.leases.vtnet0', 'lease {\n  expire 4 2026/01/01 10:00:00;\n}\n'),
+    'lease',
+    'the lease of the address has ended',
+  ],
+  [
+    'there is no room for files',
+    (): unknown =>
+      fake.stub(
+        'df',
+        'echo x; case $1 in -i) echo "/dev/x 4 1 3 25% 950 50 95% /" ;; *) echo "/dev/x 1000 100 900 10% /" ;; esac',
+      ),
+    'files',
+    'has room for few files more, 95% are taken',
+  ],
+  [
+    'a jail is full',
+    (): unknown =>
+      fake.stub(
+        'df',
+        'echo x; case "$*" in *jails/*) echo "/dev/md5 65536 63000 2000 97% /x" ;; "-i "*) echo "/dev/x 4 1 3 25% 1 9 10% /" ;; *) echo "/dev/x 1000 100 900 10% /" ;; esac',
+      ),
+    'worker-disk',
+    'worker has used 90% or more of its disk',
+  ],
+  [
+    'nobody can be told',
+    (): unknown => fake.file('var/db/clawdie/notify/error.webhook', 'it answers 404\n'),
+    'webhook',
+    'nobody is told by webhook: it answers 404',
   ],
   [
     'a change was taken back',

@@ -53,6 +53,9 @@ describe('values', () => {
     ['JAIL_HOST_PORTS', '53/udp 53/tcp'],
     ['PACKAGES', 'bastille node22 py311-foo gtk+3'],
     ['TENANTS', 'natasha igor=192.168.120.0/24'],
+    ['NOTIFY_MAIL', 'ops+agents@example.org'],
+    ['NOTIFY_WEBHOOK', 'https://hooks.example.org'],
+    ['NOTIFY_WEBHOOK', 'https://hooks.example.org:8443/a/b?token=%20$'],
   ])('takes %s=%s', (key, value) => {
     expect(() => configOf({ [key]: value })).not.toThrow();
   });
@@ -70,6 +73,16 @@ describe('values', () => {
     ['ASSISTANT_NAME', 'warden', 'is a name the image itself uses'],
     ['ASSISTANT_NAME', 'tailscale', 'is a name the image itself uses'],
     ['ASSISTANT_NAME', 'pass', 'is a word of pf.conf(5)'],
+    ['NOTIFY_MAIL', '-oQ/tmp@example.org', 'must be one mail address'],
+    ['NOTIFY_MAIL', 'a@example.org b@example.org', 'must be one mail address'],
+    ['NOTIFY_MAIL', '"a b"@example.org', 'must be one mail address'],
+    ['NOTIFY_WEBHOOK', 'http://hooks.example.org/x', 'must be an https URL'],
+    ['NOTIFY_WEBHOOK', 'https://user:pw@hooks.example.org/x', 'must be an https URL'],
+    ['NOTIFY_WEBHOOK', 'https://192.0.2.7/x', 'must be an https URL'],
+    ['NOTIFY_WEBHOOK', 'https://hooks.example.org/a b', 'must be an https URL'],
+    ['NOTIFY_WEBHOOK', 'https://hooks.example.org/a#b', 'must be an https URL'],
+    ['NOTIFY_WEBHOOK', 'https://hooks.example.org:70000/', 'must be an https URL'],
+    ['NOTIFY_WEBHOOK', 'https://-x/', 'must be an https URL'],
     ['HOSTNAME', '-a', 'must be a host name'],
     ['TIMEZONE', '../../etc/passwd', 'names no time zone that is known'],
     ['TIMEZONE', 'Mars/Olympus', 'names no time zone'],

@@ -81,6 +81,9 @@ const CHANGES: Readonly<
   TAILSCALE_AUTHKEY_FILE: ['key', { TAILSCALE: 'host' }],
   GLASSPANE: ['yes', { TAILSCALE: 'host' }],
   CONSOLE: ['serial'],
+  NOTIFY_MAIL: ['ops@example.org'],
+  NOTIFY_WEBHOOK: ['https://hooks.example.org/x?token=1'],
+  METRICS: ['yes'],
   EXTRA_FILES: ['files'],
 };
 

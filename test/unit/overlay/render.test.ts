@@ -163,6 +163,25 @@ describe('an overlay', () => {
       if (body.includes('tskey') || body.includes('saltsalt')) expect([path, mode]).toEqual([path, 0o600]);
   });
 
+  it('has a webhook readable by root alone, and runs what tells by it only where somebody is to be told', () => {
+    const cron = (values: Readonly<Record<string, string>>): readonly string[] =>
+      [
+        ...bodyOf(render(values), 'etc/cron.d/clawdie').matchAll(
+          /clawdie-notify run|sendmail -q|clawdie\/metrics/g,
+        ),
+      ].map(([found]) => found);
+    expect(cron({})).toEqual([]);
+    expect(cron({ NOTIFY_MAIL: 'ops@example.org' })).toEqual(['clawdie-notify run', 'sendmail -q']);
+    expect(cron({ NOTIFY_WEBHOOK: 'https://example.org/hunter2' })).toEqual(['clawdie-notify run']);
+    expect(cron({ METRICS: 'yes' })).toEqual(['clawdie/metrics']);
+    const entries = render({ NOTIFY_WEBHOOK: 'https://example.org/hunter2' });
+    expect(holdsSecret(entries)).toBe(true);
+    expect(holdsSecret(render({ NOTIFY_MAIL: 'ops@example.org' }))).toBe(false);
+    expect(
+      entries.filter(({ body }) => body.includes('hunter2')).map(({ path, mode }) => [path, mode]),
+    ).toEqual([['var/db/clawdie/webhook', 0o600]]);
+  });
+
   it('lets passwords in over SSH only where build.cfg says so', () => {
     expect(bodyOf(render(), 'etc/rc.conf')).toContain(
       'PasswordAuthentication=no -o KbdInteractiveAuthentication=no -o PermitRootLogin=prohibit-password',
