@@ -17,7 +17,7 @@ import { fillOf, rootHeader } from '../../build/image/root-file.js';
 import type { RootFile } from '../../build/image/root-file.js';
 import { headerText } from '../../build/image/slot.js';
 import { IMAGE_NAMESPACE } from '../../build/overlay/signers.js';
-import { INIT, installedInstance, RELEASE } from './instance.js';
+import { baseFiles, INIT, installedInstance, RELEASE, TRIAL_FILES } from './instance.js';
 import type { FakeRoot, ScriptResult } from './shell.js';
 import type { KeyPair } from './signing.js';
 import { tmp } from './tmp.js';
@@ -95,31 +95,25 @@ esac`;
 /** Files of the root of a release, as much as an update looks at. */
 export type RootTree = Readonly<Record<string, string>>;
 
-export const rootTree = (version: string, more: RootTree = {}): RootTree => {
-  const base = (path: string): string => readFileSync(`overlays/base/${path}`, 'utf8');
-  return {
-    'bin/freebsd-version': `#!/bin/sh\nUSERLAND_VERSION="${version}"\n`,
-    'bin/sh': `sh of ${version}`,
-    'boot/kernel/pf.ko': version,
-    'boot/kernel/zfs.ko': version,
-    'boot/loader': version,
-    'boot/lua/loader.lua': version,
-    'etc/clawdie/release': `${RELEASE}\n`,
-    'etc/crontab': 'the same\n',
-    'etc/group': '# of the release\nwheel:*:0:root\n',
-    'etc/master.passwd': 'root::0:0::0:0:Charlie:/root:/bin/sh\n',
-    'etc/login.conf': `login.conf of ${version}\n`,
-    'sbin/init': version,
-    'usr/share/certs/trusted/an-authority.pem': `trusted by ${version}\n`,
-    'usr/local/bastille/releases/15.1-RELEASE/bin/sh': version,
-    ...Object.fromEntries(
-      ['sbin/clawdie-init', 'sbin/clawdie-trial', 'sbin/clawdie-trust', 'sbin/clawdie-environment'].map(
-        (path) => [path, base(path)],
-      ),
-    ),
-    ...more,
-  };
-};
+export const rootTree = (version: string, more: RootTree = {}): RootTree => ({
+  'bin/freebsd-version': `#!/bin/sh\nUSERLAND_VERSION="${version}"\n`,
+  'bin/sh': `sh of ${version}`,
+  'boot/kernel/pf.ko': version,
+  'boot/kernel/zfs.ko': version,
+  'boot/loader': version,
+  'boot/lua/loader.lua': version,
+  'etc/clawdie/release': `${RELEASE}\n`,
+  'etc/crontab': 'the same\n',
+  'etc/group': '# of the release\nwheel:*:0:root\n',
+  'etc/master.passwd': 'root::0:0::0:0:Charlie:/root:/bin/sh\n',
+  'etc/login.conf': `login.conf of ${version}\n`,
+  'sbin/init': version,
+  'usr/share/certs/trusted/an-authority.pem': `trusted by ${version}\n`,
+  'usr/local/bastille/releases/15.1-RELEASE/bin/sh': version,
+  ...baseFiles('sbin/clawdie-init', 'sbin/clawdie-trust', 'sbin/clawdie-environment'),
+  ...TRIAL_FILES,
+  ...more,
+});
 
 /** A folder with files. */
 function plant(folder: string, tree: RootTree): void {
