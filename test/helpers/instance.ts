@@ -16,8 +16,9 @@ export const baseFiles = (...paths: readonly string[]): Readonly<Record<string, 
 const below = (folder: string): readonly string[] =>
   readdirSync(`overlays/base/${folder}`).map((name) => `${folder}/${name}`);
 
-/** clawdie-trial, with what it sources. */
+/** clawdie-trial and clawdie-environment, with what they source. */
 export const TRIAL_FILES = baseFiles('sbin/clawdie-trial', ...below('libexec/clawdie'));
+export const ENVIRONMENT_FILES = baseFiles('sbin/clawdie-environment', ...below('libexec/clawdie'));
 
 /** A root with the programs of FreeBSD that clawdie-init runs. */
 async function root(): Promise<FakeRoot> {
