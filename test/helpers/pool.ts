@@ -116,7 +116,7 @@ export const rootTree = (version: string, more: RootTree = {}): RootTree => ({
 });
 
 /** A folder with files. */
-function plant(folder: string, tree: RootTree): void {
+export function plant(folder: string, tree: RootTree): void {
   for (const [path, text] of Object.entries(tree)) {
     const full = join(folder, path);
     mkdirSync(join(full, '..'), { recursive: true });
@@ -149,6 +149,40 @@ export async function rootFileOf(tree: RootTree, change: RootChange): Promise<Bu
   return Buffer.concat([header, body, Buffer.alloc(fillOf(file)), Buffer.from(signature)]);
 }
 
+/** What an update of the release calls on any instance, and what of it is done where tests run. */
+export const UPDATING: Readonly<Record<string, string>> = {
+  mdconfig:
+    'case $1 in -a) mkdir -p "$CLAWDIE_TEST_ROOT/../md" && tar -xpf "$7" -C "$CLAWDIE_TEST_ROOT/../md" && echo md9 ;; -d) chmod -R u+w "$CLAWDIE_TEST_ROOT/../md"; rm -rf "$CLAWDIE_TEST_ROOT/../md" ;; esac',
+  umount: '[ -L "$1" ] && rm "$1" && mkdir "$1"',
+  pwd_mkdb: 'echo made > "$3/spwd.db"',
+  cap_mkdb: '[ -e "$1" ] && echo "of $(cat "$1")" > "$1.db"',
+  certctl:
+    '[ "$1 $3" = "-D rehash" ] && mkdir -p "$2/etc/ssl/certs" && cat "$2"/usr/share/certs/trusted/* > "$2/etc/ssl/cert.pem"',
+  id: 'echo 0',
+  ...Object.fromEntries(
+    ['daemon', 'logger', 'shutdown', 'reboot', 'jls', 'sockstat', 'sleep', 'pfctl', 'sysrc', 'chown'].map(
+      (name) => [name, 'exit 0'],
+    ),
+  ),
+};
+
+/** Remembers folders beside a fake root; what it returns brings them back. */
+export function remember(fake: FakeRoot, names: readonly string[]): () => void {
+  const folder = join(fake.root, '..');
+  const kept = join(folder, 'kept');
+  const copy = (from: string, to: string): void => {
+    for (const name of names) {
+      rmSync(join(to, name), { recursive: true, force: true });
+      if (existsSync(join(from, name)))
+        cpSync(join(from, name), join(to, name), { recursive: true, verbatimSymlinks: true });
+    }
+  };
+  copy(folder, kept);
+  return () => {
+    copy(kept, folder);
+  };
+}
+
 /** An instance whose root is a pool of boot environments. */
 export class PoolInstance {
   private constructor(readonly fake: FakeRoot) {}
@@ -165,32 +199,8 @@ export class PoolInstance {
       .stub('zpool', 'echo "clawdie/ROOT/$(cat "$CLAWDIE_TEST_ROOT/../pool/.boots")"')
       .stub('bectl', BECTL)
       .stub('mount', MOUNT)
-      .stub('umount', '[ -L "$1" ] && rm "$1" && mkdir "$1"')
-      .stub(
-        'mdconfig',
-        'case $1 in -a) mkdir -p "$CLAWDIE_TEST_ROOT/../md" && tar -xpf "$7" -C "$CLAWDIE_TEST_ROOT/../md" && echo md9 ;; -d) chmod -R u+w "$CLAWDIE_TEST_ROOT/../md"; rm -rf "$CLAWDIE_TEST_ROOT/../md" ;; esac',
-      )
-      .stub('pwd_mkdb', 'echo made > "$3/spwd.db"')
-      .stub('cap_mkdb', '[ -e "$1" ] && echo "of $(cat "$1")" > "$1.db"')
-      .stub(
-        'certctl',
-        '[ "$1 $3" = "-D rehash" ] && mkdir -p "$2/etc/ssl/certs" && cat "$2"/usr/share/certs/trusted/* > "$2/etc/ssl/cert.pem"',
-      )
-      .stub('id', 'echo 0')
       .withTurns();
-    for (const each of [
-      'daemon',
-      'logger',
-      'shutdown',
-      'reboot',
-      'jls',
-      'sockstat',
-      'sleep',
-      'pfctl',
-      'sysrc',
-      'chown',
-    ])
-      fake.stub(each);
+    for (const [name, body] of Object.entries(UPDATING)) fake.stub(name, body);
     rmSync(join(fake.root, 'etc/clawdie'), { recursive: true });
     plant(fake.root, rootTree(version));
     mkdirSync(join(instance.pool, 'default'));
@@ -259,18 +269,6 @@ export class PoolInstance {
 
   /** Remembers all of it; what it returns brings it back. */
   snapshot(): () => void {
-    const folder = join(this.fake.root, '..');
-    const kept = join(folder, 'kept');
-    const copy = (from: string, to: string): void => {
-      for (const name of ['root', 'pool', 'md']) {
-        rmSync(join(to, name), { recursive: true, force: true });
-        if (existsSync(join(from, name)))
-          cpSync(join(from, name), join(to, name), { recursive: true, verbatimSymlinks: true });
-      }
-    };
-    copy(folder, kept);
-    return () => {
-      copy(kept, folder);
-    };
+    return remember(this.fake, ['root', 'pool', 'md']);
   }
 }

@@ -1,5 +1,4 @@
 import {
-  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -15,6 +14,7 @@ import { IMAGE_NAMESPACE, SLOT_NAMESPACE } from '../../build/overlay/signers.js'
 import { configOf } from '../helpers/config.js';
 import { overlayOf } from '../helpers/deployment.js';
 import { INIT } from '../helpers/instance.js';
+import { powerCut } from '../helpers/power.js';
 import { PoolInstance, rootFileOf, rootTree } from '../helpers/pool.js';
 import type { RootChange, RootTree } from '../helpers/pool.js';
 import type { ScriptResult } from '../helpers/shell.js';
@@ -434,7 +434,7 @@ describe('a root is refused, and nothing is changed,', () => {
   it('where there is no pool, or it was installed before there were updates', async () => {
     const bytes = await newRoot();
     instance.fake.stub('mount', 'echo "/dev/gpt/clawdie-root / ufs rw 1 1"');
-    expect(offer(bytes).stderr).toContain('the root of this instance is no pool');
+    expect(offer(bytes).stderr).toContain('was installed with one root');
     instance.fake.stub('mount', 'echo "clawdie/ROOT/default / zfs rw 0 0"');
     rmSync(join(instance.pool, 'default@base'), { recursive: true });
     expect(offer(bytes).stderr).toContain('was installed by an older image');
@@ -444,45 +444,8 @@ describe('a root is refused, and nothing is changed,', () => {
 });
 
 describe('a power cut', () => {
-  const CHANGING = [
-    'zfs',
-    'bectl',
-    'dd',
-    'mv',
-    'cp',
-    'mount',
-    'umount',
-    'tar',
-    'rm',
-    'ln',
-    'mkdir',
-    'fsync',
-    'mdconfig',
-  ];
-  /** Runs a script whose power fails at the n-th program that changes something; true if it came to its end before. */
-  const cutAt = (n: number, run: () => ScriptResult): boolean => {
-    const { bin, root } = instance.fake;
-    const count = join(root, '../count');
-    rmSync(count, { force: true });
-    const kept = join(root, '../bin.kept');
-    rmSync(kept, { recursive: true, force: true });
-    cpSync(bin, kept, { recursive: true, verbatimSymlinks: true });
-    for (const name of CHANGING) {
-      const there = existsSync(join(kept, name));
-      writeFileSync(
-        join(bin, name),
-        `#!/bin/sh\necho >> '${count}'\n[ "$(wc -l < '${count}')" -lt ${n} ] || kill -9 0\n` +
-          `PATH='${kept}':/usr/bin:/bin\nexec ${there ? `'${kept}/${name}'` : `/usr/bin/${name}`} "$@"\n`,
-        { mode: 0o755 },
-      );
-    }
-    instance.fake.through = ['setsid', '-w'];
-    const result = run();
-    instance.fake.through = [];
-    rmSync(bin, { recursive: true });
-    cpSync(kept, bin, { recursive: true, verbatimSymlinks: true });
-    return result.code === 0;
-  };
+  const cutAt = (n: number, run: () => ScriptResult): boolean =>
+    powerCut(instance.fake, ['zfs', 'bectl'], n, run);
   /** The power is back: nothing is mounted any more. */
   const wake = (): void => {
     rmSync(join(instance.fake.root, 'var/run/clawdie-release'), { recursive: true, force: true });

@@ -4,9 +4,32 @@
 environments=clawdie/ROOT
 # Those that are made here have this, so that no others are removed.
 made=clawdie:made
-# Where to look when there is no room.
+# What one is called, where to look when there is no room, and how another one is chosen.
+called="the boot environment"
 look="zpool list"
+choose="Choose first: bectl list, bectl activate NAME, reboot."
+# Without these it boots no pool.
+boot_files=boot/kernel/zfs.ko
+# The usual place.
+work_at=
 release_snapshot=
+
+# What its root is called, by its release and sum: root_name CURRENT
+root_name()
+{
+	echo "$1"
+}
+
+name_root()
+{
+	:
+}
+
+# What a new one is called: environment_name CURRENT ROOT sets environment_new
+environment_name()
+{
+	environment_new=$2
+}
 
 # Whether it is known what of an environment is its release's: has_base NAME
 has_base()

@@ -7,11 +7,17 @@ environment=${root}/sbin/clawdie-environment
 # Where file systems are mounted meanwhile.
 places=${root}/var/run/clawdie-release
 
-# What runs beside the overlay, where the root is a pool.
+# Of which kind the roots are: zfs, ab, or nothing where there is one alone. Base images of before know of pools alone.
+roots_kind()
+{
+	[ ! -e "${environment}" ] || sh "${environment}" kind 2> /dev/null || echo zfs
+}
+
+# What runs beside the overlay, where there is more than one root.
 environment_in_force()
 {
 	[ ! -e "${environment}" ] ||
-	    sh "${environment}" current | sed "s/.*/ FreeBSD $(version_of "${root}"), in the boot environment &./"
+	    sh "${environment}" current | sed "s/.*/ FreeBSD $(version_of "${root}"), in ${called} &./"
 }
 
 # What a release is called by, as "15 1 amd64": parts_of RELEASE
@@ -91,8 +97,8 @@ unpack_root()
 	release_disk=
 	rm -f "${work}/image"
 	# Without these it boots nothing that could take itself back.
-	for _file in boot/loader boot/lua/loader.lua boot/kernel/zfs.ko boot/kernel/pf.ko sbin/init sbin/clawdie-init sbin/clawdie-trial \
-	    sbin/clawdie-environment; do
+	for _file in boot/loader boot/lua/loader.lua boot/kernel/pf.ko sbin/init sbin/clawdie-init sbin/clawdie-trial \
+	    sbin/clawdie-environment ${boot_files}; do
 		[ -s "${places}/new/${_file}" ] || fail "its root has no /${_file}. ${unchanged}"
 	done
 }
@@ -135,12 +141,12 @@ release()
 	    fail "the base image of this instance has no updates of its release." "It needs an image of this release of the project: clawdie-state export, and install that."
 	_current=$(sh "${environment}" current)
 	[ -n "${_current}" ] ||
-	    fail "the root of this instance is no pool: there is one root, and no second one to try." "For a newer release install it anew: clawdie-state export, then import. INSTALL_FS=\"zfs\" can be updated."
+	    fail "this instance was installed with one root, and there is no second one to try." "For a newer release install it anew, on a disk of 8 GiB or as a pool (INSTALL_FS=\"zfs\"); what is its own goes along: clawdie-state export, then import."
 	has_base "${_current}" ||
 	    fail "this instance was installed by an older image: what is its own cannot be told from its release." "Install it anew: clawdie-state export, then import."
 	sh "${environment}" boots "${_current}" ||
-	    fail "the boot environment that runs (${_current}) is not the one that boots." "Choose first: bectl list, bectl activate NAME, reboot."
-	work_folder
+	    fail "${called} that runs (${_current}) is not the one that boots." "${choose}"
+	work_folder "${work_at}"
 	mkdir -p "${places}"
 	exec 9> "${places}/lock"
 	lockf -s -t 0 9 || fail "another release is being made ready here."
@@ -159,12 +165,14 @@ release()
 	follows "${_release}" "${_running}"
 	take_slot "${2-}" "${_release}" "${_running}"
 	_name=${_release}-$(header_of sha256 "${work}/root" | cut -c 1-8)
-	if [ "${_name}" = "${_current}" ]; then
+	if [ "${_name}" = "$(root_name "${_current}")" ]; then
 		echo "It is in force already."
 		exit 3
 	fi
-	make_environment "${_current}" "${_name}" "${_release}"
-	try_environment "${_name}"
+	environment_name "${_current}" "${_name}"
+	make_environment "${_current}" "${environment_new}" "${_release}"
+	name_root "${_name}"
+	try_environment "${environment_new}"
 }
 
 # The overlay of another release, beside its root: take_slot SLOT NEW OLD
