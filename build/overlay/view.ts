@@ -19,6 +19,7 @@ export interface View extends WanView {
   readonly install: string;
   readonly installDisk: string;
   readonly installFs: string;
+  readonly installLayout: string;
   readonly installWipe: string;
   readonly nameservers: readonly string[];
   /** Lines of ntp.conf(5): `pool` for names, which may have many addresses; none where nobody sets the clock. */
@@ -224,6 +225,7 @@ export function makeView(config: Config): View {
     install: config.INSTALL,
     installDisk: config.INSTALL_DISK,
     installFs: config.INSTALL_FS,
+    installLayout: config.INSTALL_LAYOUT,
     installWipe: config.INSTALL_WIPE ? 'yes' : 'no',
     ...wanView(config),
     nameservers: config.DNS,

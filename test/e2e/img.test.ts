@@ -257,6 +257,8 @@ describe('clawdie-iso img', () => {
     ['FORMATS=""', /FORMATS names no format/],
     ['INSTALL_FS=ext4', /INSTALL_FS must be one of "ufs", "zfs"/],
     ['INSTALL_FS=zfs\nPROFILE=minimal', /PROFILE is "minimal", which leaves ZFS out/],
+    ['FORMATS=iso\nINSTALL_FS=zfs\nINSTALL_LAYOUT=ab', /INSTALL_LAYOUT is "ab", but INSTALL_FS is "zfs"/],
+    ['FORMATS=qcow2\nINSTALL_LAYOUT=ab', /FORMATS asks for disk images alone, which have one root/],
   ])('refuses %s', async (lines, message) => {
     const { folder, env } = await prepare(`${lines}\n`);
     const result = await cli(argsFor('iso', folder), { env });

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { SLOT_SIZE, filledSlot } from '../../build/image/slot.js';
 import { packOverlay } from '../../build/overlay/pack.js';
 import type { OverlayEntry } from '../../build/overlay/render.js';
@@ -7,6 +7,18 @@ import type { ScriptResult } from './shell.js';
 
 export const INIT = 'overlays/base/sbin/clawdie-init';
 export const RELEASE = '15.1-RELEASE-amd64';
+
+/** Files of overlays/base as they lie on an instance. */
+export const baseFiles = (...paths: readonly string[]): Readonly<Record<string, string>> =>
+  Object.fromEntries(paths.map((path) => [path, readFileSync(`overlays/base/${path}`, 'utf8')]));
+
+/** What is below a folder of overlays/base, by its path on an instance. */
+const below = (folder: string): readonly string[] =>
+  readdirSync(`overlays/base/${folder}`).map((name) => `${folder}/${name}`);
+
+/** clawdie-trial and clawdie-environment, with what they source. */
+export const TRIAL_FILES = baseFiles('sbin/clawdie-trial', ...below('libexec/clawdie'));
+export const ENVIRONMENT_FILES = baseFiles('sbin/clawdie-environment', ...below('libexec/clawdie'));
 
 /** A root with the programs of FreeBSD that clawdie-init runs. */
 async function root(): Promise<FakeRoot> {
@@ -36,9 +48,9 @@ export async function installedInstance(): Promise<FakeRoot> {
   return (await root())
     .stub('mount', '[ "$1" != -p ] || echo "/dev/gpt/clawdie-root / ufs ro 1 1"')
     .stub('fsync')
-    .file('sbin/clawdie-trial', readFileSync('overlays/base/sbin/clawdie-trial'), 0o755)
     .file('sbin/clawdie-trust', readFileSync('overlays/base/sbin/clawdie-trust'), 0o755)
-    .file('etc/clawdie/installed', 'installed\n');
+    .file('etc/clawdie/installed', 'installed\n')
+    .files(TRIAL_FILES);
 }
 
 /** A file of an overlay, of root, that all may read. */

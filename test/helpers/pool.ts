@@ -20,7 +20,7 @@ import { fillOf, rootHeader } from '../../build/image/root-file.js';
 import type { RootFile } from '../../build/image/root-file.js';
 import { headerText } from '../../build/image/slot.js';
 import { IMAGE_NAMESPACE } from '../../build/overlay/signers.js';
-import { INIT, installedInstance, RELEASE } from './instance.js';
+import { baseFiles, INIT, installedInstance, RELEASE, TRIAL_FILES } from './instance.js';
 import type { FakeRoot, ScriptResult } from './shell.js';
 import type { KeyPair } from './signing.js';
 import { tmp } from './tmp.js';
@@ -98,34 +98,28 @@ esac`;
 /** Files of the root of a release, as much as an update looks at. */
 export type RootTree = Readonly<Record<string, string>>;
 
-export const rootTree = (version: string, more: RootTree = {}): RootTree => {
-  const base = (path: string): string => readFileSync(`overlays/base/${path}`, 'utf8');
-  return {
-    'bin/freebsd-version': `#!/bin/sh\nUSERLAND_VERSION="${version}"\n`,
-    'bin/sh': `sh of ${version}`,
-    'boot/kernel/pf.ko': version,
-    'boot/kernel/zfs.ko': version,
-    'boot/loader': version,
-    'boot/lua/loader.lua': version,
-    'etc/clawdie/release': `${RELEASE}\n`,
-    'etc/crontab': 'the same\n',
-    'etc/group': '# of the release\nwheel:*:0:root\n',
-    'etc/master.passwd': 'root::0:0::0:0:Charlie:/root:/bin/sh\n',
-    'etc/login.conf': `login.conf of ${version}\n`,
-    'sbin/init': version,
-    'usr/share/certs/trusted/an-authority.pem': `trusted by ${version}\n`,
-    'usr/local/bastille/releases/15.1-RELEASE/bin/sh': version,
-    ...Object.fromEntries(
-      ['sbin/clawdie-init', 'sbin/clawdie-trial', 'sbin/clawdie-trust', 'sbin/clawdie-environment'].map(
-        (path) => [path, base(path)],
-      ),
-    ),
-    ...more,
-  };
-};
+export const rootTree = (version: string, more: RootTree = {}): RootTree => ({
+  'bin/freebsd-version': `#!/bin/sh\nUSERLAND_VERSION="${version}"\n`,
+  'bin/sh': `sh of ${version}`,
+  'boot/kernel/pf.ko': version,
+  'boot/kernel/zfs.ko': version,
+  'boot/loader': version,
+  'boot/lua/loader.lua': version,
+  'etc/clawdie/release': `${RELEASE}\n`,
+  'etc/crontab': 'the same\n',
+  'etc/group': '# of the release\nwheel:*:0:root\n',
+  'etc/master.passwd': 'root::0:0::0:0:Charlie:/root:/bin/sh\n',
+  'etc/login.conf': `login.conf of ${version}\n`,
+  'sbin/init': version,
+  'usr/share/certs/trusted/an-authority.pem': `trusted by ${version}\n`,
+  'usr/local/bastille/releases/15.1-RELEASE/bin/sh': version,
+  ...baseFiles('sbin/clawdie-init', 'sbin/clawdie-trust', 'sbin/clawdie-environment'),
+  ...TRIAL_FILES,
+  ...more,
+});
 
 /** A folder with files. */
-function plant(folder: string, tree: RootTree): void {
+export function plant(folder: string, tree: RootTree): void {
   for (const [path, text] of Object.entries(tree)) {
     const full = join(folder, path);
     mkdirSync(join(full, '..'), { recursive: true });
@@ -175,6 +169,37 @@ export async function rootFileOf(tree: RootTree, change: RootChange): Promise<Bu
   return Buffer.concat([header, body, Buffer.alloc(fillOf(file)), Buffer.from(signature)]);
 }
 
+/** What an update of the release calls on any instance, and what of it is done where tests run. */
+export const UPDATING: Readonly<Record<string, string>> = {
+  mdconfig:
+    'case $1 in -a) mkdir -p "$CLAWDIE_TEST_ROOT/../md" && tar -xpf "$7" -C "$CLAWDIE_TEST_ROOT/../md" && echo md9 ;; -d) chmod -R u+w "$CLAWDIE_TEST_ROOT/../md"; rm -rf "$CLAWDIE_TEST_ROOT/../md" ;; esac',
+  umount: '[ -L "$1" ] && rm "$1" && mkdir "$1"',
+  pwd_mkdb: 'echo made > "$3/spwd.db"',
+  cap_mkdb: '[ -e "$1" ] && echo "of $(cat "$1")" > "$1.db"',
+  certctl:
+    '[ "$1 $3" = "-D rehash" ] && mkdir -p "$2/etc/ssl/certs" && cat "$2"/usr/share/certs/trusted/* > "$2/etc/ssl/cert.pem"',
+  id: 'echo 0',
+  ...Object.fromEntries(
+    ['daemon', 'logger', 'shutdown', 'reboot', 'jls', 'sockstat', 'sleep', 'pfctl', 'sysrc', 'chown'].map(
+      (name) => [name, 'exit 0'],
+    ),
+  ),
+};
+
+/** Remembers folders beside a fake root; what it returns brings them back. */
+export function remember(fake: FakeRoot, names: readonly string[]): () => void {
+  const folder = join(fake.root, '..');
+  const kept = join(folder, 'kept');
+  const copy = (from: string, to: string): void => {
+    for (const name of names) mirror(join(from, name), join(to, name));
+  };
+  mkdirSync(kept, { recursive: true });
+  copy(folder, kept);
+  return () => {
+    copy(kept, folder);
+  };
+}
+
 /** An instance whose root is a pool of boot environments. */
 export class PoolInstance {
   private constructor(readonly fake: FakeRoot) {}
@@ -191,32 +216,8 @@ export class PoolInstance {
       .stub('zpool', 'echo "clawdie/ROOT/$(cat "$CLAWDIE_TEST_ROOT/../pool/.boots")"')
       .stub('bectl', BECTL)
       .stub('mount', MOUNT)
-      .stub('umount', '[ -L "$1" ] && rm "$1" && mkdir "$1"')
-      .stub(
-        'mdconfig',
-        'case $1 in -a) mkdir -p "$CLAWDIE_TEST_ROOT/../md" && tar -xpf "$7" -C "$CLAWDIE_TEST_ROOT/../md" && echo md9 ;; -d) chmod -R u+w "$CLAWDIE_TEST_ROOT/../md"; rm -rf "$CLAWDIE_TEST_ROOT/../md" ;; esac',
-      )
-      .stub('pwd_mkdb', 'echo made > "$3/spwd.db"')
-      .stub('cap_mkdb', '[ -e "$1" ] && echo "of $(cat "$1")" > "$1.db"')
-      .stub(
-        'certctl',
-        '[ "$1 $3" = "-D rehash" ] && mkdir -p "$2/etc/ssl/certs" && cat "$2"/usr/share/certs/trusted/* > "$2/etc/ssl/cert.pem"',
-      )
-      .stub('id', 'echo 0')
       .withTurns();
-    for (const each of [
-      'daemon',
-      'logger',
-      'shutdown',
-      'reboot',
-      'jls',
-      'sockstat',
-      'sleep',
-      'pfctl',
-      'sysrc',
-      'chown',
-    ])
-      fake.stub(each);
+    for (const [name, body] of Object.entries(UPDATING)) fake.stub(name, body);
     rmSync(join(fake.root, 'etc/clawdie'), { recursive: true });
     plant(fake.root, rootTree(version));
     mkdirSync(join(instance.pool, 'default'));
@@ -264,7 +265,7 @@ export class PoolInstance {
     if (next !== now) {
       const kept = join(this.pool, now);
       rmSync(kept, { recursive: true });
-      mkdirSync(kept);
+      mkdirSync(kept, { recursive: true });
       for (const name of readdirSync(this.fake.root))
         if (name !== 'dev' && name !== '.run') renameSync(join(this.fake.root, name), join(kept, name));
       for (const name of readdirSync(join(this.pool, next)))
@@ -285,15 +286,6 @@ export class PoolInstance {
 
   /** Remembers all of it; what it returns brings it back. */
   snapshot(): () => void {
-    const folder = join(this.fake.root, '..');
-    const kept = join(folder, 'kept');
-    const copy = (from: string, to: string): void => {
-      for (const name of ['root', 'pool', 'md']) mirror(join(from, name), join(to, name));
-    };
-    mkdirSync(kept);
-    copy(folder, kept);
-    return () => {
-      copy(kept, folder);
-    };
+    return remember(this.fake, ['root', 'pool', 'md']);
   }
 }

@@ -118,6 +118,12 @@ export class FakeRoot {
     return this;
   }
 
+  /** Programs and what they source, by their paths. */
+  files(all: Readonly<Record<string, string>>): this {
+    for (const [path, text] of Object.entries(all)) this.file(path, text, 0o755);
+    return this;
+  }
+
   /** /etc/clawdie/clawdie.conf, with other values where a test wants them. */
   configure(values: Readonly<Record<string, string>> = {}): this {
     const lines = Object.entries({ ...CONFIG, ...values }).map(([key, value]) => `${key}=${value}\n`);

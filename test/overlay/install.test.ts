@@ -1,4 +1,4 @@
-import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, readFileSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { toldPackages } from '../../build/disk/packages.js';
@@ -6,6 +6,7 @@ import { emptySlot, filledSlot, SLOT_SIZE } from '../../build/image/slot.js';
 import { sha256 } from '../../build/host/hash.js';
 import { packOverlay } from '../../build/overlay/pack.js';
 import type { OverlayEntry } from '../../build/overlay/render.js';
+import { ENVIRONMENT_FILES } from '../helpers/instance.js';
 import { FakeRoot } from '../helpers/shell.js';
 import type { ScriptResult } from '../helpers/shell.js';
 
@@ -34,7 +35,7 @@ add)
 	mkdir -p "$CLAWDIE_TEST_ROOT/dev/gpt"; : > "$CLAWDIE_TEST_ROOT/dev/gpt/$label"
 	;;
 modify) sed "s/clawdie-new/clawdie-root/" "$(table "$disk")" > "$(table "$disk").n" && mv "$(table "$disk").n" "$(table "$disk")" ;;
-set) sed "/clawdie-root/s/$/ bootme/" "$(table "$disk")" > "$(table "$disk").n" && mv "$(table "$disk").n" "$(table "$disk")" ;;
+set) sed "/ clawdie-root /s/$/ bootme/" "$(table "$disk")" > "$(table "$disk").n" && mv "$(table "$disk").n" "$(table "$disk")" ;;
 esac`;
 
 describe('clawdie-install', () => {
@@ -319,7 +320,7 @@ describe('clawdie-install', () => {
     const result = fake.run(TOOL, ['--yes', '--gauge']);
     expect(result.code).toBe(0);
     const gauges = result.stdout.split('XXX\n').filter((each) => each.trim() !== '');
-    expect(gauges[0]).toBe('0\npartitions of vtbd0 ...\n');
+    expect(gauges[1]).toBe('0\npartitions of vtbd0 ...\n');
     expect(gauges.at(-1)).toMatch(/^100\n/);
     const percents = gauges.map((each) => Number(each.split('\n')[0]));
     expect(percents).toEqual([...percents].sort((a, b) => a - b));
@@ -406,6 +407,99 @@ describe('clawdie-install', () => {
     });
   });
 
+  describe('with two roots', () => {
+    const roots = (): FakeRoot =>
+      fake
+        .stub('kldload')
+        .stub('newfs', ': > "$CLAWDIE_TEST_ROOT/made.$(echo "$*" | tr " /" "__")"')
+        .stub(
+          'tar',
+          'case "$*" in *--format*) echo "./a type=file" ;; *-cf*) echo archive ;; *-xpf*) cat > /dev/null ;; esac',
+        )
+        .files(ENVIRONMENT_FILES)
+        .file('boot/gptboot.efi', 'gptboot.efi');
+
+    it('makes them where the disk has the room, a partition of data for both, and what boots either', () => {
+      disk('vtbd0', 8192);
+      const result = roots().run(TOOL, ['--yes']);
+      expect(result).toMatchObject({ code: 0, stderr: '' });
+      const calls = steps(result);
+      expect(calls.filter((call) => call.startsWith('gpart add -t freebsd-ufs'))).toEqual([
+        'gpart add -t freebsd-ufs -a 1m -s 2048m -l clawdie-new vtbd0',
+        'gpart add -t freebsd-ufs -a 1m -s 2048m -l clawdie-root-b vtbd0',
+        'gpart add -t freebsd-ufs -a 1m -l clawdie-data vtbd0',
+      ]);
+      // Data is there before anything is copied, so that homes and logs lie on it.
+      expect(calls.filter((call) => /^(?:newfs |mount|tar -xpf)/.test(call))).toEqual([
+        'newfs -U -j -L clawdiedisk /dev/gpt/clawdie-new',
+        'mount /dev/gpt/clawdie-new /mnt',
+        'newfs -U -j -L clawdiedata /dev/gpt/clawdie-data',
+        'mount /dev/gpt/clawdie-data /mnt/data',
+        'mount -t nullfs /mnt/data/home /mnt/home',
+        'mount -t nullfs /mnt/data/log /mnt/var/log',
+        'mount -t nullfs /mnt/data/jails /mnt/usr/local/bastille/jails',
+        'mount -t nullfs /mnt/data/backups /mnt/usr/local/bastille/backups',
+        'mount -t nullfs /mnt/data/jaildisks /mnt/var/db/clawdie/jaildisks',
+        'tar -xpf - -C /mnt',
+        'mount -t cd9660 -o ro /dev/iso9660/CLAWDIE /media',
+        'mount -t msdosfs /dev/gpt/clawdie-efi /media',
+      ]);
+      expect(calls.filter((call) => /^umount/.test(call))).toHaveLength(9);
+      expect(calls.slice(-3)).toEqual([
+        'gpart bootcode -b /boot/pmbr -p /boot/gptboot -i 1 vtbd0',
+        'gpart set -a bootme -i 5 vtbd0',
+        'sync',
+      ]);
+      expect(fake.read('mnt/etc/fstab')).toMatch(
+        /^\/data\/jails\t\/usr\/local\/bastille\/jails\tnullfs\trw\t/m,
+      );
+      expect(fake.read('mnt/etc/fstab').indexOf('clawdie-data')).toBeLessThan(
+        fake.read('mnt/etc/fstab').indexOf('nullfs'),
+      );
+      expect(fake.read('mnt/boot/loader.conf.local')).toBe(
+        'vfs.root.mountfrom="ufs:/dev/gpt/clawdie-root"\n',
+      );
+      expect(fake.read('media/EFI/BOOT/BOOTX64.EFI')).toBe('gptboot.efi');
+      expect(fake.has('mnt/var/db/clawdie/base.mtree.gz')).toBe(true);
+      expect(statSync(join(fake.root, 'mnt/data')).mode & 0o777).toBe(0o700);
+      expect(fake.run(TOOL, ['--status']).stdout).toBe('vtbd0 installed 8192\n');
+    });
+
+    it('makes one, and says so, where the disk has no room; refuses where two were asked for', () => {
+      disk('vtbd0', 8191);
+      const result = roots().run(TOOL, ['--yes']);
+      expect(result.code).toBe(0);
+      expect(result.stdout).toContain('one root: vtbd0 has no room for two (8191 MB).');
+      expect(steps(result).join('\n')).not.toMatch(/clawdie-root-b|clawdie-data|nullfs/);
+      expect(fake.read('media/EFI/BOOT/BOOTX64.EFI')).toBe('loader.efi');
+      disk('vtbd0', 600);
+      fake.file('tables/vtbd0', '');
+      refused('vtbd0 is too small: it has 600 MB of', '--layout', 'ab');
+      // What was asked for on a smaller disk that has the room: no root is smaller than it has to be.
+      fake.stub('df', 'echo head; echo "/dev/md0 1000000 512000 9 9% /"');
+      disk('vtbd0', 4096);
+      const asked = fake.run(TOOL, ['--yes', '--layout', 'ab', '--wipe']);
+      expect(asked).toMatchObject({ code: 0, stderr: '' });
+      expect(steps(asked)).toContain('gpart add -t freebsd-ufs -a 1m -s 1256m -l clawdie-new vtbd0');
+    });
+
+    it('leaves it at one where it is told to, where a release would not fit, and on a pool', () => {
+      disk('vtbd0', 8192);
+      const single = roots().run(TOOL, ['--yes', '--layout', 'single']);
+      expect(steps(single).join('\n')).not.toContain('clawdie-root-b');
+      expect(single.stdout).not.toContain('one root');
+      disk('vtbd0', 8192);
+      fake.file('tables/vtbd0', '').stub('df', 'echo head; echo "/dev/md0 3000000 2000000 9 9% /"');
+      const large = fake.run(TOOL, ['--yes', '--wipe']);
+      expect(large.stdout).toContain('one root: vtbd0 has no room for two (8192 MB).');
+      fake.file('tables/vtbd0', '');
+      refused('two roots are for UFS on a disk that is there', '--layout', 'ab', '--fs', 'zfs', '--wipe');
+      fake.removeFile('boot/gptboot.efi').stub('df', 'echo head; echo "/dev/md0 100000 1024 9 9% /"');
+      refused('no /boot/gptboot.efi or no nullfs(5)', '--layout', 'ab', '--wipe');
+      expect(fake.run(TOOL, ['--layout', 'three']).code).toBe(2);
+    });
+  });
+
   it('refuses a medium of another release', () => {
     const other = filledSlot(Buffer.from('x'), '14.3-RELEASE-amd64');
     fake.file('media/overlay', Buffer.concat([other], SLOT_SIZE));
@@ -474,6 +568,15 @@ describe('clawdie_grow', () => {
     expect(changes(result)).toEqual([]);
   });
 
+  it('gives the room to the data, where there are two roots', () => {
+    const roots = `echo "=> 40 16777136 vtbd0 GPT (8.0G)"; echo "  9 9 5 clawdie-root [bootme] (2.0G)"; echo "  9 9 6 clawdie-root-b (2.0G)"; echo "  9 9 7 clawdie-data (3.3G)"; echo "  8386560 4194304 - free - (2G)"`;
+    fake.stub('gpart', `case $1 in show) ${roots} ;; esac`);
+    expect(changes(fake.run(SCRIPT, ['start']))).toEqual([
+      'gpart resize -i 7 vtbd0',
+      'growfs -y /dev/gpt/clawdie-data',
+    ]);
+  });
+
   it('grows a pool, whether its root is in use or not', () => {
     fake
       .stub('mount', 'echo "clawdie/ROOT/default / zfs rw 0 0"')
@@ -525,12 +628,15 @@ describe('rc.d/clawdie_install', () => {
   it('installs where the deployment says so, and restarts', () => {
     const result = run();
     expect(result).toMatchObject({ code: 0, stderr: '' });
-    expect(acts(result)).toEqual(['clawdie-install --disk auto --fs ufs --yes', 'reboot ']);
+    expect(acts(result)).toEqual(['clawdie-install --disk auto --fs ufs --layout auto --yes', 'reboot ']);
   });
 
   it('hands on which disk, which file system, and whether it may be wiped, as they are written', () => {
-    fake.configure({ INSTALL: 'auto', INSTALL_DISK: 'vtbd1', INSTALL_FS: 'zfs', INSTALL_WIPE: 'yes' });
-    expect(acts(run())[0]).toBe('clawdie-install --disk vtbd1 --fs zfs --wipe --yes');
+    fake.configure({
+      ...{ INSTALL: 'auto', INSTALL_DISK: 'vtbd1', INSTALL_FS: 'zfs', INSTALL_LAYOUT: 'single' },
+      INSTALL_WIPE: 'yes',
+    });
+    expect(acts(run())[0]).toBe('clawdie-install --disk vtbd1 --fs zfs --layout single --wipe --yes');
   });
 
   it.each([
@@ -560,6 +666,22 @@ describe('rc.d/clawdie_install', () => {
       'kenv init_script=/sbin/clawdie-init',
       'reboot -r',
     ]);
+  });
+
+  it('goes on from that of two roots that boots, and from none that is on trial', () => {
+    disks('vtbd0 installed 8192');
+    const table = (a: string, b: string): string =>
+      `[ "$2" != -l ] || { echo "  9 9 5 clawdie-root ${a} (2G)"; echo "  9 9 6 clawdie-root-b ${b} (2G)"; }`;
+    for (const [a, b, label] of [
+      ['', '[bootme]', 'clawdie-root-b'],
+      ['[bootme]', '[bootonce,bootme]', 'clawdie-root'],
+      ['[bootonce,bootme]', '[bootme]', 'clawdie-root-b'],
+    ] as const) {
+      fake.stub('gpart', table(a, b));
+      const result = run();
+      expect(acts(result)[0]).toBe(`kenv vfs.root.mountfrom=ufs:/dev/gpt/${label}`);
+      expect(result.calls).toContain(`mount -o ro /dev/gpt/${label} ${fake.root}/mnt`);
+    }
   });
 
   it('goes on from a pool likewise, read and exported before', () => {
@@ -619,7 +741,7 @@ describe('rc.d/clawdie_install', () => {
       expect(result.code).toBe(0);
       const calls = acts(result);
       expect(calls[0]).toMatch(/^bsddialog .*--menu .* vtbd0 600 MB, CARRIES DATA that will be lost$/);
-      expect(calls).toContain('clawdie-install --disk vtbd0 --fs ufs --wipe --yes --gauge');
+      expect(calls).toContain('clawdie-install --disk vtbd0 --fs ufs --layout auto --wipe --yes --gauge');
       expect(calls.at(-1)).toBe('reboot ');
     });
 

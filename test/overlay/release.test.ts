@@ -14,6 +14,7 @@ import { IMAGE_NAMESPACE, SLOT_NAMESPACE } from '../../build/overlay/signers.js'
 import { configOf } from '../helpers/config.js';
 import { overlayOf } from '../helpers/deployment.js';
 import { INIT } from '../helpers/instance.js';
+import { powerCutter } from '../helpers/power.js';
 import { PoolInstance, rootFileOf, rootTree } from '../helpers/pool.js';
 import type { RootChange, RootTree } from '../helpers/pool.js';
 import type { ScriptResult } from '../helpers/shell.js';
@@ -433,7 +434,7 @@ describe('a root is refused, and nothing is changed,', () => {
   it('where there is no pool, or it was installed before there were updates', async () => {
     const bytes = await newRoot();
     instance.fake.stub('mount', 'echo "/dev/gpt/clawdie-root / ufs rw 1 1"');
-    expect(offer(bytes).stderr).toContain('the root of this instance is no pool');
+    expect(offer(bytes).stderr).toContain('was installed with one root');
     instance.fake.stub('mount', 'echo "clawdie/ROOT/default / zfs rw 0 0"');
     rmSync(join(instance.pool, 'default@base'), { recursive: true });
     expect(offer(bytes).stderr).toContain('was installed by an older image');
@@ -443,44 +444,7 @@ describe('a root is refused, and nothing is changed,', () => {
 });
 
 describe('a power cut', () => {
-  const CHANGING = [
-    'zfs',
-    'bectl',
-    'dd',
-    'mv',
-    'cp',
-    'mount',
-    'umount',
-    'tar',
-    'rm',
-    'ln',
-    'mkdir',
-    'fsync',
-    'mdconfig',
-  ];
-  /** Has the power fail at the n-th program that changes something; says of a script whether it came to its end before. */
-  const cutter = (): ((n: number, run: () => ScriptResult) => boolean) => {
-    const { bin, root } = instance.fake;
-    const [folder, count, last] = [join(root, '../cut'), join(root, '../count'), join(root, '../last')];
-    mkdirSync(folder);
-    for (const name of CHANGING)
-      writeFileSync(
-        join(folder, name),
-        `#!/bin/sh\necho >> '${count}'\nread -r last < '${last}'\nn=0\nwhile read -r _; do n=$((n + 1)); done < '${count}'\n` +
-          `[ "$n" -lt "$last" ] || kill -9 0\nPATH='${bin}':/usr/bin:/bin\nexec ${name} "$@"\n`,
-        { mode: 0o755 },
-      );
-    return (n, run) => {
-      rmSync(count, { force: true });
-      writeFileSync(last, `${n}\n`);
-      instance.fake.through = ['setsid', '-w'];
-      instance.fake.before = [folder];
-      const result = run();
-      instance.fake.through = [];
-      instance.fake.before = [];
-      return result.code === 0;
-    };
-  };
+  const cutter = (): ReturnType<typeof powerCutter> => powerCutter(instance, ['zfs', 'bectl']);
   /** The power is back: nothing is mounted any more. */
   const wake = (): void => {
     rmSync(join(instance.fake.root, 'var/run/clawdie-release'), { recursive: true, force: true });

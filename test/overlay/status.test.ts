@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { beforeEach, expect, it } from 'vitest';
 import { configOf } from '../helpers/config.js';
 import { bodyOf, overlayOf } from '../helpers/deployment.js';
+import { TRIAL_FILES } from '../helpers/instance.js';
 import { FakeRoot } from '../helpers/shell.js';
 import type { ScriptResult } from '../helpers/shell.js';
 
@@ -73,7 +74,7 @@ beforeEach(async () => {
     .file('etc/pf.conf', PF_CONF)
     .file('etc/clawdie/applied', `${SUM}\n`)
     .file('sbin/clawdie-trust', readFileSync('overlays/base/sbin/clawdie-trust'), 0o755)
-    .file('sbin/clawdie-trial', readFileSync('overlays/base/sbin/clawdie-trial'), 0o755)
+    .files(TRIAL_FILES)
     .file(
       'dev/gpt/clawdie-slot',
       `clawdie-overlay 1\nrelease x\nlength 5\nsha256 ${SUM}\ndeployment natasha\nserial 12\n`.padEnd(

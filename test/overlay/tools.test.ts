@@ -8,6 +8,7 @@ import { withTailscale } from '../../build/policy/image.js';
 import { configOf } from '../helpers/config.js';
 import { bodyOf, overlayOf } from '../helpers/deployment.js';
 import { pflogFile } from '../helpers/pflog.js';
+import { TRIAL_FILES } from '../helpers/instance.js';
 import { FakeRoot } from '../helpers/shell.js';
 import { tmp } from '../helpers/tmp.js';
 import type { ScriptResult } from '../helpers/shell.js';
@@ -317,7 +318,7 @@ describe('clawdie-pf', () => {
         'pfctl',
         `case "$*" in *" -n "*) ! grep -q nonsense "$4" ;; *"-f "*) for f; do :; done; cp "$f" '${join(fake.root, 'loaded')}' ;; esac`,
       )
-      .file('sbin/clawdie-trial', readFileSync('overlays/base/sbin/clawdie-trial'), 0o755)
+      .files(TRIAL_FILES)
       .file(OWN, '# nothing\n', 0o600)
       .file('mine', mine);
   });
@@ -406,7 +407,7 @@ describe('clawdie-tailscale', () => {
       .stub('logger')
       .stub('daemon')
       .stub('fsync')
-      .file(TRIAL, readFileSync('overlays/base/sbin/clawdie-trial'), 0o755)
+      .files(TRIAL_FILES)
       .stub('hostname', 'echo agent')
       .stub('ifconfig', 'printf "tailscale0: flags=1\\n\\tinet 100.100.100.10 --> 100.100.100.10\\n"')
       .stub('sockstat', 'echo "root sshd 7 4 tcp4 203.0.113.10:22 198.51.100.20:40000"');

@@ -41,6 +41,12 @@ export const DISK_KEYS = {
     oneOf('ufs', 'zfs'),
     'File system of an installed instance and of disk images: "ufs" or, where the release sets have it, "zfs".',
   ),
+  INSTALL_LAYOUT: key(
+    'auto',
+    oneOf('auto', 'single', 'ab'),
+    'Roots of an instance that the ISO installs on UFS: "single", or "ab" (two, and a partition for jails, homes and logs), so',
+    'that a newer release can be tried (clawdie-update release). "auto" is "ab" on disks of 8 GiB that have the room.',
+  ),
   INSTALL_WIPE: key(
     'no',
     yesNo,

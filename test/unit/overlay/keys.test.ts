@@ -76,6 +76,7 @@ const CHANGES: Readonly<
   INSTALL: ['auto'],
   INSTALL_DISK: ['vtbd0'],
   INSTALL_FS: ['zfs'],
+  INSTALL_LAYOUT: ['single'],
   INSTALL_WIPE: ['yes'],
   TAILSCALE: ['host'],
   TAILSCALE_AUTHKEY_FILE: ['key', { TAILSCALE: 'host' }],

@@ -1,20 +1,20 @@
 # Sourced, after common.sh and tool.sh, by clawdie-update: what goes along from one boot environment into the next. That is all
-# that the newer release does not have, and what was changed since the environment was of its release alone (its snapshot
-# "base"); but not what the overlay brings (the next boot brings it again), nor what is in folders of the base system: programs
+# that the newer release does not have, and what was changed since the environment was of its release alone (mark_base of
+# release-KIND.sh); but not what the overlay brings (the next boot brings it again), nor what is in folders of the base system: programs
 # and libraries of before would undo what the newer release mends.
 # shellcheck shell=sh disable=SC2154
 
 # Folders of the base system, and what is made anew or tells of one environment.
 carry_system="bin sbin lib libexec rescue boot sys usr/bin usr/sbin usr/lib usr/lib32 usr/libdata usr/libexec usr/include
     usr/share usr/src usr/obj usr/tests"
-carry_own="dev proc mnt media tmp .snap var/run var/tmp var/db/clawdie/trial var/db/clawdie/overlay.files etc/clawdie/applied
+carry_own="dev proc mnt media tmp .snap .sujournal var/run var/tmp var/db/clawdie/trial var/db/clawdie/overlay.files var/db/clawdie/base.mtree.gz var/db/clawdie/root.name etc/clawdie/applied
     etc/clawdie/release etc/passwd etc/master.passwd etc/group etc/pwd.db etc/spwd.db etc/ssl/certs etc/ssl/untrusted
     etc/ssl/cert.pem etc/login.conf.db"
 # Where the base system has files of its own beside those of others: what is unchanged there, and gone from the newer release,
 # was its own.
 carry_mixed="etc/rc.d etc/defaults etc/periodic etc/mtree etc/pam.d etc/autofs etc/devd etc/newsyslog.conf.d etc/syslog.d"
 
-# Of the changes that zfs(8) prints (diff -FH) those of somebody's own, a line each, with paths as it prints them: "there PATH" for
+# Of the changes, as zfs(8) prints them (diff -FH), those of somebody's own, a line each, with paths as it prints them: "there PATH" for
 # what is of interest where the newer release has it too, "sure PATH" for what goes along in any case, "left PATH" for
 # what does not: changed CHANGES RELEASE
 changed()

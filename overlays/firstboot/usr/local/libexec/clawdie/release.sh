@@ -1,19 +1,23 @@
 # Sourced, after common.sh, tool.sh, trial.sh and release-carry.sh, by clawdie-update: a newer release or patch level as a boot
-# environment of its own, which boots once, and stays if somebody confirms it (clawdie-trial). See bectl(8), zfs(8).
+# environment of its own, which boots once, and stays if somebody confirms it (clawdie-trial). Where that is, and how what
+# was changed here is found, is in release-KIND.sh.
 # shellcheck shell=sh disable=SC2154
 
 environment=${root}/sbin/clawdie-environment
-environments=clawdie/ROOT
-# Those that are made here have this, so that no others are removed.
-made=clawdie:made
 # Where file systems are mounted meanwhile.
 places=${root}/var/run/clawdie-release
 
-# What runs beside the overlay, where the root is a pool.
+# Of which kind the roots are: zfs, ab, or nothing where there is one alone. Base images of before know of pools alone.
+roots_kind()
+{
+	[ ! -e "${environment}" ] || sh "${environment}" kind 2> /dev/null || echo zfs
+}
+
+# What runs beside the overlay, where there is more than one root.
 environment_in_force()
 {
 	[ ! -e "${environment}" ] ||
-	    sh "${environment}" current | sed "s/.*/ FreeBSD $(version_of "${root}"), in the boot environment &./"
+	    sh "${environment}" current | sed "s/.*/ FreeBSD $(version_of "${root}"), in ${called} &./"
 }
 
 # What a release is called by, as "15 1 amd64": parts_of RELEASE
@@ -61,12 +65,11 @@ release_over()
 		umount "${places}/${_place}" 2> /dev/null || true
 	done
 	[ -z "${release_disk}" ] || mdconfig -d -u "${release_disk}" 2> /dev/null || true
-	[ -z "${release_snapshot}" ] || zfs destroy "${release_snapshot}" 2> /dev/null || true
-	[ -z "${release_new}" ] || zfs destroy -r "${environments}/${release_new}" 2> /dev/null || true
+	drop_environment
 	rm -rf "${work}"
 }
 release_disk=
-release_snapshot=
+# The new one, until it is whole and the next to boot.
 release_new=
 # What a refusal ends with, once there is something to tell.
 unchanged="Nothing was changed."
@@ -94,8 +97,8 @@ unpack_root()
 	release_disk=
 	rm -f "${work}/image"
 	# Without these it boots nothing that could take itself back.
-	for _file in boot/loader boot/lua/loader.lua boot/kernel/zfs.ko boot/kernel/pf.ko sbin/init sbin/clawdie-init sbin/clawdie-trial \
-	    sbin/clawdie-environment; do
+	for _file in boot/loader boot/lua/loader.lua boot/kernel/pf.ko sbin/init sbin/clawdie-init sbin/clawdie-trial \
+	    sbin/clawdie-environment ${boot_files}; do
 		[ -s "${places}/new/${_file}" ] || fail "its root has no /${_file}. ${unchanged}"
 	done
 }
@@ -103,8 +106,7 @@ unpack_root()
 # What tells of one environment: configure_new OLD NEW FILE
 configure_new()
 {
-	sed "s|\"zfs:${environments}/$1\"|\"zfs:${environments}/$2\"|" "${places}/old/boot/loader.conf.local" > "${places}/new/boot/loader.conf.local" &&
-	    grep -qF "zfs:${environments}/$2\"" "${places}/new/boot/loader.conf.local" || return 1
+	configure_root "$1" "$2" || return 1
 	# The loader does not wait for somebody where it finds no kernel; what loadelf() returns is of the modules.
 	cat > "${places}/new/boot/lua/local.lua" <<-'LUA' || return 1
 	-- On trial (clawdie-update release): without a kernel the boot environment before comes back. Removed once confirmed.
@@ -139,12 +141,12 @@ release()
 	    fail "the base image of this instance has no updates of its release." "It needs an image of this release of the project: clawdie-state export, and install that."
 	_current=$(sh "${environment}" current)
 	[ -n "${_current}" ] ||
-	    fail "the root of this instance is no pool: there is one root, and no second one to try." "For a newer release install it anew: clawdie-state export, then import. INSTALL_FS=\"zfs\" can be updated."
-	zfs list -H -o name "${environments}/${_current}@base" > /dev/null 2>&1 ||
+	    fail "this instance was installed with one root, and there is no second one to try." "For a newer release install it anew, on a disk of 8 GiB or as a pool (INSTALL_FS=\"zfs\"); what is its own goes along: clawdie-state export, then import."
+	has_base "${_current}" ||
 	    fail "this instance was installed by an older image: what is its own cannot be told from its release." "Install it anew: clawdie-state export, then import."
 	sh "${environment}" boots "${_current}" ||
-	    fail "the boot environment that runs (${_current}) is not the one that boots." "Choose first: bectl list, bectl activate NAME, reboot."
-	work_folder
+	    fail "${called} that runs (${_current}) is not the one that boots." "${choose}"
+	work_folder "${work_at}"
 	mkdir -p "${places}"
 	exec 9> "${places}/lock"
 	lockf -s -t 0 9 || fail "another release is being made ready here."
@@ -163,12 +165,14 @@ release()
 	follows "${_release}" "${_running}"
 	take_slot "${2-}" "${_release}" "${_running}"
 	_name=${_release}-$(header_of sha256 "${work}/root" | cut -c 1-8)
-	if [ "${_name}" = "${_current}" ]; then
+	if [ "${_name}" = "$(root_name "${_current}")" ]; then
 		echo "It is in force already."
 		exit 3
 	fi
-	make_environment "${_current}" "${_name}" "${_release}"
-	try_environment "${_name}"
+	environment_name "${_current}" "${_name}"
+	make_environment "${_current}" "${environment_new}" "${_release}"
+	name_root "${_name}"
+	try_environment "${environment_new}"
 }
 
 # The overlay of another release, beside its root: take_slot SLOT NEW OLD
@@ -184,45 +188,12 @@ take_slot()
 	_reason=$(sh "${trust}" check --release "$2" "${work}/slot") || fail "the slot is refused: ${_reason:-it cannot be verified}. Nothing was changed."
 }
 
-# Boot environments that were installed, or made here, but the one that runs: earlier CURRENT
-earlier()
-{
-	sh "${environment}" list | while read -r _each; do
-		if [ "${_each}" = "$1" ]; then
-			continue
-		fi
-		if [ "$(zfs get -H -o value "${made}" "${environments}/${_each}")" = "yes" ] ||
-		    zfs list -H -o name "${environments}/${_each}@base" > /dev/null 2>&1; then
-			echo "${_each}"
-		fi
-	done
-}
-
 # make_environment CURRENT NAME RELEASE
 make_environment()
 {
-	earlier "$1" > "${work}/earlier"
-	_free=$(zfs get -Hp -o value available "${environments}")
-	while read -r _other; do
-		_free=$((_free + $(zfs get -Hp -o value used "${environments}/${_other}")))
-	done < "${work}/earlier"
-	_needed=$(($(zfs get -Hp -o value referenced "${environments}/$1") + 4 * $(wc -c < "${work}/root")))
-	[ "${_free}" -gt "${_needed}" ] ||
-	    fail "the pool has $((_free / 1048576)) MB, and this takes $((_needed / 1048576)). Nothing was changed."
-	# The one before and the new one are kept: there is no way back behind those. What somebody else has made stays.
-	while read -r _other; do
-		zfs destroy -r "${environments}/${_other}" || fail "the boot environment ${_other} cannot be removed." "See: bectl list"
-		unchanged="The boot environment ${_other} is gone; nothing else was changed."
-	done < "${work}/earlier"
-	echo "Making the boot environment $2 ..."
-	mkdir -p "${places}/image" "${places}/old" "${places}/new"
-	zfs create -o mountpoint=/ -o canmount=noauto -o "${made}=yes" "${environments}/$2" ||
-	    fail "the boot environment cannot be made. ${unchanged}" "See: zpool status"
-	release_new=$2
-	mount -t zfs "${environments}/$2" "${places}/new" ||
-	    fail "the boot environment cannot be mounted. ${unchanged}" "See: zpool status"
-	if ! unpack_root "${work}/root" || ! zfs snapshot "${environments}/$2@base"; then
-		fail "its root cannot be unpacked: it is damaged, or the disk is full. ${unchanged}" "See: zpool list; dmesg(8)"
+	new_environment "$1" "$2"
+	if ! unpack_root "${work}/root" || ! mark_base "$2"; then
+		fail "its root cannot be unpacked: it is damaged, or the disk is full. ${unchanged}" "See: ${look}; dmesg(8)"
 	fi
 	_was=$(version_of "${root}")
 	_is=$(version_of "${places}/new")
@@ -232,15 +203,11 @@ make_environment()
 	# What sysrc(8) set stands in rc.conf, which is the overlay's. 3: pf.conf is somebody's own.
 	sh "${root}/usr/local/libexec/clawdie/state-back.sh" > /dev/null || [ $? -eq 3 ] ||
 	    fail "the state of this instance is not in order. ${unchanged}" "See: clawdie-state show"
-	release_snapshot=${environments}/$1@carried
-	zfs destroy "${release_snapshot}" 2> /dev/null || true
-	if ! zfs snapshot "${release_snapshot}" || ! mount -t zfs "${release_snapshot}" "${places}/old" ||
-	    ! zfs diff -FH "${environments}/$1@base" "${release_snapshot}" > "${work}/changes" ||
-	    ! carry "${work}/changes" "${places}/old" "${places}/new" "$(jail_release "$(cat "${root}/etc/clawdie/release")")" ||
+	if ! find_changes "$1" || ! carry "${work}/changes" "${places}/old" "${places}/new" "$(jail_release "$(cat "${root}/etc/clawdie/release")")" ||
 	    ! carry_accounts "${places}/old" "${places}/new" ||
 	    ! derive "${places}/new" ||
 	    ! configure_new "$1" "$2" "${work}/root"; then
-		fail "what is of this instance cannot be brought along: the disk is full, or fails. ${unchanged}" "See: zpool list; dmesg(8)"
+		fail "what is of this instance cannot be brought along: the disk is full, or fails. ${unchanged}" "See: ${look}; dmesg(8)"
 	fi
 	echo "FreeBSD ${_was} becomes ${_is}; $(carried) files and folders of this instance go along."
 	if grep -q '^left ' "${work}/changed"; then

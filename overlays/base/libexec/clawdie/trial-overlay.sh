@@ -1,0 +1,107 @@
+# Sourced by clawdie-trial: an overlay on trial. The next boot applies it; the boot after that brings the one before back,
+# which is in the trial's folder until then (clawdie-init asks).
+# shellcheck shell=sh disable=SC2154
+
+# Writes a slot, its header last: until then the header is that of the overlay in force, and a boot goes on with that:
+# write_slot FILE
+write_slot()
+{
+	{
+		dd if="${slot}" bs=512 count=1 2> /dev/null
+		tail -c +513 "$1"
+	} | dd of="${slot}" ibs=512 obs=64k conv=notrunc 2> /dev/null &&
+	    dd if="$1" of="${slot}" bs=512 count=1 conv=notrunc 2> /dev/null
+}
+
+# The slot and what is known of signers are as they were. It can be done again, and has to be if it was cut off.
+old_slot()
+{
+	write_slot "${trial}/slot" || return 1
+	rm -rf "${folder}/trust.new"
+	if [ -d "${trial}/trust" ]; then
+		cp -Rp "${trial}/trust" "${folder}/trust.new" || return 1
+	fi
+	rm -rf "${folder}/trust"
+	[ ! -d "${folder}/trust.new" ] || mv "${folder}/trust.new" "${folder}/trust" || return 1
+	# It was in force; a key in it may have been overwritten since it was signed.
+	[ ! -s "${folder}/trust/signers" ] || sh "${trust}" accept
+}
+
+# Keeps the overlay in force, which another one is to be written over, and room for it: keep_slot FILE
+keep_slot()
+{
+	if ! dd if="${slot}" of="${trial}/slot" bs=64k 2> /dev/null || ! fsync "${trial}/slot" ||
+	    ! dd if=/dev/random of="${trial}/room" bs=64k count=64 2> /dev/null || ! fsync "${trial}/room"; then
+		cancel "the overlay in force cannot be kept; nothing was changed"
+	fi
+	if [ "$(sh "${trust}" field sha256 "${trial}/slot")" != "$(applied)" ] || ! sh "${trust}" whole "${trial}/slot" > /dev/null; then
+		cancel "the slot does not hold the overlay in force, so there would be no way back; nothing was changed"
+	fi
+	[ "$(wc -c < "$1")" -eq "$(wc -c < "${trial}/slot")" ] ||
+	    cancel "it has $(($(wc -c < "$1"))) bytes, the slot $(($(wc -c < "${trial}/slot"))); nothing was changed"
+	if [ -d "${folder}/trust" ] && ! cp -Rp "${folder}/trust" "${trial}/trust"; then
+		cancel "the signers of the overlay in force cannot be kept; nothing was changed"
+	fi
+	find "${trial}/trust" -type f -exec fsync {} + 2> /dev/null
+}
+
+# Has the next boot try an overlay: begin_overlay WHAT FILE
+begin_overlay()
+{
+	local _new _old _runs
+
+	[ -e "${root}/etc/clawdie/installed" ] || refuse "this is a live image, which has no disk to go back to"
+	_old=$(applied)
+	_new=$(sh "${trust}" field sha256 "$2")
+	_reason=$(sh "${trust}" check "$2") || refuse "it is refused: ${_reason:-it cannot be verified}"
+	[ "${_new}" != "${_old}" ] || exit 3
+	# What takes it back is in this boot environment. Where the root is no pool there are none.
+	_runs=$(sh "${environment}" current 2> /dev/null)
+	[ -z "${_runs}" ] || sh "${environment}" boots "${_runs}" || refuse "another boot environment boots next: bectl list"
+	begin overlay "$1"
+	keep_slot "$2"
+	wait_for_boot "${_new}" "${_old}"
+	if ! write_slot "$2"; then
+		echo "the slot could not be written" > "${trial}/why"
+		back
+		refuse "the slot could not be written; the overlay before is in it again"
+	fi
+}
+
+# Before its boot.
+undo_overlay()
+{
+	old_slot || refuse "the slot could not be written: the next boot tries it again"
+}
+
+# At a boot. Written whole, it is tried; if the power failed before, nothing was changed.
+boot_overlay()
+{
+	if [ "$(value phase)" = "new" ]; then
+		if [ "$(sh "${trust}" field sha256)" = "$(value new)" ] && sh "${trust}" whole > /dev/null; then
+			try
+			return 0
+		fi
+		because "the instance was restarted before it was written"
+	fi
+	return 1
+}
+
+# The boot in which it is taken back. What clawdie-init makes of the slot is seen once it is done.
+restore_overlay()
+{
+	old_slot || refuse "the slot cannot be written"
+	echo "the overlay on trial is taken back: $(head -n 1 "${trial}/why" 2> /dev/null)."
+}
+
+# Once clawdie-init has done what it could. Fails where there is no trial any more.
+start_overlay()
+{
+	[ "$(applied)" != "$(value new)" ] || return 0
+	echo "clawdie-init has not applied it" > "${trial}/why"
+	mv "${trial}/pending" "${trial}/back"
+	old_slot || refuse "the slot cannot be written"
+	echo "the overlay on trial was not applied: the one before stands."
+	finish back
+	return 1
+}

@@ -1,0 +1,32 @@
+# Sourced by clawdie-trial: rules of pf on trial. A boot loads /etc/pf.conf, so that none goes on with others.
+# shellcheck shell=sh disable=SC2154
+
+# The rules of /etc/pf.conf again, or if they do not load the fallback.
+old_rules()
+{
+	pfctl -q -f "${root}/etc/pf.conf" || pfctl -q -f "${root}/etc/pf-fallback.conf"
+}
+
+# Puts rules on trial: begin_rules WHAT FILE [FILE]; the second is kept for whoever confirms.
+begin_rules()
+{
+	begin rules "$1"
+	if ! cp "$2" "${trial}/rules" || { [ -n "${3-}" ] && ! cp "$3" "${trial}/file"; }; then
+		cancel "the rules cannot be read; nothing was changed"
+	fi
+	pfctl -q -n -f "${trial}/rules" || cancel "the rules do not load; nothing was changed"
+	sockstat -46cqw -P tcp -p 22 2> /dev/null | awk '{ print $NF }' | sort -u > "${trial}/connections"
+	note phase new || cancel "the root file system cannot be written; nothing was changed"
+	# First what takes it back, then the change.
+	daemon -f "$0" watch "$(value token)" || cancel "daemon(8) failed; nothing was changed"
+	if ! pfctl -q -f "${trial}/rules"; then
+		echo "the rules could not be loaded" > "${trial}/why"
+		back
+		refuse "the rules could not be loaded; the old ones are in force"
+	fi
+}
+
+undo_rules()
+{
+	old_rules
+}
