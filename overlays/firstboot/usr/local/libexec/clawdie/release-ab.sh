@@ -68,7 +68,8 @@ new_environment()
 	[ ! -L "${places}/old" ] || rm -f "${places}/old"
 	mkdir -p "${places}/image" "${places}/new"
 	unchanged="The root $2, which did not run, is empty; nothing else was changed."
-	newfs -U -j -L "clawdieroot$2" "${_partition}" > /dev/null || fail "the root $2 cannot be made. ${unchanged}" "See: mount; dmesg(8)"
+	newfs -U -j -L "clawdieroot$2" "${_partition}" > "${work}/newfs" 2>&1 ||
+	    fail "the root $2 cannot be made. ${unchanged}" "$(tail -n 1 "${work}/newfs")"
 	release_new=$2
 	mount "${_partition}" "${places}/new" || fail "the root $2 cannot be mounted. ${unchanged}" "See: dmesg(8)"
 }

@@ -146,7 +146,7 @@ release()
 	    fail "this instance was installed by an older image: what is its own cannot be told from its release." "Install it anew: clawdie-state export, then import."
 	sh "${environment}" boots "${_current}" ||
 	    fail "${called} that runs (${_current}) is not the one that boots." "${choose}"
-	work_folder "${work_at}"
+	work_folder
 	mkdir -p "${places}"
 	exec 9> "${places}/lock"
 	lockf -s -t 0 9 || fail "another release is being made ready here."

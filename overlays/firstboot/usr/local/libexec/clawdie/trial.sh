@@ -11,11 +11,11 @@ need_trial()
 	    fail "the base image of this instance has no trials of changes." "It needs an image of this release of the project: clawdie-state export, and install that."
 }
 
-# A folder of root's alone, for as long as this runs: work_folder [FOLDER] sets work
+# A folder of root's alone, for as long as this runs, in work_at where that says where: work_folder sets work
 work_folder()
 {
 	umask 077
-	_parent=${1:-${root}/var/db/clawdie}
+	_parent=${work_at:-${root}/var/db/clawdie}
 	mkdir -p "${_parent}"
 	work=$(mktemp -d "${_parent}/work.XXXXXX") || fail "the disk cannot be written to."
 	trap 'rm -rf "${work}"' EXIT
