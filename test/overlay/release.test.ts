@@ -51,6 +51,9 @@ const runs = (): unknown => ({
   own: instance.fake.has('root/own') && instance.fake.read('root/own'),
   waits: instance.fake.run(TRIAL, ['waits']).code === 0,
 });
+/** What an update has left of its work. */
+const works = (): readonly string[] =>
+  readdirSync(join(instance.fake.root, 'var/db/clawdie')).filter((name) => name.startsWith('work'));
 const OLD_RUNS = {
   ...{ version: OLD, environment: 'default', boots: 'default', overlay: true },
   ...{ own: 'of the operator', waits: false },
@@ -172,8 +175,11 @@ describe('clawdie-update release', () => {
     const name = instance.property('running');
     expect(runs()).toMatchObject({ version: NEW, boots: name, waits: false });
     expect(instance.fake.has('boot/lua/local.lua')).toBe(false);
+    // What a power cut left of the work of a tool.
+    instance.fake.file('var/db/clawdie/work.Ab12cD/image', 'x');
     instance.boot();
     expect(runs()).toMatchObject({ version: NEW, environment: name, waits: false });
+    expect(works()).toEqual([]);
     expect(instance.environments).toEqual([name, 'default']);
     // Two are kept: the next one takes the place of the one before. Somebody's own stay.
     mkdirSync(join(instance.pool, 'a name'));
@@ -326,9 +332,7 @@ describe('a root is refused, and nothing is changed,', () => {
       ['default'],
       ['default@base'],
     ]);
-    expect(
-      readdirSync(join(instance.fake.root, 'var/db/clawdie')).filter((name) => name.startsWith('work')),
-    ).toEqual([]);
+    expect(works()).toEqual([]);
     await Promise.resolve();
   };
 
