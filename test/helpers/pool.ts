@@ -53,12 +53,13 @@ create) [ ! -e "$(at "$(last "$@")")" ] && mkdir "$(at "$(last "$@")")" && case 
 snapshot) [ ! -e "$(at "$2")" ] && mkdir "$(at "$2").part" && (cd "$(tree "$2" | sed 's|@.*||')" && cd "$(tree "\${2%@*}")" && tar -cf - --exclude ./dev --exclude ./.run --exclude ./var/run . ) | tar -xpf - -C "$(at "$2").part" && mv "$(at "$2").part" "$(at "$2")" ;;
 destroy)
 	name=$(last "$@")
-	[ -e "$(at "$name")" ] && rm -rf "$(at "$name")" || exit 1
+	[ -e "$(at "$name")" ] && [ ! -e "$(at "$name").clones" ] && rm -rf "$(at "$name")" || exit 1
 	case $name in *@*) ;; *) rm -rf "$(at "$name")"@* "$(at "$name")".why "$(at "$name")".made ;; esac
 	;;
 list)
 	case "$*" in
-	*-r*) echo clawdie/ROOT; ls "$pool" | grep -v @ | grep -v '[.]why$' | grep -v '[.]made$' | sed 's|^|clawdie/ROOT/|' ;;
+	*clones*) cat "$(at "$(last "$@")").clones" 2> /dev/null || echo - ;;
+	*-r*) echo clawdie/ROOT; ls "$pool" | grep -v @ | grep -v '[.]why$' | grep -v '[.]made$' | grep -v '[.]clones$' | sed 's|^|clawdie/ROOT/|' ;;
 	*) [ -e "$(at "$(last "$@")")" ] ;;
 	esac
 	;;
@@ -250,7 +251,7 @@ export class PoolInstance {
   }
 
   get environments(): readonly string[] {
-    return readdirSync(this.pool).filter((name) => !/^\.|[@%]|\.(?:why|made)$/.test(name));
+    return readdirSync(this.pool).filter((name) => !/^\.|[@%]|\.(?:why|made|clones)$/.test(name));
   }
 
   get snapshots(): readonly string[] {

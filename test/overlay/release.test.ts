@@ -177,6 +177,12 @@ describe('clawdie-update release', () => {
     expect(instance.environments).toEqual([name, 'default']);
     // Two are kept: the next one takes the place of the one before. Somebody's own stay.
     mkdirSync(join(instance.pool, 'a name'));
+    // What somebody has made an environment of (bectl create) cannot go, and is in nobody's way.
+    writeFileSync(join(instance.pool, 'default.clones'), 'clawdie/ROOT/a name');
+    const kept = offer(await newRoot(rootTree('15.1-RELEASE'), { serial: 21 }));
+    expect(kept.stderr).toContain('Nothing was changed.');
+    expect([...instance.environments].sort()).toEqual([name, 'a name', 'default'].sort());
+    rmSync(join(instance.pool, 'default.clones'));
     const broken = offer(await newRoot(rootTree('15.1-RELEASE'), { serial: 21 }));
     expect(broken.stderr).toContain('The boot environment default is gone; nothing else was changed.');
     expect(instance.environments).toEqual([name, 'a name']);

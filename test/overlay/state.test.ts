@@ -157,11 +157,13 @@ describe('clawdie_state, before the firewall has its rules', () => {
   it('takes away what a power cut has left of work: slots of 4 MB, with secrets', async () => {
     await boot();
     fake.file('var/db/clawdie/work.a1B2c3/slot', 'x').file('var/db/clawdie/trial.4711', 'kind overlay\n');
+    fake.file('data/work.d4E5f6/root', 'x').file('data/home/natasha/own', 'x');
     fake.file('var/db/clawdie/trial/last', 'result kept\n');
     expect(start()).toMatchObject({ code: 0, stderr: '' });
     const left = readdirSync(join(fake.root, 'var/db/clawdie'));
     expect(left.filter((name) => /^(work|trial)/.test(name))).toEqual(['trial']);
     expect(fake.has('var/db/clawdie/trial/last')).toBe(true);
+    expect(readdirSync(join(fake.root, 'data'))).toEqual(['home']);
   });
 
   it('stops the boot where it cannot', async () => {

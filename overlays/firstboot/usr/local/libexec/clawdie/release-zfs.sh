@@ -43,11 +43,12 @@ mark_base()
 	zfs snapshot "${environments}/$1@base"
 }
 
-# Boot environments that were installed, or made here, but the one that runs: earlier CURRENT
+# Boot environments that were installed, or made here, but the one that runs, and those that others were made of (bectl create),
+# which zfs(8) does not remove: earlier CURRENT
 earlier()
 {
 	sh "${environment}" list | while read -r _each; do
-		if [ "${_each}" = "$1" ]; then
+		if [ "${_each}" = "$1" ] || zfs list -H -t snapshot -o clones -d 1 "${environments}/${_each}" | grep -qv '^-*$'; then
 			continue
 		fi
 		if [ "$(zfs get -H -o value "${made}" "${environments}/${_each}")" = "yes" ] ||
