@@ -41,7 +41,7 @@ export function packageFile(
     ...{ label, expected, size: each.size, kept: each.path },
     bring: async (to, onProgress) => {
       try {
-        await repository.bring(each.path, to, expected, each.size, onProgress);
+        return await repository.bring(each.path, to, expected, each.size, onProgress);
       } catch (error) {
         if (!(error instanceof NotThere) || each.sha256 === undefined) throw error;
         throw new UserError(
