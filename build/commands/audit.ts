@@ -3,6 +3,7 @@ import { codeOf, InputError, messageOf, UserError } from '../error.js';
 import { isFolder, readBytes, readText, writeFileAtomic } from '../host/files.js';
 import { open } from '../packages/archive.js';
 import { AUDIT_FILE, auditLock, parseAudit } from '../packages/audit.js';
+import { baseParts } from '../packages/audit-base.js';
 import type { AuditFile } from '../packages/audit.js';
 import { LOCK_FILE } from '../packages/lockfile.js';
 import type { Lock } from '../packages/lockfile.js';
@@ -29,7 +30,7 @@ export interface AuditOptions {
 }
 
 /**
- * `clawdie-iso audit`: compares the packages of a lock with VuXML.
+ * `clawdie-iso audit`: compares the packages of a lock, and its base system, with VuXML.
  *
  * @returns whether nothing is known of any
  */
@@ -55,7 +56,7 @@ export async function audit(
   const kept = join(dirname(path), AUDIT_FILE);
   if (options.save) await writeFileAtomic(kept, `${JSON.stringify(result, null, 2)}\n`, 0o644);
   if (options.json) {
-    print(JSON.stringify({ type: 'audit', packages: packages.length, known }));
+    print(JSON.stringify({ type: 'audit', packages: packages.length, base: baseParts(lock), known }));
     return known.length === 0;
   }
   for (const { name, version, vulnerabilities: all } of known) {
@@ -65,13 +66,32 @@ export async function audit(
       print(`  https://vuxml.freebsd.org/freebsd/${encodeURIComponent(id)}.html`);
     }
   }
+  const flawed = known.filter(({ base }) => base !== true).length;
+  const of = `of the ${packages.length} packages of ${shownPath(path)}`;
   print(
-    known.length === 0
-      ? `Nothing is known of the ${packages.length} packages of ${shownPath(path)}; ${vulnerabilities.length} vulnerabilities were looked at.`
-      : `${known.length} of the ${packages.length} packages of ${shownPath(path)} are known to be vulnerable. Run \`clawdie-iso lock --update\` once the repository has others.`,
+    flawed === 0
+      ? `Nothing is known ${of}; ${vulnerabilities.length} vulnerabilities were looked at.`
+      : `${flawed} ${of} are known to be vulnerable. Run \`clawdie-iso lock --update\` once the repository has others.`,
   );
+  print(aboutBase(lock, flawed < known.length));
   if (options.save) print(`Kept in ${shownPath(kept)}: reports of images show it.`);
   return known.length === 0;
+}
+
+/** A sentence about the base system of a lock, and what to do where something is known of it. */
+function aboutBase(lock: Lock, vulnerable: boolean): string {
+  const { base, release } = lock;
+  const parts = baseParts(lock)
+    .map(({ name, version }) => `${name} ${version}`)
+    .join(', ');
+  const packaged = base ? `${base.packages.length} base packages` : 'release sets';
+  if (parts === '')
+    return `Of the base system, ${release.version} (${packaged}), VuXML has nothing to say: it knows releases.`;
+  const what = `the base system, ${parts} (${packaged})`;
+  if (!vulnerable) return `Nothing is known of ${what}.`;
+  return base
+    ? `Something is known of ${what}. Run \`clawdie-iso lock --update\` once its repository has a newer patch level.`
+    : `Something is known of ${what}. FREEBSD_DIST="pkgbase" has the newest patch level; where your sets are of another one than FREEBSD_VERSION says, name it there: "${release.version.replace(/-p[0-9]+$/, '')}-p1".`;
 }
 
 /** Largest result that is read, in bytes. */

@@ -8,7 +8,14 @@ import { Mapper } from '../report/mapper.js';
 import { proveImage } from '../policy/image.js';
 import { releaseOf, stage } from '../pipeline/base.js';
 import { Cache, cacheFolder } from '../pipeline/cache.js';
-import { makeOverlay, packedOverlay, readyBase, writeChecksums, writeImages } from '../pipeline/deploy.js';
+import {
+  makeOverlay,
+  packedOverlay,
+  presentBase,
+  readyBase,
+  writeChecksums,
+  writeImages,
+} from '../pipeline/deploy.js';
 import { readyDisk } from '../pipeline/disk.js';
 import { STAGES } from '../pipeline/events.js';
 import type { BuildEvent, Monitor, StageName } from '../pipeline/events.js';
@@ -84,6 +91,7 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
   const work = { cache, signal: context.signal, emit };
   const started = new Date();
   const mapper = new Mapper(1);
+  const over = new AbortController();
   const rendered = renderInput(loaded, authKey, listOf(config, packages)).then(renderOverlay);
   const maps = startMaps(rendered, config, cache, mapper);
   try {
@@ -105,13 +113,14 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
       const wanted = diskOf(request, config, zstd);
       const plan = await planFor([request], wanted ? [wanted] : [], cache);
       emit({ type: 'plan', stages: plan });
+      const present = presentBase(request, { cache, signal: AbortSignal.any([context.signal, over.signal]) });
       const { overlay, policy } = await stage(work, 'overlay', async () => {
         const made = await packedOverlay(await rendered, releaseOf(request), time, signing);
         const proof = proveImage(ruleFiles(made.entries), makeView(config), config.POLICY_EXCEPTIONS);
         return { overlay: made, policy: proof };
       });
       warnOfExceptions(policy, emit);
-      const base = await readyBase(request, work);
+      const base = (await present) ?? (await readyBase(request, work));
       checkRoom(config, packages, base.facts.root.imageBytes);
       const disk = wanted && (await readyDisk(wanted, base, work));
       const images = await stage(work, 'stamp', () =>
@@ -141,6 +150,7 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
       });
     });
   } finally {
+    over.abort();
     await mapper.close();
     await events.close();
   }

@@ -67,6 +67,12 @@ export async function readAt(file: FileHandle, offset: number, length: number): 
   return buffer.subarray(0, bytesRead);
 }
 
+/** Writes all of some bytes to a place of an open file: write(2) may take less. */
+export async function writeFully(file: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {
+  for (let done = 0; done < bytes.length;)
+    done += (await file.write(bytes, done, bytes.length - done, offset + done)).bytesWritten;
+}
+
 /**
  * Opens a file for reading: a file and nothing else, since a FIFO would make who opens it wait, and a device has no end.
  *

@@ -25,19 +25,38 @@ export async function sha256File(
   return hash.digest('hex');
 }
 
+/** Sums of the same bytes, each of another kind, which are read once for all of them. */
+export class Sums {
+  private readonly hashes: ReadonlyMap<string, Hash>;
+
+  /** @param algorithms names of hashes as Node.js has them */
+  constructor(algorithms: readonly string[]) {
+    this.hashes = new Map(algorithms.map((algorithm) => [algorithm, createHash(algorithm)]));
+  }
+
+  update(bytes: Uint8Array): void {
+    for (const hash of this.hashes.values()) hash.update(bytes);
+  }
+
+  /** In hexadecimal, by algorithm; asked for once. */
+  digests(): ReadonlyMap<string, string> {
+    return new Map([...this.hashes].map(([algorithm, hash]) => [algorithm, hash.digest('hex')]));
+  }
+}
+
 /**
- * Feeds a piece of an open file to a hash, bit by bit.
+ * Feeds a piece of an open file to a hash, or to several, bit by bit.
  *
  * @param to byte behind the last one; where the file ends before, there is less
  * @returns the hash
  */
-export async function hashRange(
-  hash: Hash,
+export async function hashRange<T extends { update(bytes: Uint8Array): unknown }>(
+  hash: T,
   file: FileHandle,
   from: number,
   to: number,
   signal?: AbortSignal,
-): Promise<Hash> {
+): Promise<T> {
   const buffer = Buffer.allocUnsafe(1024 * 1024);
   for (let at = from; at < to;) {
     signal?.throwIfAborted();

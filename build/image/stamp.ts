@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
-import type { Hash } from 'node:crypto';
 import { constants } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
 import { copyFile, open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { UserError } from '../error.js';
-import { readAt, writeError } from '../host/files.js';
+import { readAt, writeError, writeFully } from '../host/files.js';
 import { hashRange } from '../host/hash.js';
+import { sumBeginning } from '../host/summing.js';
+import type { Summed } from '../host/summing.js';
 import { findSlot } from './slot-place.js';
 import type { Extent } from './iso9660.js';
 import { SECTOR, slotRelease, ZEROS } from './slot.js';
@@ -23,41 +24,51 @@ export interface BaseSums {
 /** A base image whose bytes are not those that were built. */
 export class DamagedBase extends UserError {}
 
-/**
- * Finds the slot of a base image and sums up what is around it.
- *
- * @throws UserError if the image has no empty slot.
- */
-export async function measureBase(path: string, signal: AbortSignal): Promise<BaseSums> {
-  const file = await open(path, 'r');
-  try {
-    const { size } = await file.stat();
-    const slot = await findSlot(file, path);
-    const head = await readAt(file, slot.offset, SECTOR);
-    if (slotRelease(head) === undefined) {
-      throw new UserError(`${path} has no empty overlay slot.`, 'Build the base image again.');
-    }
-    const sum = async (from: number, to: number): Promise<string> =>
-      (await hashRange(createHash('sha256'), file, from, to, signal)).digest('hex');
-    return {
-      size,
-      slot,
-      before: await sum(0, slot.offset),
-      behind: await sum(slot.offset + slot.length, size),
-    };
-  } finally {
-    await file.close();
-  }
-}
-
 /** A base image whose bytes were looked at: images are made of it without looking at them again. */
 export interface CheckedBase {
   readonly path: string;
   readonly known: BaseSums;
   /** What the bytes before the slot sum up to so far: they are the same in every image. */
-  readonly before: Hash;
+  readonly before: Summed;
   /** The file that was looked at; another one under its name is not it. */
   readonly identity: string;
+}
+
+/**
+ * Finds the slot of a base image that was just made, and sums up what is around it.
+ *
+ * @throws UserError if the image has no empty slot.
+ */
+export async function measureBase(path: string, signal: AbortSignal): Promise<CheckedBase> {
+  const file = await open(path, 'r');
+  try {
+    const info = await file.stat({ bigint: true });
+    const size = Number(info.size);
+    const slot = await findSlot(file, path);
+    if (slotRelease(await readAt(file, slot.offset, SECTOR)) === undefined || !(await isEmpty(file, slot)))
+      throw new UserError(`${path} has no empty overlay slot.`, 'Build the base image again.');
+    const before = await sumBeginning(file, slot.offset, signal);
+    const behind = await sumBehind(file, slot, size, signal);
+    return { path, known: { size, slot, before: before.hex, behind }, before, identity: identityOf(info) };
+  } finally {
+    await file.close();
+  }
+}
+
+/** Whether all of a slot but its first sector is zero. */
+async function isEmpty(file: FileHandle, { offset, length }: Extent): Promise<boolean> {
+  const slot = await readAt(file, offset, length);
+  return slot.subarray(SECTOR).equals(ZEROS.subarray(SECTOR, length));
+}
+
+/** SHA-256 of all behind the slot. */
+async function sumBehind(
+  file: FileHandle,
+  { offset, length }: Extent,
+  size: number,
+  signal: AbortSignal,
+): Promise<string> {
+  return (await hashRange(createHash('sha256'), file, offset + length, size, signal)).digest('hex');
 }
 
 /**
@@ -74,15 +85,11 @@ export async function checkBase(path: string, known: BaseSums, signal: AbortSign
   try {
     const info = await file.stat({ bigint: true });
     if (Number(info.size) !== known.size) throw damaged('its size has changed');
-    const sum = (from: number, to: number): Promise<Hash> =>
-      hashRange(createHash('sha256'), file, from, to, signal);
-    const before = await sum(0, known.slot.offset);
-    if (before.copy().digest('hex') !== known.before)
-      throw damaged('the part before the overlay slot has changed');
-    const behind = await sum(known.slot.offset + known.slot.length, known.size);
-    if (behind.digest('hex') !== known.behind) throw damaged('the part behind the overlay slot has changed');
-    const slot = await readAt(file, known.slot.offset, known.slot.length);
-    if (!slot.subarray(SECTOR).equals(ZEROS.subarray(SECTOR))) throw damaged('its overlay slot is not empty');
+    const before = await sumBeginning(file, known.slot.offset, signal);
+    if (before.hex !== known.before) throw damaged('the part before the overlay slot has changed');
+    if ((await sumBehind(file, known.slot, known.size, signal)) !== known.behind)
+      throw damaged('the part behind the overlay slot has changed');
+    if (!(await isEmpty(file, known.slot))) throw damaged('its overlay slot is not empty');
     return { path, known, before, identity: identityOf(info) };
   } finally {
     await file.close();
@@ -104,8 +111,6 @@ function identityOf({ dev, ino, size, mtimeNs }: BigIntStats): string {
  */
 export async function stamp(base: CheckedBase, slot: Buffer, image: string, mode: number): Promise<string> {
   const { known } = base;
-  // Of an empty slot all but its first sector is zero already.
-  const hash = base.before.copy().update(slot).update(ZEROS.subarray(slot.length, known.slot.length));
   const input = await open(base.path, 'r').catch((error: unknown) => {
     throw new DamagedBase(`The base image ${base.path} cannot be read: ${(error as Error).message}.`);
   });
@@ -115,23 +120,20 @@ export async function stamp(base: CheckedBase, slot: Buffer, image: string, mode
     try {
       await output.chmod(mode);
       await writeFully(output, slot, known.slot.offset);
+      // Of an empty slot all but its first sector is zero already.
+      const filled = [slot, ZEROS.subarray(slot.length, known.slot.length)];
       const behind = known.slot.offset + known.slot.length;
-      await hashRange(hash, input, behind, known.size);
+      const sum = await base.before.followedBy(filled, input, behind, known.size);
       const [now, copied] = [await input.stat({ bigint: true }), await output.stat()];
       if (identityOf(now) !== base.identity || copied.size !== known.size)
         throw new DamagedBase(`The base image ${base.path} has changed while images were made of it.`);
+      return sum;
     } finally {
       await output.close();
     }
-    return hash.digest('hex');
   } catch (error) {
     throw writeError(image, error);
   } finally {
     await input.close();
   }
-}
-
-async function writeFully(file: FileHandle, chunk: Buffer, position: number): Promise<void> {
-  for (let done = 0; done < chunk.length;)
-    done += (await file.write(chunk, done, chunk.length - done, position + done)).bytesWritten;
 }

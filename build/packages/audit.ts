@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { parseJson } from '../json.js';
+import { baseParts } from './audit-base.js';
 import { NAME, VERSION } from './catalogue.js';
 import type { Lock } from './lockfile.js';
 import { auditPackages } from './vuxml.js';
@@ -14,6 +15,8 @@ const KNOWN = z.array(
   z.object({
     name: z.string().regex(NAME),
     version: z.string().regex(VERSION),
+    /** Whether it is the base system, or a package of it: every image of the lock has it. */
+    base: z.boolean().optional(),
     vulnerabilities: z.array(z.object({ id: z.string(), topic: z.string(), cves: z.array(z.string()) })),
   }),
 );
@@ -25,6 +28,8 @@ export const AUDIT = z.object({
   from: z.string(),
   /** How many it has. */
   looked: z.number().int().min(0),
+  /** The base system as it was asked for, `FreeBSD 15.1_2`; none in audits of earlier versions, which did not ask. */
+  base: z.array(z.string()).optional(),
   known: KNOWN,
 });
 export type Audit = z.infer<typeof AUDIT>;
@@ -36,9 +41,9 @@ const FILE = AUDIT.extend({
 });
 export type AuditFile = z.infer<typeof FILE>;
 
-/** Which packages of a lock are known to be vulnerable, and to what. */
+/** Which packages of a lock are known to be vulnerable, and to what; the base system and its packages come first. */
 export function auditLock(
-  lock: Pick<Lock, 'packages' | 'checksum'>,
+  lock: Pick<Lock, 'packages' | 'checksum' | 'base' | 'release'>,
   vulnerabilities: readonly Vulnerability[],
   from: string,
   time: Date,
@@ -46,13 +51,25 @@ export function auditLock(
   return {
     ...{ format: FORMAT, lock: lock.checksum, time: time.toISOString(), from },
     looked: vulnerabilities.length,
-    known: auditPackages(lock.packages, vulnerabilities).map(
-      ({ of: { name, version }, vulnerabilities: all }) => ({
-        ...{ name, version },
+    base: baseParts(lock).map(({ name, version }) => `${name} ${version}`),
+    known: auditPackages(subjectsOf(lock), vulnerabilities).map(
+      ({ of: { name, version, base }, vulnerabilities: all }) => ({
+        ...{ name, version, ...(base && { base }) },
         vulnerabilities: all.map(({ id, topic, cves }) => ({ id, topic, cves: [...cves] })),
       }),
     ),
   };
+}
+
+interface AuditSubject {
+  readonly name: string;
+  readonly version: string;
+  readonly base?: boolean;
+}
+
+function subjectsOf(lock: Pick<Lock, 'packages' | 'base' | 'release'>): readonly AuditSubject[] {
+  const base = [...baseParts(lock), ...(lock.base?.packages ?? [])];
+  return [...base.map(({ name, version }) => ({ name, version, base: true })), ...lock.packages];
 }
 
 /** Reads what was found before. @returns the end of a sentence, if it is none */
@@ -65,13 +82,17 @@ export function parseAudit(text: string): AuditFile | { readonly flaw: string } 
   };
 }
 
-/** What of it is about packages that one deployment installs. */
+/** What of it is about the base system, and about packages that one deployment installs. */
 export function auditOf(
-  { time, from, looked, known }: Audit,
+  { known, time, from, looked, base: parts }: Audit,
   installed: readonly { readonly kind: string; readonly name: string; readonly version: string }[],
 ): Audit {
   const names = new Set(
     installed.flatMap(({ kind, name, version }) => (kind === 'package' ? [`${name} ${version}`] : [])),
   );
-  return { time, from, looked, known: known.filter(({ name, version }) => names.has(`${name} ${version}`)) };
+  return {
+    ...{ time, from, looked },
+    ...(parts && { base: parts }),
+    known: known.filter(({ name, version, base }) => base === true || names.has(`${name} ${version}`)),
+  };
 }

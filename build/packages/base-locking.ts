@@ -2,7 +2,7 @@ import { UserError } from '../error.js';
 import { sha256 } from '../host/hash.js';
 import { stage, throttled } from '../pipeline/stage.js';
 import type { Holding } from '../pipeline/stage.js';
-import { ensureFiles, withPackages } from '../pipeline/packages.js';
+import { bringLocked, withPackages } from '../pipeline/packages.js';
 import { baseKeysOf } from './base-keys.js';
 import { isOfRelease } from './base-section.js';
 import type { BaseSection } from './base-section.js';
@@ -10,8 +10,7 @@ import { Catalogue } from './catalogue.js';
 import { signsOfAge, timeText } from './changes.js';
 import { keepCatalogue, olderCatalogue } from './keep.js';
 import { lockPackage } from './lockfile.js';
-import { BASE_GONE } from './base-release.js';
-import { packageFile } from './package-file.js';
+import { GONE_FOR_LOCKS, packageFile } from './package-file.js';
 import { fetchCatalogue } from './repository.js';
 import type { Repository } from './repository.js';
 import type { Trust } from './signature.js';
@@ -77,7 +76,7 @@ export async function lockBase(input: BaseLocking, work: Holding): Promise<BaseS
           'Check FREEBSD_VERSION and FREEBSD_DIST.',
         );
       await keepCatalogue(verified, digest, store);
-      const files = packages.map((each) => packageFile(each, repository, BASE_GONE));
+      const files = packages.map((each) => packageFile(each, repository, GONE_FOR_LOCKS));
       const sums = await bring(files, digest, input.vendor, store, work);
       const { key, time } = verified;
       return {
@@ -103,7 +102,7 @@ export function keepBase(
   vendor: string,
   work: Holding,
 ): Promise<void> {
-  const files = packages.map((each) => packageFile(each, repository, BASE_GONE));
+  const files = packages.map((each) => packageFile(each, repository, GONE_FOR_LOCKS));
   return withPackages(work, (store) =>
     stage(work, 'base-lock', async () => {
       await bring(files, catalogue.sha256, vendor, store, work);
@@ -111,20 +110,14 @@ export function keepBase(
   );
 }
 
-/** Brings files into the cache, and where a folder keeps them there too, with their catalogue; gives their SHA-256. */
-async function bring(
+function bring(
   files: readonly WantedFile[],
   digest: string,
   vendor: string | undefined,
   store: PackageStore,
   work: Holding,
 ): Promise<readonly string[]> {
-  const sums = await ensureFiles(store, files, work, vendor, 'base-lock');
-  if (vendor !== undefined) {
-    await store.keep(files, vendor, work.signal);
-    await store.keepCatalogue(digest, vendor);
-  }
-  return sums;
+  return bringLocked(store, files, { digest, of: 'the base system', vendor }, work, 'base-lock');
 }
 
 function trustOf({ key, version }: BaseLocking): Trust {

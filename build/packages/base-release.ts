@@ -11,15 +11,9 @@ import type { Accounts } from './base-package.js';
 import { baseId } from './base-section.js';
 import type { BaseSection } from './base-section.js';
 import type { LockedPackage } from './locked.js';
-import { expectedOf, packageFile } from './package-file.js';
+import { expectedOf, GONE_FOR_IMAGES, packageFile } from './package-file.js';
 import type { Repository } from './repository.js';
 import { PackageStore } from './store.js';
-
-/** What to do where the repository no longer has a package that is locked. */
-export const BASE_GONE = {
-  looked: 'not in the cache',
-  fix: 'Bring it back into the cache from a folder that keeps it (`clawdie-iso lock --vendor FOLDER`), or lock what there is now: `clawdie-iso lock --update`.',
-};
 
 /**
  * The release that the base packages of a lock are. Its bytes are those that the lock says.
@@ -39,7 +33,7 @@ export function baseRelease(
     packaged: true,
     async obtain(context) {
       const store = new PackageStore(context.folder);
-      const files = section.packages.map((each) => packageFile(each, repository(context), BASE_GONE));
+      const files = section.packages.map((each) => packageFile(each, repository(context), GONE_FOR_IMAGES));
       await store.ensure(files, {
         signal: context.signal,
         onProgress: (done, total, label) => {

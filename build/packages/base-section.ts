@@ -71,3 +71,8 @@ export function isOfRelease(version: string, release: string): boolean {
   const number = /^[0-9]+\.[0-9]+/.exec(release)?.[0];
   return number !== undefined && version.startsWith(number) && !/^[0-9]/.test(version.slice(number.length));
 }
+
+/** The patch level that the version of a base package tells of: 0 where it tells of none. */
+export function patchLevelOf(version: string): number {
+  return Number(/^[0-9]+\.[0-9]+p([0-9]{1,4})(?![0-9])/.exec(version)?.[1] ?? 0);
+}

@@ -3,7 +3,7 @@ import { removeTree } from '../host/files.js';
 import { sha256 } from '../host/hash.js';
 import { stage, throttled } from '../pipeline/base.js';
 import type { Work } from '../pipeline/base.js';
-import { ensureFiles, withPackages } from '../pipeline/packages.js';
+import { bringLocked, withPackages } from '../pipeline/packages.js';
 import type { DownloadOptions } from '../release/download.js';
 import type { Release } from '../release/source.js';
 import type { Profile } from '../rootfs/prune.js';
@@ -17,7 +17,7 @@ import { lockPackage, misfits, unlocked } from './lockfile.js';
 import type { Lock, LockSubject } from './lockfile.js';
 import { npmFile, resolveNpm } from './npm.js';
 import type { NpmResolution } from './npm.js';
-import { packageFile } from './package-file.js';
+import { GONE_FOR_LOCKS, packageFile } from './package-file.js';
 import { fetchCatalogue } from './repository.js';
 import type { Repository } from './repository.js';
 import type { Trust } from './signature.js';
@@ -213,19 +213,12 @@ async function bringAll(input: Locking, plan: Plan, store: PackageStore, work: W
   const { subjects, abi, release } = input;
   const files = [
     ...plan.resolution.packages.map((each) =>
-      packageFile({ ...each, sha256: plan.known.get(each.name) }, input.repository, GONE),
+      packageFile({ ...each, sha256: plan.known.get(each.name) }, input.repository, GONE_FOR_LOCKS),
     ),
     ...plan.npm.npm.map((each) => npmFile(each, input.download ?? {})),
   ];
-  const sums = await ensureFiles(store, files, work, input.vendor);
-  if (input.vendor !== undefined) {
-    await store.keep(files, input.vendor, work.signal);
-    if (!(await store.keepCatalogue(plan.catalogue.sha256, input.vendor)))
-      work.emit({
-        type: 'note',
-        text: `The catalogue of the lock is not in the cache any more: ${input.vendor} has the packages, and no catalogue.`,
-      });
-  }
+  const kept = { digest: plan.catalogue.sha256, of: 'the lock', vendor: input.vendor };
+  const sums = await bringLocked(store, files, kept, work, 'packages');
   const asked = new Map(
     merged(subjects.map((each) => each.wanted.packages)).map(({ name, by }) => [name, by]),
   );
@@ -252,12 +245,6 @@ async function bringAll(input: Locking, plan: Plan, store: PackageStore, work: W
     },
   };
 }
-
-/** What to do where the repository no longer has a package that is locked. */
-const GONE = {
-  looked: 'neither in the cache nor in a folder that keeps it (--vendor)',
-  fix: 'Run `clawdie-iso lock --update` for the versions that there are now.',
-};
 
 /** What several configurations want, each once, with all that ask for it. */
 function merged(lists: readonly (readonly Wanted[])[]): readonly Wanted[] {

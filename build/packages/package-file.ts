@@ -25,23 +25,37 @@ export function expectedOf({ name, sum, sha256 }: PackageFile): Expected {
   };
 }
 
+/** Where else a package of a lock was looked for that its repository no longer has, and what to do. */
+export interface Gone {
+  readonly looked: string;
+  readonly fix: string;
+}
+
+/** For images: their packages come from the cache and the repository. */
+export const GONE_FOR_IMAGES: Gone = {
+  looked: 'not in the cache',
+  fix: 'Bring it back into the cache from a folder that keeps it (`clawdie-iso lock --vendor FOLDER`), or lock what there is now: `clawdie-iso lock --update`.',
+};
+
+/** For locks, which look into the folder of --vendor as well. */
+export const GONE_FOR_LOCKS: Gone = {
+  looked: 'neither in the cache nor in a folder that keeps it (--vendor)',
+  fix: 'Run `clawdie-iso lock --update` for the versions that there are now.',
+};
+
 /**
  * The file of a package, as a repository has it.
  *
  * @param gone where else it was looked for, and what to do where a repository no longer has what is locked
  */
-export function packageFile(
-  each: PackageFile,
-  repository: Repository,
-  gone: { readonly looked: string; readonly fix: string },
-): WantedFile {
+export function packageFile(each: PackageFile, repository: Repository, gone: Gone): WantedFile {
   const expected = expectedOf(each);
   const label = `${each.name} ${each.version}`;
   return {
     ...{ label, expected, size: each.size, kept: each.path },
     bring: async (to, onProgress) => {
       try {
-        await repository.bring(each.path, to, expected, each.size, onProgress);
+        return await repository.bring(each.path, to, expected, each.size, onProgress);
       } catch (error) {
         if (!(error instanceof NotThere) || each.sha256 === undefined) throw error;
         throw new UserError(

@@ -1,13 +1,11 @@
-import { createHash } from 'node:crypto';
-import { copyFile, mkdir, rename, rm } from 'node:fs/promises';
-import { dirname, isAbsolute, join, resolve as resolvePath } from 'node:path';
+import { isAbsolute, join, resolve as resolvePath } from 'node:path';
 import { codeOf, InputError, messageOf, UserError } from '../error.js';
-import { openFile, partialName, readBytes, writeError } from '../host/files.js';
-import { hashRange } from '../host/hash.js';
+import { openFile, readBytes } from '../host/files.js';
 import { download, downloadBytes, NotThere } from '../release/download.js';
 import type { DownloadOptions, Expected, OnProgress } from '../release/download.js';
 import { LIMITS, readCatalogueArchive } from './archive.js';
 import { parseMeta } from './catalogue.js';
+import { copyChecked } from './checked-file.js';
 import { verifyCatalogue } from './signature.js';
 import type { Trust } from './signature.js';
 
@@ -21,8 +19,8 @@ export interface Repository {
   readonly key: RepositoryKey;
   /** A small file; undefined if there is none. */
   small(name: string, most: number, onProgress?: OnProgress): Promise<Buffer | undefined>;
-  /** Brings a file to a path, which appears only once its bytes are the expected ones. */
-  bring(path: string, to: string, expected: Expected, size: number, onProgress?: OnProgress): Promise<void>;
+  /** Brings a file to a path, which appears only once its bytes are the expected ones; gives its SHA-256, in hexadecimal. */
+  bring(path: string, to: string, expected: Expected, size: number, onProgress?: OnProgress): Promise<string>;
 }
 
 /**
@@ -78,9 +76,8 @@ function onServer(url: string, options: DownloadOptions, key: RepositoryKey): Re
         throw error;
       }
     },
-    async bring(path, to, expected, size, onProgress) {
-      await download(`${url}/${path}`, to, expected, { ...with_(onProgress), most: size });
-    },
+    bring: (path, to, expected, size, onProgress) =>
+      download(`${url}/${path}`, to, expected, { ...with_(onProgress), most: size }),
   };
 }
 
@@ -100,45 +97,18 @@ function inFolder(url: string, folder: string, { signal }: DownloadOptions, key:
       const source = join(folder, path);
       const file = await found(path, openFile);
       if (!file) throw new NotThere(`${source} is not there.`, `Check ${key}.`);
-      await file.close();
-      await mkdir(dirname(to), { recursive: true });
-      const part = partialName(to);
       try {
-        await copyFile(source, part);
-        const wrong = await wrongFile(part, expected, size, signal);
-        if (wrong !== undefined)
-          throw new UserError(
-            `${source} ${wrong}. It was altered or damaged, and is not used.`,
-            `Check ${key}.`,
-          );
-        await rename(part, to);
-      } catch (error) {
-        await rm(part, { force: true });
-        throw writeError(to, error);
+        const copied = await copyChecked(file, to, expected, size, signal);
+        if ('sha256' in copied) return copied.sha256;
+        throw new UserError(
+          `${source} ${copied.wrong}. It was altered or damaged, and is not used.`,
+          `Check ${key}.`,
+        );
+      } finally {
+        await file.close();
       }
     },
   };
-}
-
-/** What a file has that it should not, as the end of a sentence; undefined where its size and its sums are right. */
-export async function wrongFile(
-  path: string,
-  { sums }: Expected,
-  size: number | undefined,
-  signal?: AbortSignal,
-): Promise<string | undefined> {
-  const file = await openFile(path);
-  try {
-    const found = (await file.stat()).size;
-    if (size !== undefined && found !== size) return `has ${found} bytes, not ${size}`;
-    for (const { algorithm, hex } of sums) {
-      const sum = (await hashRange(createHash(algorithm), file, 0, found, signal)).digest('hex');
-      if (sum !== hex) return `has the sum ${sum} (${algorithm}), not ${hex}`;
-    }
-    return undefined;
-  } finally {
-    await file.close();
-  }
 }
 
 /** A catalogue that somebody who is trusted has signed. */

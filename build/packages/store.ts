@@ -1,11 +1,10 @@
-import { copyFile, mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { UserError } from '../error.js';
-import { exists, partialName, writeError } from '../host/files.js';
-import { sha256File } from '../host/hash.js';
+import { exists, openFile, partialName, writeError } from '../host/files.js';
 import type { Expected, OnProgress } from '../release/download.js';
 import { AGAIN } from './archive.js';
-import { wrongFile } from './repository.js';
+import { checkFile, copyChecked } from './checked-file.js';
 
 /** A file that is wanted: what it is called, what it has to be, and where it comes from. */
 export interface WantedFile {
@@ -15,8 +14,8 @@ export interface WantedFile {
   readonly size: number | undefined;
   /** Where it goes in a folder that keeps files for who has no mirror. */
   readonly kept: string;
-  /** Brings it to a path, verified. */
-  readonly bring: (to: string, onProgress: OnProgress) => Promise<void>;
+  /** Brings it to a path, verified; gives its SHA-256, in hexadecimal. */
+  readonly bring: (to: string, onProgress: OnProgress) => Promise<string>;
 }
 
 /** Transfers at once. */
@@ -69,10 +68,7 @@ export class PackageStore {
           );
         };
         signal.throwIfAborted();
-        await this.one(file, options.kept, tell, signal);
-        sums[index] =
-          file.expected.sums.find(({ algorithm }) => algorithm === 'sha256')?.hex ??
-          (await sha256File(this.path(file.expected), { signal }));
+        sums[index] = await this.one(file, options.kept, tell, signal);
         tell(file.size ?? 0);
       }
     };
@@ -88,29 +84,30 @@ export class PackageStore {
     return sums;
   }
 
+  /** Gives its SHA-256. */
   private async one(
     file: WantedFile,
     kept: string | undefined,
     tell: (bytes: number) => void,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<string> {
     const path = this.path(file.expected);
     if (await exists(path)) {
-      if ((await wrongFile(path, file.expected, file.size, signal)) === undefined) return;
+      const checked = await checkFile(path, file.expected, file.size, signal);
+      if ('sha256' in checked) return checked.sha256;
       await rm(path, { force: true });
     }
     if (kept !== undefined) {
-      const other = join(kept, file.kept);
-      const wrong = await wrongFile(other, file.expected, file.size, signal).catch(() => 'cannot be read');
-      if (wrong === undefined) return copyWhole(other, path);
+      const sum = await takeKept(join(kept, file.kept), path, file, signal);
+      if (sum !== undefined) return sum;
     }
-    await file.bring(path, (bytes) => tell(bytes));
-    // What a server calls whole need not have the size that was signed.
-    const wrong = await wrongFile(path, file.expected, file.size, signal);
-    if (wrong === undefined) return;
+    const sum = await file.bring(path, (bytes) => tell(bytes));
+    // Its sums were those of what was brought; what a server calls whole need not have the size that was signed.
+    const { size } = await stat(path);
+    if (file.size === undefined || size === file.size) return sum;
     await rm(path, { force: true });
     throw new UserError(
-      `${file.label} ${wrong}. The catalogue and the file contradict each other; it is not used.`,
+      `${file.label} has ${size} bytes, not ${file.size}. The catalogue and the file contradict each other; it is not used.`,
       AGAIN,
     );
   }
@@ -133,12 +130,29 @@ export class PackageStore {
     for (const file of files) {
       signal.throwIfAborted();
       const target = join(folder, file.kept);
-      const wrong = await wrongFile(target, file.expected, file.size, signal).catch(() => 'cannot be read');
-      if (wrong === undefined) continue;
+      const there = await checkFile(target, file.expected, file.size, signal).catch(() => undefined);
+      if (there !== undefined && 'sha256' in there) continue;
       await copyWhole(this.path(file.expected), target);
       copied++;
     }
     return copied;
+  }
+}
+
+/** Takes a file of a folder that keeps some, where it is there and is what it has to be; gives its SHA-256 then. */
+async function takeKept(
+  from: string,
+  to: string,
+  { expected, size }: WantedFile,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const file = await openFile(from).catch(() => undefined);
+  if (!file) return undefined;
+  try {
+    const copied = await copyChecked(file, to, expected, size, signal);
+    return 'sha256' in copied ? copied.sha256 : undefined;
+  } finally {
+    await file.close();
   }
 }
 

@@ -7,7 +7,7 @@ import { makeEsp } from '../image/esp.js';
 import { makeIso } from '../image/iso.js';
 import { emptySlot } from '../image/slot.js';
 import { measureBase } from '../image/stamp.js';
-import type { BaseSums } from '../image/stamp.js';
+import type { BaseSums, CheckedBase } from '../image/stamp.js';
 import type { RcScript } from '../rc/headers.js';
 import type { Release } from '../release/source.js';
 import type { Profile } from '../rootfs/prune.js';
@@ -83,8 +83,11 @@ export interface RootFacts {
 
 export type BaseFacts = RootFacts & { readonly sums: BaseSums };
 
-/** The base image: from the cache where it stands there undamaged, otherwise made. */
-export async function obtainBase(request: BaseRequest, work: Work): Promise<CacheEntry<BaseFacts>> {
+/** A base image of the cache, and what was seen of its bytes where it was just made. */
+export type BaseEntry = CacheEntry<BaseFacts> & { readonly checked?: CheckedBase };
+
+/** The base image: from the cache where it seems to stand there undamaged, otherwise made. */
+export async function obtainBase(request: BaseRequest, work: Work): Promise<BaseEntry> {
   const { cache } = work;
   const present = await cache.get<BaseFacts>('base', request.keys.base);
   if (present) return present;
@@ -121,7 +124,7 @@ async function undamagedRoot(request: BaseRequest, work: Work): Promise<CacheEnt
 }
 
 /** Brings a base image that was made elsewhere into the cache. */
-async function fetchBase(key: string, stored: Stored<BaseFacts>, work: Work): Promise<CacheEntry<BaseFacts>> {
+async function fetchBase(key: string, stored: Stored<BaseFacts>, work: Work): Promise<BaseEntry> {
   const { cache, signal } = work;
   const folder = await cache.workFolder();
   try {
@@ -131,18 +134,24 @@ async function fetchBase(key: string, stored: Stored<BaseFacts>, work: Work): Pr
       const image = join(out, BASE_IMAGE);
       await stored.fetch(image, join(folder, 'fetched'));
       await chmod(image, 0o644);
-      if (!isDeepStrictEqual(await measureBase(image, signal), stored.facts.sums))
+      const checked = await measureBase(image, signal);
+      if (!isDeepStrictEqual(checked.known, stored.facts.sums))
         throw new UserError(
           `The base image of ${stored.from} is not the one that its description tells of.`,
           'Push it again.',
         );
-      return cache.put('base', key, out, stored.facts, false, signal);
+      return withChecked(await cache.put('base', key, out, stored.facts, false, signal), checked);
     });
   } catch (error) {
     throw writeError(folder, error);
   } finally {
     await removeTree(folder);
   }
+}
+
+/** An entry whose file was looked at before it came there: it is the same file. */
+function withChecked(entry: CacheEntry<BaseFacts>, checked: CheckedBase): BaseEntry {
+  return { ...entry, checked: { ...checked, path: join(entry.folder, BASE_IMAGE) } };
 }
 
 /** Name of the file in a `base` entry. */
@@ -154,11 +163,7 @@ const VOLUME = 'CLAWDIE';
 /** Files of a `root` entry that are in no folder of the ISO, or get there in another way. */
 const OUTSIDE: readonly string[] = [ROOT_IMAGE, 'boot/pmbr', 'boot/isoboot', 'boot/loader.efi'];
 
-async function makeBase(
-  request: BaseRequest,
-  root: CacheEntry<RootFacts>,
-  work: Work,
-): Promise<CacheEntry<BaseFacts>> {
+async function makeBase(request: BaseRequest, root: CacheEntry<RootFacts>, work: Work): Promise<BaseEntry> {
   const { cache, signal } = work;
   const { packages } = request;
   const store = packages && (await obtainPackages(packages, work));
@@ -196,8 +201,9 @@ async function makeBase(
         signal,
       );
       await chmod(image, 0o644);
-      const facts: BaseFacts = { ...root.facts, sums: await measureBase(image, signal) };
-      return cache.put('base', request.keys.base, out, facts, false, signal);
+      const checked = await measureBase(image, signal);
+      const facts: BaseFacts = { ...root.facts, sums: checked.known };
+      return withChecked(await cache.put('base', request.keys.base, out, facts, false, signal), checked);
     });
   } catch (error) {
     throw writeError(folder, error);

@@ -23,6 +23,7 @@ import type { RcScript } from '../rc/headers.js';
 import { UserError } from '../error.js';
 import { BASE_IMAGE, obtainBase } from './base.js';
 import type { BaseFacts, BaseRequest, Work } from './base.js';
+import type { CacheEntry } from './cache.js';
 import { writeDisks } from './disk.js';
 import type { BaseDisk } from './disk.js';
 
@@ -70,16 +71,37 @@ export interface ReadyBase {
 }
 
 /**
+ * Looks at the bytes of a base image that the cache has, beside what has to be done before it is needed. Undefined where it has
+ * none, or not as it was made: readyBase() says so, and makes it.
+ */
+export async function presentBase(
+  request: BaseRequest,
+  { cache, signal }: Pick<Work, 'cache' | 'signal'>,
+): Promise<ReadyBase | undefined> {
+  try {
+    const present = await cache.get<BaseFacts>('base', request.keys.base);
+    return present && (await checkEntry(present, signal));
+  } catch {
+    return undefined;
+  }
+}
+
+async function checkEntry({ folder, facts }: CacheEntry<BaseFacts>, signal: AbortSignal): Promise<ReadyBase> {
+  return { facts, checked: await checkBase(join(folder, BASE_IMAGE), facts.sums, signal) };
+}
+
+/**
  * The base image of a request, undamaged: from the cache, or made; one that turns out to be damaged is made again, once.
  *
  * @throws UserError if it cannot be made.
  */
 export async function readyBase(request: BaseRequest, work: Work): Promise<ReadyBase> {
   for (let again = false; ; again = true) {
-    const { folder, facts } = await obtainBase(request, work);
+    const entry = await obtainBase(request, work);
     try {
-      const checked = await checkBase(join(folder, BASE_IMAGE), facts.sums, work.signal);
-      return { facts, checked };
+      return entry.checked
+        ? { facts: entry.facts, checked: entry.checked }
+        : await checkEntry(entry, work.signal);
     } catch (error) {
       if (!(error instanceof DamagedBase) || again) throw error;
       work.emit({ type: 'warning', text: `${error.message} It is made again.` });

@@ -4,7 +4,7 @@ import { sha256 } from '../host/hash.js';
 import { BOOTSTRAP, MEDIUM_FOLDER } from '../packages/medium.js';
 import type { Medium } from '../packages/medium.js';
 import { npmFile } from '../packages/npm.js';
-import { expectedOf, packageFile } from '../packages/package-file.js';
+import { expectedOf, GONE_FOR_IMAGES, packageFile } from '../packages/package-file.js';
 import { repositoryAt } from '../packages/repository.js';
 import { PackageStore } from '../packages/store.js';
 import type { WantedFile } from '../packages/store.js';
@@ -33,7 +33,7 @@ export async function obtainPackages(
 ): Promise<PackageStore> {
   const repository = repositoryAt(value, abi, folder, { signal: work.signal });
   const files = [
-    ...medium.packages.map((each) => packageFile(each, repository, GONE)),
+    ...medium.packages.map((each) => packageFile(each, repository, GONE_FOR_IMAGES)),
     ...medium.npm.map((each) => npmFile(each, { signal: work.signal })),
   ];
   return stage(work, 'packages', () =>
@@ -43,12 +43,6 @@ export async function obtainPackages(
     }),
   );
 }
-
-/** What to do where the repository no longer has a package that is locked. */
-const GONE = {
-  looked: 'not in the cache',
-  fix: 'Bring it back into the cache from a folder that keeps it (`clawdie-iso lock --vendor FOLDER`), or lock what there is now: `clawdie-iso lock --update`.',
-};
 
 /** Uses the store of packages of a cache while nobody else changes it. */
 export function withPackages<T>(work: Holding, use: (store: PackageStore) => Promise<T>): Promise<T> {
@@ -70,6 +64,36 @@ export async function ensureFiles(
       emit({ type: 'progress', stage: name, label, done, total, unit: 'bytes' });
     }),
   });
+}
+
+/**
+ * Has the files of a lock in the cache, and where a folder keeps them there too, with the catalogue that they are of. Says so where
+ * the cache does not have that any more.
+ *
+ * @param digest SHA-256 of what was signed of the catalogue
+ * @returns the SHA-256 of each file, in hexadecimal, in their order
+ * @throws UserError if one cannot be had.
+ */
+export async function bringLocked(
+  store: PackageStore,
+  files: readonly WantedFile[],
+  {
+    digest,
+    of,
+    vendor,
+  }: { readonly digest: string; readonly of: string; readonly vendor: string | undefined },
+  work: Holding,
+  name: StageName,
+): Promise<readonly string[]> {
+  const sums = await ensureFiles(store, files, work, vendor, name);
+  if (vendor === undefined) return sums;
+  await store.keep(files, vendor, work.signal);
+  if (!(await store.keepCatalogue(digest, vendor)))
+    work.emit({
+      type: 'note',
+      text: `The catalogue of ${of} is not in the cache any more: ${vendor} has the packages, and no catalogue.`,
+    });
+  return sums;
 }
 
 /** Puts the repository of locked packages, whose files are in the cache, into the folder that an ISO is made of. */

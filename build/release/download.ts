@@ -1,11 +1,9 @@
-import { createHash } from 'node:crypto';
-import type { Hash } from 'node:crypto';
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { messageOf, UserError } from '../error.js';
 import { writeError } from '../host/files.js';
-import { sha256 } from '../host/hash.js';
+import { hashRange, sha256, Sums } from '../host/hash.js';
 
 /** What a download tells while it runs: bytes that are there, and bytes in all where the server says so. */
 export type OnProgress = (done: number, total: number | undefined) => void;
@@ -31,6 +29,20 @@ export interface Expected {
   readonly sums: readonly { readonly algorithm: string; readonly hex: string }[];
 }
 
+/** Sums to be taken of bytes that have to be these: the expected ones, and SHA-256. */
+export function sumsFor({ sums }: Expected): Sums {
+  return new Sums([...sums.map(({ algorithm }) => algorithm), 'sha256']);
+}
+
+/** The first sum that is not the expected one; undefined where all are. */
+export function wrongSum(
+  { sums }: Expected,
+  found: ReadonlyMap<string, string>,
+): { readonly algorithm: string; readonly hex: string; readonly found: string } | undefined {
+  const wrong = sums.find(({ algorithm, hex }) => found.get(algorithm) !== hex);
+  return wrong && { ...wrong, found: found.get(wrong.algorithm) ?? '' };
+}
+
 /** The server does not have it. */
 export class NotThere extends UserError {}
 
@@ -54,6 +66,7 @@ const TITLES: Readonly<Record<string, string>> = {
  * Downloads a file to `path`, which appears only once its sum (its SHA-256, where it is a word) is the expected one. What was transferred before
  * is kept in `path.part` and taken up again (RFC 9110, range requests), in this run or a later one.
  *
+ * @returns its SHA-256, in hexadecimal
  * @throws UserError if the server does not have it, cannot be reached, or serves other bytes (these are removed).
  */
 export async function download(
@@ -61,28 +74,29 @@ export async function download(
   path: string,
   expected: string | Expected,
   options: DownloadOptions = {},
-): Promise<void> {
+): Promise<string> {
   const part = `${path}.part`;
   const key = options.key ?? 'FREEBSD_MIRROR';
-  const sums = typeof expected === 'string' ? [{ algorithm: 'sha256', hex: expected }] : expected.sums;
+  const wanted: Expected =
+    typeof expected === 'string' ? { sums: [{ algorithm: 'sha256', hex: expected }] } : expected;
   const retries = options.retries ?? 5;
   await mkdir(dirname(path), { recursive: true });
   for (let attempt = 0; ; attempt++) {
     try {
-      const hashes = sums.map(({ algorithm }) => createHash(algorithm));
-      const { resumed } = await transfer(url, part, hashes, options);
-      const found = hashes.map((hash) => hash.digest('hex'));
-      const wrong = sums.findIndex(({ hex }, index) => found[index] !== hex);
-      if (wrong < 0) {
+      const sums = sumsFor(wanted);
+      const { resumed } = await transfer(url, part, sums, options);
+      const found = sums.digests();
+      const wrong = wrongSum(wanted, found);
+      if (!wrong) {
         await rename(part, path);
-        return;
+        return found.get('sha256') ?? '';
       }
       await rm(part, { force: true });
       // An old part may be of another file: only a transfer from the start proves the server wrong.
       if (resumed && attempt < retries) continue;
-      const { algorithm = '', hex = '' } = sums[wrong] ?? {};
+      const { algorithm, hex } = wrong;
       throw new UserError(
-        `Downloading ${url}: the file's ${TITLES[algorithm] ?? algorithm} is ${found[wrong] ?? ''}, not ${hex}. It was altered or damaged and has been removed.`,
+        `Downloading ${url}: the file's ${TITLES[algorithm] ?? algorithm} is ${wrong.found}, not ${hex}. It was altered or damaged and has been removed.`,
         `Try another ${key}; if that serves the same bytes, do not use ${key === 'FREEBSD_MIRROR' ? 'the release' : 'it'}.`,
       );
     } catch (error) {
@@ -104,7 +118,7 @@ export async function download(
 async function transfer(
   url: string,
   part: string,
-  hashes: readonly Hash[],
+  sums: Sums,
   options: DownloadOptions,
 ): Promise<{ resumed: boolean }> {
   const most = options.most ?? MOST_BYTES;
@@ -120,7 +134,7 @@ async function transfer(
     } else if (response.status !== 200) throw refused(url, response, options);
     if (from === 0) await file.truncate(0);
 
-    await hashStart(file, from, hashes);
+    await hashRange(sums, file, 0, from);
     const length = Number(response.headers.get('content-length') ?? NaN);
     const total =
       Number.isFinite(length) && !response.headers.has('content-encoding') ? from + length : undefined;
@@ -135,7 +149,7 @@ async function transfer(
           advice(options),
         );
       }
-      for (const hash of hashes) hash.update(chunk);
+      sums.update(chunk);
       await file.appendFile(chunk);
       options.onProgress?.(done, total);
     }
@@ -145,22 +159,6 @@ async function transfer(
     return { resumed: from > 0 };
   } finally {
     await file.close();
-  }
-}
-
-async function hashStart(
-  file: {
-    read(buffer: Buffer, offset: number, length: number, position: number): Promise<{ bytesRead: number }>;
-  },
-  length: number,
-  hashes: readonly Hash[],
-): Promise<void> {
-  const buffer = Buffer.allocUnsafe(1024 * 1024);
-  for (let at = 0; at < length;) {
-    const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, length - at), at);
-    if (bytesRead === 0) return;
-    for (const hash of hashes) hash.update(buffer.subarray(0, bytesRead));
-    at += bytesRead;
   }
 }
 

@@ -8,8 +8,8 @@ import type { BootFile } from './sbom.js';
 const known = new Map<string, Promise<readonly BootFile[]>>();
 
 /**
- * The files that boot a base image, with their sums: all of the ISO but the root file system and the slot, which are summed up
- * elsewhere. A base image is looked at once in a run.
+ * The files that boot a base image, with their sums: all of the ISO but the root file system, the slot and the packages, which
+ * are summed up elsewhere. A base image is looked at once in a run.
  *
  * @param key of the base image
  * @throws UserError if it is no ISO.
@@ -26,7 +26,7 @@ async function read(path: string): Promise<readonly BootFile[]> {
     const files: BootFile[] = [];
     for (const [name, { offset, length }] of await listFiles((at, size) => readAt(file, at, size), path)) {
       const plain = name.toLowerCase().replace(/\.?;1$/, '');
-      if (plain === '/overlay' || plain.startsWith('/mfsroot')) continue;
+      if (plain === '/overlay' || /^\/(?:mfsroot|packages\/)/.test(plain)) continue;
       const hash = await hashRange(createHash('sha256'), file, offset, offset + length);
       files.push({ path: plain, bytes: length, sha256: hash.digest('hex') });
     }

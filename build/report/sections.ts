@@ -44,7 +44,11 @@ function vulnerabilities({ contents: installed, audit }: ImageFacts): Html {
       <code>clawdie-iso audit --save</code> asks; <code>clawdie-iso report --audit</code> then shows here what
       it found.
     </p>`;
-  const { time, from, looked, known } = audit;
+  const { time, from, looked, known, base = [] } = audit;
+  const scope =
+    base.length > 0
+      ? `It was asked for ${base.join(' and ')} too, and not for packages of npm.`
+      : 'It was asked neither for the base system nor for packages of npm.';
   return html`<p>
       Audited ${time} with ${looked} vulnerabilities of ${from}:
       ${
@@ -52,7 +56,7 @@ function vulnerabilities({ contents: installed, audit }: ImageFacts): Html {
           ? html`<span class="good">none is known of these packages.</span>`
           : html`<span class="bad">${known.length} packages are known to be vulnerable.</span>`
       }
-      That list is not of the base system, nor of packages of npm.
+      ${scope}
     </p>
     ${
       known.length === 0

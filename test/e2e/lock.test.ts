@@ -473,8 +473,16 @@ describe('clawdie-iso audit', () => {
     const known = await at.run('audit', site, '--vuxml', list);
     expect(known.code).toBe(1);
     expect(known.stdout).toMatch(
-      /^tmux 1\.0 is vulnerable:\n {2}tmux -- bad \(CVE-2026-7\)\n {2}https:\/\/vuxml\.freebsd\.org\/freebsd\/1-2\.html\n1 of the 4 packages/,
+      /^tmux 1\.0 is vulnerable:\n {2}tmux -- bad \(CVE-2026-7\)\n {2}https:\/\/vuxml\.freebsd\.org\/freebsd\/1-2\.html\n1 of the 4 packages[^\n]*\nNothing is known of the base system, FreeBSD 15\.1, FreeBSD-kernel 15\.1 \(release sets\)\.\n$/,
     );
+    // A base system that is known to be vulnerable is as good a reason as a package.
+    writeFileSync(list, vuxml('15.1_1').replace('>tmux<', '>FreeBSD-kernel<'));
+    const base = await at.run('audit', site, '--vuxml', list);
+    expect(base.code).toBe(1);
+    expect(base.stdout).toContain('FreeBSD-kernel 15.1 is vulnerable:');
+    expect(base.stdout).toContain('Nothing is known of the 4 packages');
+    expect(base.stdout).toMatch(/Something is known of the base system.*FREEBSD_DIST="pkgbase"/);
+    writeFileSync(list, vuxml('1.0_1'));
     writeFileSync(join(at.repository, 'vuln.xml.xz'), xz(Buffer.from(vuxml('1.0'))));
     const clean = await at.run('audit', at.lockFile, '--vuxml', `${at.served.url}/vuln.xml.xz`);
     expect(clean).toMatchObject({ code: 0, stderr: '' });
@@ -509,6 +517,7 @@ describe('clawdie-iso audit', () => {
     expect((await at.run('audit', site, '--vuxml', list, '--save')).code).toBe(0);
     expect(await cli(['report', `${stem}.json`, '--audit', kept])).toMatchObject({ code: 0, stderr: '' });
     expect(page()).toContain('none is known of these packages');
+    expect(page()).toContain('FreeBSD 15.1 and FreeBSD-kernel 15.1 too, and not for packages of npm');
     const more = ['--set', 'PACKAGES=tmux git-lite'];
     expect((await at.run('lock', ...more)).code).toBe(0);
     // Licences of what stays locked stay.

@@ -117,6 +117,13 @@ describe('an image with a lock', { timeout: PATIENCE }, () => {
       readFileSync(join(at.folder, 'dist', `${imageOf('clawdie')}.json`), 'utf8'),
     ) as { readonly packages: readonly { readonly name: string; readonly sha256: string }[] };
     expect(record.packages.map(({ name }) => name)).toEqual(['libevent', 'pkg', 'tmux']);
+    // The bill of materials has each once, and none among the files that boot.
+    const bill = JSON.parse(
+      readFileSync(join(at.folder, 'dist', `${imageOf('clawdie')}.cdx.json`), 'utf8'),
+    ) as { readonly components: readonly { readonly 'bom-ref': string }[] };
+    const refs = bill.components.map((component) => component['bom-ref']);
+    expect(refs).toContain('boot:/boot/cdboot');
+    expect(refs.filter((ref) => /^boot:\/packages|^boot:.*\.pkg/.test(ref))).toEqual([]);
     // What the configuration renders without an image is the same.
     const config = join(at.folder, 'site', 'build.cfg');
     const image = join(at.folder, 'dist', `${imageOf('clawdie')}.iso`);

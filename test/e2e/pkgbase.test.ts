@@ -3,6 +3,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -157,6 +158,25 @@ describe('an image of base packages', () => {
           readFileSync(join(at.folder, from, 'data.pkg')),
         );
     }
+    // Where the cache has the catalogues no longer, both say so; a package that is nowhere is named, with what to do.
+    const cached = join(at.folder, 'cache/packages');
+    for (const name of readdirSync(cached).filter((each) => each.startsWith('catalogue-')))
+      rmSync(join(cached, name), { recursive: true });
+    const bare = await at.run('lock', '--vendor', join(at.folder, 'bare'));
+    expect(bare.code).toBe(0);
+    for (const of of ['the base system', 'the lock'])
+      expect(bare.stdout).toContain(`The catalogue of ${of} is not in the cache any more`);
+    rmSync(cached, { recursive: true });
+    const from = join(at.folder, 'repository/All');
+    renameSync(from, `${from}.away`);
+    const gone = await at.run('lock', '--vendor', join(at.folder, 'other'));
+    expect(gone.code).toBe(1);
+    expect(gone.stderr).toMatch(
+      /, which is locked, is no longer in .*repository, and neither in the cache nor in a folder that keeps it \(--vendor\)/,
+    );
+    // The folder that keeps them is as good as the repository.
+    expect((await at.run('lock', '--vendor', kept)).code).toBe(0);
+    renameSync(`${from}.away`, from);
     rmSync(at.lockFile);
     writeFileSync(
       join(at.folder, 'site/build.cfg'),
@@ -168,7 +188,7 @@ describe('an image of base packages', () => {
     const again = await at.run('lock');
     expect(again.stderr).toBe('');
     expect(again.code).toBe(0);
-  });
+  }, 240_000);
 
   it('is of the patch level of the lock, until it is brought up to date, and never of an older one', async () => {
     const at = await place('PACKAGES="tmux"', 'PACKAGES_REPOSITORY=../ports');

@@ -224,6 +224,10 @@ describe('the report of an image', () => {
     }));
     const audit = { time: '2026-02-03T04:05:06.000Z', from: 'vuln.xml', looked: 9, known };
     expect(asked({ ...audit, known: [] })).toContain('none is known of these packages');
+    expect(asked(audit)).toContain('neither for the base system nor for packages of npm');
+    expect(asked({ ...audit, base: ['FreeBSD 15.1_2'] })).toContain(
+      'FreeBSD 15.1_2 too, and not for packages',
+    );
     // A package of npm of the same name is another thing.
     const of = auditOf(audit, contents);
     expect(of.known.map(({ name }) => name)).toEqual(['tmux']);
