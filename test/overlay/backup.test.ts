@@ -99,6 +99,10 @@ describe('an export with jails', () => {
     mkdirSync(join(root, 'with\nnewline and "\\ blank'));
     writeFileSync(join(root, 'with\nnewline and "\\ blank', '-rf'), 'odd');
     unix('mkfifo', join(root, 'fifo'));
+    // Names are bytes: of UTF-8, and of none.
+    const bytes = (folder: string): Buffer =>
+      Buffer.concat([Buffer.from(join(folder, 'é-')), Buffer.from([0xff])]);
+    writeFileSync(bytes(root), 'odd');
 
     const file = join(fake.root, 'export');
     const result = state(['export', '--jails', file]);
@@ -125,6 +129,7 @@ describe('an export with jails', () => {
     expect(readlinkSync(join(there, 'passwd'))).toBe('/etc/master.passwd');
     expect(readFileSync(join(there, 'with\nnewline and "\\ blank', '-rf'), 'utf8')).toBe('odd');
     expect(lstatSync(join(there, 'fifo')).isFIFO()).toBe(true);
+    expect(readFileSync(bytes(there), 'utf8')).toBe('odd');
     for (const name of ['jail.conf', 'fstab', 'settings.conf'])
       expect(other.read(`${JAILS}/worker/${name}`)).toBe(fake.read(`${JAILS}/worker/${name}`));
     expect(statSync(join(other.root, JAILS, 'worker')).mode & 0o777).toBe(0o700);

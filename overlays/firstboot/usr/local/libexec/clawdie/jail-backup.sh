@@ -56,7 +56,8 @@ add_jails()
 	tar -rf "$1" -C "$2/jails.new" jails/sums || fail "the file cannot be written; nothing is left of it." "See: df -h"
 }
 
-# The members of one jail, in a folder of WORK, and their names and sums: copy_jail NAME WORK
+# The members of one jail, in a folder of WORK, and their names and sums: copy_jail NAME WORK. Names in it are bytes, in whatever
+# locale this runs; likewise on the way back.
 copy_jail()
 (
 	mkdir -p "$2/jails.new/jails/$1" && cd "$2/jails.new" || exit 1
@@ -65,8 +66,10 @@ copy_jail()
 		[ ! -f "${jails_folder}/$1/${_file}" ] || cp -p "${jails_folder}/$1/${_file}" "jails/$1/${_file}" || exit 1
 	done
 	[ "$(root_kind)" != "ufs" ] || disk_mount "$1" || exit 1
-	# Numbers alone: names of accounts are those of the host here, and others on another.
-	tar --one-file-system --numeric-owner --zstd -cf "jails/$1/root" -C "${jails_folder}/$1/root" . || exit 1
+	export LC_ALL=C
+	# Numbers alone: names of accounts are those of the host here, and others on another. What tar(1) says has names of the jail's
+	# in it, which nobody's terminal is to get.
+	tar --one-file-system --numeric-owner --zstd -cf "jails/$1/root" -C "${jails_folder}/$1/root" . 2> /dev/null || exit 1
 	find "jails/$1" -type f | sort > "$2/members"
 	while read -r _name; do
 		echo "$(sha256 -q < "${_name}") ${_name}" >> "$2/sums" || exit 1
@@ -157,8 +160,9 @@ bring_jail()
 		mkdir -p "${_unborn}" && disk_make "${jail_unborn}" "$3" || exit 1
 	fi
 	chmod 0700 "${_unborn}" || exit 1
+	export LC_ALL=C
 	# Into an empty file system: tar(1) goes through no link that it has made itself.
-	tar -xOf "$1" "jails/$2/root" | tar --numeric-owner --zstd -xpf - -C "${_unborn}/root" || exit 1
+	tar -xOf "$1" "jails/$2/root" | tar --numeric-owner --zstd -xpf - -C "${_unborn}/root" 2> /dev/null || exit 1
 	for _file in ${jail_files}; do
 		! grep -qxF "jails/$2/${_file}" "$4" || tar -xOf "$1" "jails/$2/${_file}" > "${_unborn}/${_file}" || exit 1
 	done
