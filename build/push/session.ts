@@ -47,7 +47,7 @@ export async function pushSlot(slot: Buffer, sum: string, session: Session): Pro
   if (begun.kind === 'same') return { runs: 'new', words: 'It was in force already.' };
   if (begun.kind === 'failed') return { runs: 'old', words: lastLine(begun.words) };
   // The connection may have been cut after the instance had all of it: then it restarts, and confirming tells.
-  if (begun.kind === 'silent' && !begun.asked) return { runs: 'old', words: lastLine(begun.words) };
+  if (begun.kind === 'silent' && !begun.asked) return { runs: 'unknown', words: lastLine(begun.words) };
   let told = '';
   for (let waited = BETWEEN; waited <= wait;) {
     await sleep(BETWEEN);

@@ -248,7 +248,7 @@ describe('a push', () => {
     const config = cfg('natasha', 'SERIAL="11"');
     const silent = await pushing({ one: { config, address: 'root@nowhere' } }, []);
     expect(silent.text).toContain(
-      'runs the overlay before: ssh: connect to host nowhere port 22: Connection refused',
+      'is not known to run it: ssh: connect to host nowhere port 22: Connection refused',
     );
     await expect(pushing({ one: { config, address: '-oProxyCommand=x' } }, [])).rejects.toThrow(
       'is no destination of ssh(1)',

@@ -68,7 +68,8 @@ it('tries again to begin where no login came about: nothing was asked of the ins
     ['confirm abc', 75, 0],
   ]);
   const never = await push([busy]);
-  expect(never.ending.runs).toBe('old');
+  // It may have it since an earlier push.
+  expect(never.ending.runs).toBe('unknown');
   expect(never.asked.map(({ command }) => command)).toEqual(Array<string>(4).fill('overlay -'));
 });
 
@@ -76,7 +77,7 @@ it('says that the overlay before runs where it was refused, or taken back', asyn
   expect((await push([said(1, '', 'clawdie-update: it is refused: it is not signed.')])).ending.runs).toBe(
     'old',
   );
-  expect((await push([REFUSED])).asked).toHaveLength(1);
+  expect(await push([REFUSED])).toMatchObject({ ending: { runs: 'unknown' }, asked: [{ at: 0 }] });
   expect((await push([said(0), REFUSED, said(1, '', 'it was taken back')])).ending).toEqual({
     runs: 'old',
     words: 'it was taken back',
