@@ -6,17 +6,22 @@ import type { Outcome } from '../host/process.js';
  * - `done`: it was done (the overlay stays, or the instance restarts with it)
  * - `same`: that overlay is in force already
  * - `later`: it is not decided yet
- * - `silent`: the instance does not answer; `counted` where it may have counted a connection (max-src-conn-rate of pf.conf)
+ * - `silent`: the instance does not answer; `counted` where it may have counted a connection (max-src-conn-rate of pf.conf),
+ *   `begun` where somebody may have been logged in, so that the command may have run
  * - `failed`: it was refused, or taken back; why is in the words
  */
 export type Answer =
   | { readonly kind: 'done' | 'same' | 'later'; readonly words: string }
-  | { readonly kind: 'silent'; readonly counted: boolean; readonly words: string }
+  | { readonly kind: 'silent'; readonly counted: boolean; readonly begun: boolean; readonly words: string }
   | { readonly kind: 'failed'; readonly words: string };
 
 /** What ssh(1) says where no connection was made, so that the firewall has counted none. */
 const NOT_CONNECTED =
-  /connect to host .*: (?:connection refused|connection timed out|operation timed out|no route to host|host is down|network is unreachable)/i;
+  /could not resolve hostname|connect to host .*: (?:connection refused|connection timed out|operation timed out|no route to host|host is down|network is unreachable)/i;
+
+/** What it says where one was made, and nobody was logged in. */
+const NOT_LOGGED_IN =
+  /during banner exchange|kex_exchange_identification|host key verification failed|permission denied \(|too many authentication failures/i;
 
 /** Exit codes of clawdie-update (its usage), and of ssh(1) and sh(1) around it. */
 export function answerOf({ code, stdout, stderr }: Outcome): Answer {
@@ -39,7 +44,12 @@ export function answerOf({ code, stdout, stderr }: Outcome): Answer {
       };
     case 255:
     case null:
-      return { kind: 'silent', counted: !NOT_CONNECTED.test(stderr), words };
+      return {
+        kind: 'silent',
+        counted: !NOT_CONNECTED.test(stderr),
+        begun: !NOT_CONNECTED.test(stderr) && !NOT_LOGGED_IN.test(stderr),
+        words,
+      };
     default:
       return { kind: 'failed', words };
   }
