@@ -77,7 +77,7 @@ it.each([
     runs: 'unreached',
     words: expect.stringMatching(
       /[^.]\. Look at the address, the key, a firewall between, and the console\.$/,
-    ),
+    ) as string,
   });
 });
 
