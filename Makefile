@@ -46,11 +46,13 @@ img: lib/.built ## build the disk image, by running the installer in QEMU
 plan: lib/.built ## print what `make iso` would do
 	@set -- iso --dry-run --out "$$ISO_OUT"; \
 	[ -z "$$ISO_CONFIG" ] || set -- "$$@" --config "$$ISO_CONFIG"; \
+	[ -z "$$ISO_FORMATS" ] || set -- "$$@" --set "FORMATS=$$ISO_FORMATS"; \
 	exec $(CLI) "$$@"
 
 config: lib/.built ## print the configuration, and where each value came from
 	@set -- config; \
 	[ -z "$$ISO_CONFIG" ] || set -- "$$@" --config "$$ISO_CONFIG"; \
+	[ -z "$$ISO_FORMATS" ] || set -- "$$@" --set "FORMATS=$$ISO_FORMATS"; \
 	exec $(CLI) "$$@"
 
 fleet: lib/.built ## build one image for each file of DEPLOYMENTS=folder
@@ -70,8 +72,8 @@ audit: lib/.built ## compare the lock with the vulnerabilities that FreeBSD know
 	exec $(CLI) "$$@"
 
 boot: lib/.built ## start IMAGE=… in QEMU in four ways, and attack it from outside
-	@$(CLI) doctor --install test
 	@[ -n "$$ISO_IMAGE" ] || { echo 'Say which image: make boot IMAGE=dist/….iso' >&2; exit 2; }
+	@$(CLI) doctor --install test
 	@exec $(CLI) boot "$$ISO_IMAGE" --out "$$ISO_OUT/boot"
 
 doctor: lib/.built ## say which host tools are there
@@ -116,4 +118,4 @@ lib/.built: node_modules/.package-lock.json tsconfig.json $(SOURCES)
 	@npx --no-install tsc -p tsconfig.json
 	@touch lib/.built
 
-.PHONY: all help iso img fleet plan lock audit config doctor test unit nodes lint bench example format clean
+.PHONY: all help iso img fleet plan lock audit config boot doctor test unit nodes lint bench example format clean

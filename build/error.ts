@@ -22,6 +22,11 @@ export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
+/** What the system says of a failure, without its code, call and path: the end of a sentence that names these. */
+export function whyOf(error: unknown): string {
+  return messageOf(error).replace(/^[A-Z0-9]+: ([^,]+), [a-z]+(?: '.*')?$/s, '$1');
+}
+
 /** The `code` of a Node.js system error (`ENOENT`, `ENOSPC`, …), or an empty string. */
 export function codeOf(error: unknown): string {
   const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;

@@ -131,7 +131,11 @@ try {
 } catch (error) {
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : EXIT.input;
   else if (interruption.signal.aborted) {
-    process.stderr.write(`${describe(interruption.signal.reason)}\n`);
+    // A command may know more of what it leaves behind.
+    const { reason } = interruption.signal as { reason: unknown };
+    process.stderr.write(
+      `${describe(error instanceof UserError && error.cause === reason ? error : reason)}\n`,
+    );
     process.exitCode = exitCode;
   } else {
     process.stderr.write(`${describe(error)}\n`);

@@ -5,7 +5,7 @@ import type { Config, KeyName } from '../config/keys.js';
 import { mask, report } from '../config/report.js';
 import { resolve } from '../config/resolve.js';
 import type { Layers, Resolved } from '../config/resolve.js';
-import { InputError, messageOf } from '../error.js';
+import { InputError, messageOf, whyOf } from '../error.js';
 import { readText, readTextSync } from '../host/files.js';
 import { fromEnvironment } from './environment.js';
 
@@ -105,12 +105,21 @@ export function overrides(
 /** Keys of build.cfg that hold public keys. */
 const KEY_LISTS: readonly KeyName[] = ['SSH_AUTHORIZED_KEYS', 'SIGNERS'];
 
-/** Lines "@file" of SSH_AUTHORIZED_KEYS and SIGNERS become the lines of the file. */
+/** Keys of build.cfg that name what lies beside it and is no secret, which would not be on every machine. */
+const NAMED: readonly KeyName[] = ['EXTRA_FILES', 'PF_RULES_FILE', 'SIGN_KEY'];
+
+/** What keys name has to be there. Lines "@file" of SSH_AUTHORIZED_KEYS and SIGNERS become the lines of the file. */
 export function expandKeyFiles(
   key: KeyName,
   value: string,
   folder: string,
 ): { value: string } | { message: string; fix: string } {
+  const named = value.trim();
+  if (NAMED.includes(key) && named !== '' && !existsSync(resolvePath(folder, named)))
+    return {
+      message: `the ${key === 'EXTRA_FILES' ? 'folder' : 'file'} ${shownPath(resolvePath(folder, named))} cannot be read: it is not there`,
+      fix: 'check the path; relative ones begin at the folder of the configuration',
+    };
   if (!KEY_LISTS.includes(key) || !value.includes('@')) return { value };
   const lines: string[] = [];
   for (const line of value.split('\n').map((part) => part.trim())) {
@@ -164,7 +173,7 @@ export async function readOr(
   try {
     return await readText(path, most);
   } catch (error) {
-    throw new InputError(...sentences(messageOf(error)));
+    throw new InputError(...sentences(whyOf(error)));
   }
 }
 

@@ -1,7 +1,7 @@
 import { readdir, readlink } from 'node:fs/promises';
 import { join, resolve as resolvePath } from 'node:path';
 import type { Config } from '../config/keys.js';
-import { codeOf, InputError, messageOf } from '../error.js';
+import { codeOf, InputError, whyOf } from '../error.js';
 import type { ExtraFiles } from '../overlay/extra.js';
 import { parseMtree } from '../rootfs/mtree.js';
 import { readOr, shownPath } from './configuration.js';
@@ -55,7 +55,7 @@ export async function readExtraFiles(config: Config, folder: string): Promise<Ex
 async function list(path: string, shown: string) {
   return readdir(path, { withFileTypes: true }).catch((error: unknown) => {
     throw new InputError(
-      `EXTRA_FILES: the folder ${shown} cannot be read: ${messageOf(error)}.`,
+      `EXTRA_FILES: the folder ${shown} cannot be read: ${whyOf(error)}.`,
       codeOf(error) === 'ENOENT'
         ? 'Check the path; relative ones begin at the folder of the configuration.'
         : undefined,

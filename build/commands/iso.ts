@@ -31,7 +31,7 @@ import { startMaps, writePapers } from './papers.js';
 import { releaseOfConfig } from './release.js';
 import { baseRequest, diskOf, imageStem, imageTime, planFor, zstdVersion } from './request.js';
 import { renderInput, ruleFiles } from './rules.js';
-import { readSignKey, signingOf } from './signing.js';
+import { needPrivateHalf, readSignKey, signingOf } from './signing.js';
 
 export interface IsoOptions extends ConfigOptions {
   readonly out: string;
@@ -69,6 +69,7 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
   const signing = signingOf(config, loaded.folder, context.environment, signKey, (text) => {
     monitor?.emit({ type: 'note', text });
   });
+  if (signKey !== undefined) await needPrivateHalf(config, loaded.folder, signKey);
   const { lock, warning: unlocked } = await checkLock(loaded.folder, [{ loaded, release }]);
   const packages = await packagesOf(loaded, release, lock);
   checkRoom(config, packages);

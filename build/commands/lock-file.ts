@@ -30,4 +30,5 @@ export async function readLock(
 }
 
 /** What to do where a lock is missing or does not fit. */
-export const MAKE_LOCK = 'Run `make lock` (clawdie-iso lock), look at what it changes, and commit it.';
+export const MAKE_LOCK =
+  'Run `make lock` with the same CONFIG= or DEPLOYMENTS= (clawdie-iso lock), look at what it changes, and commit it.';

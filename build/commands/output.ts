@@ -1,5 +1,4 @@
-import { mkdir } from 'node:fs/promises';
-import { writeError } from '../host/files.js';
+import { makeFolder, writeError } from '../host/files.js';
 import type { Purpose } from '../host/tool-list.js';
 import { ensureTools } from '../host/tools.js';
 import type { Work } from '../pipeline/base.js';
@@ -51,7 +50,7 @@ export async function buildInto<T>(
   if (options.disks) await needTools('disk', options.installTools, work);
   await work.cache.prepare();
   try {
-    await mkdir(out, { recursive: true }).catch((error: unknown) => {
+    await makeFolder(out).catch((error: unknown) => {
       throw writeError(out, error);
     });
     const lock = await lockOutput(out, options.wait, work);

@@ -67,8 +67,10 @@ async function entriesOf(
   environment: NodeJS.ProcessEnv,
   note: (text: string) => void,
 ): Promise<readonly OverlayEntry[]> {
-  if (path.endsWith('.cfg'))
+  if (path.endsWith('.cfg')) {
+    if (set.length > 0) note(`--set goes for ${path}, too.`);
     return renderDeployment(await loadConfig({ config: path, set }, environment), note);
+  }
   return (await unpackOverlay(archiveIn(await readSlot(path)))).entries;
 }
 

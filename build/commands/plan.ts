@@ -66,6 +66,6 @@ export async function plan(
   const make = planned.filter(({ action }) => action === 'make').length;
   const bases = new Set(planned.map(({ base }) => base)).size;
   print(
-    `${planned.length} deployments: ${make} to make, ${planned.length - make} to keep; ${bases} base ${bases === 1 ? 'image' : 'images'}.`,
+    `${planned.length} ${planned.length === 1 ? 'deployment' : 'deployments'}: ${make} to make, ${planned.length - make} to keep; ${bases} base ${bases === 1 ? 'image' : 'images'}.`,
   );
 }

@@ -1,7 +1,7 @@
 import { basename, dirname, join, resolve as resolvePath } from 'node:path';
 import { plain } from '../boot/stages.js';
 import { isDestination } from '../config/readers.js';
-import { InputError } from '../error.js';
+import { InputError, messageOf, UserError } from '../error.js';
 import { ssh } from '../host/ssh.js';
 import { pushSlot } from '../push/session.js';
 import type { Ending } from '../push/session.js';
@@ -69,7 +69,12 @@ export async function push(options: PushOptions, context: PushContext): Promise<
       if (ending.runs !== 'new' && options.keepGoing !== true) failed = true;
     }
   };
-  await Promise.all(Array.from({ length: Math.min(options.parallel, ready.length) }, work));
+  await Promise.all(Array.from({ length: Math.min(options.parallel, ready.length) }, work)).catch(
+    (error: unknown) => {
+      const within = ready.filter((one) => !left.includes(one) && !endings.has(one.name));
+      throw context.signal.aborted ? interruptedWith(within, context.signal.reason) : error;
+    },
+  );
   for (const { name, address, sum } of ready) {
     const ending = endings.get(name);
     const what = ending === undefined ? NOT_BEGUN : RUNS[ending.runs];
@@ -85,8 +90,19 @@ const NOT_BEGUN = 'not begun after the first that failed (--keep-going does)';
 const RUNS: Readonly<Record<Ending['runs'], string>> = {
   new: 'runs it',
   old: 'runs the overlay before',
+  unreached: 'was not reached and got nothing',
   unknown: 'is not known to run it',
 };
+
+/** What somebody has to know who interrupts a push. */
+function interruptedWith(within: readonly Ready[], cause: unknown): UserError {
+  const names = within.map(({ name, address }) => `${name} (${address})`).join(', ');
+  return new UserError(
+    `${messageOf(cause)} The new overlay may be on trial on ${names}.`,
+    'Unless it was confirmed it goes back by itself. `clawdie-update status` there says what runs; the same push again does, too.',
+    { cause },
+  );
+}
 
 /** All overlays, before the first one is sent. */
 async function makeReady(options: PushOptions, context: PushContext): Promise<readonly Ready[]> {

@@ -2,7 +2,7 @@ import { resolve as resolvePath } from 'node:path';
 import type { Config } from '../config/keys.js';
 import { readPublicKeys } from '../config/readers.js';
 import { InputError } from '../error.js';
-import { sign, verify } from '../host/ssh-sign.js';
+import { hasPrivateHalf, sign, verify } from '../host/ssh-sign.js';
 import { allowedSigners } from '../overlay/signers.js';
 import type { Signing } from '../pipeline/deploy.js';
 import { readOr, shownPath } from './configuration.js';
@@ -26,6 +26,20 @@ export async function readSignKey(config: Config, folder: string): Promise<strin
   if (key === undefined || other !== undefined)
     throw new InputError(`SIGN_KEY: ${shownPath(path)} has to hold one public key.`, fix);
   return key;
+}
+
+/**
+ * Sees to it that what SIGN_KEY names can sign, before anything is built.
+ *
+ * @throws InputError if the private half is nowhere.
+ */
+export async function needPrivateHalf(config: Config, folder: string, publicKey: string): Promise<void> {
+  const path = resolvePath(folder, config.SIGN_KEY ?? '');
+  if (!(await hasPrivateHalf(path, publicKey)))
+    throw new InputError(
+      `SIGN_KEY: the private half of ${shownPath(path)} is neither in the file beside it nor in ssh-agent.`,
+      'Put it into ssh-agent (ssh-add -L lists what it has), or beside the .pub file under the same name without .pub.',
+    );
 }
 
 /** Name of a deployment as its slots have it: an instance takes those of its own alone. */

@@ -2,14 +2,15 @@ import { createHash } from 'node:crypto';
 import { open, readdir, readFile, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { plain } from '../boot/stages.js';
-import { codeOf, InputError, messageOf, UserError } from '../error.js';
-import { exists, readText } from '../host/files.js';
+import { codeOf, InputError, UserError, whyOf } from '../error.js';
+import { exists, readAt, readText } from '../host/files.js';
 import { hashRange, sha256 } from '../host/hash.js';
 import { verify as verifySignature } from '../host/ssh-sign.js';
 import { readChecksums } from '../image/checksum.js';
 import { stemOf } from '../image/formats.js';
-import { archiveIn, headerOf, headerText, signatureIn } from '../image/slot.js';
-import { asSigners, IMAGE_NAMESPACE, SLOT_NAMESPACE } from '../overlay/signers.js';
+import { fillOf, readRootHeader } from '../image/root-file.js';
+import { archiveIn, headerOf, headerText, SECTOR, SIGNATURE_SIZE, signatureIn } from '../image/slot.js';
+import { asSigners, noSigners, IMAGE_NAMESPACE, SLOT_NAMESPACE } from '../overlay/signers.js';
 import { CHECKSUM, CHECKSUM_SIGNATURE } from '../pipeline/deploy.js';
 import { isListedPaper, isProvenance, paperNames } from '../report/names.js';
 import { imagesOfStatement, MOST_PAPER, readStatement } from '../report/read-papers.js';
@@ -17,7 +18,7 @@ import { readOr } from './configuration.js';
 import { readSlot } from './image-slot.js';
 
 export interface VerifyOptions {
-  /** A folder of images, one image or paper in it, or a slot. */
+  /** A folder of images, one image or paper in it, a slot, or the root of a release. */
   readonly subject: string;
   /** File with those who may have signed: allowed_signers of ssh-keygen(1), or public keys. */
   readonly signers: string;
@@ -40,14 +41,20 @@ interface Finding {
  * @throws InputError if there is nothing to verify, or the signers cannot be read.
  */
 export async function verify(options: VerifyOptions, print: (line: string) => void): Promise<boolean> {
-  const signers = asSigners(
-    await readOr(options.signers, (why) => [
-      `The signers ${options.signers} cannot be read: ${why}.`,
-      'Name a file of public keys, or one as ssh-keygen(1) reads it (ALLOWED SIGNERS).',
-    ]),
-  );
+  const named =
+    'Name a file of public keys (id_ed25519.pub), or one as ssh-keygen(1) reads it (ALLOWED SIGNERS).';
+  const text = await readOr(options.signers, (why) => [
+    `The signers ${options.signers} cannot be read: ${why}.`,
+    named,
+  ]);
+  const nobody = noSigners(text);
+  if (nobody !== undefined) throw new InputError(`--signers: ${options.signers} ${nobody}.`, named);
+  const signers = asSigners(text);
   const info = await stat(options.subject).catch((error: unknown) => {
-    throw new InputError(`${options.subject} cannot be read: ${messageOf(error)}.`);
+    throw new InputError(
+      `${options.subject} cannot be read: ${whyOf(error)}.`,
+      'Name a folder of images, an image, a paper, a root or a slot.',
+    );
   });
   const findings = info.isDirectory()
     ? await ofFolder(options.subject, undefined, signers)
@@ -65,6 +72,8 @@ async function ofFile(path: string, signers: string): Promise<readonly Finding[]
   const listed = (await list(folder))?.sums.has(name) ?? false;
   // A paper is signed by the list or not at all.
   if (listed || isListedPaper(name)) return ofFolder(folder, name, signers);
+  const root = await ofRoot(path, name, signers);
+  if (root) return [root];
   const slot = await ofSlot(path, name, signers);
   // Of a slot by itself the signature covers all; of an image it covers the overlay alone.
   const bare = (await stat(path)).size === (await readSlot(path)).length;
@@ -79,7 +88,7 @@ async function list(
 ): Promise<{ readonly text: string; readonly sums: ReadonlyMap<string, string> } | undefined> {
   const text = await readFile(join(folder, CHECKSUM), 'utf8').catch((error: unknown) => {
     if (codeOf(error) === 'ENOENT') return undefined;
-    throw new InputError(`${join(folder, CHECKSUM)} cannot be read: ${messageOf(error)}.`);
+    throw new InputError(`${join(folder, CHECKSUM)} cannot be read: ${whyOf(error)}.`);
   });
   if (text === undefined) return undefined;
   return { text, sums: readChecksums(text) };
@@ -94,7 +103,7 @@ async function ofFolder(
   if (!found || found.sums.size === 0)
     throw new InputError(
       `${folder} has no ${CHECKSUM} with images.`,
-      'Name a folder that `make iso` has filled.',
+      'Name a folder that `make iso` has filled, or the file itself: an image, a slot, a root.',
     );
   const signature = await readFile(join(folder, CHECKSUM_SIGNATURE), 'utf8').catch(() => undefined);
   const findings = [await signed(CHECKSUM, signers, IMAGE_NAMESPACE, found.text, signature)];
@@ -160,6 +169,32 @@ async function ofSum(path: string, what: string, sum: string): Promise<Finding> 
     return actual === sum
       ? { what, holds: true, detail: `SHA-256 ${sum}` }
       : { what, holds: false, detail: `its SHA-256 is ${actual}, not ${sum}` };
+  } finally {
+    await file.close();
+  }
+}
+
+/** The root of a release (`clawdie-iso root`); undefined if a file is none. */
+async function ofRoot(path: string, what: string, signers: string): Promise<Finding | undefined> {
+  const file = await open(path, 'r');
+  try {
+    const head = await readAt(file, 0, SECTOR);
+    const root = readRootHeader(head);
+    if (!root) return undefined;
+    const end = SECTOR + root.kernelBytes + root.rootBytes;
+    const hash = await hashRange(createHash('sha256'), file, SECTOR, end);
+    if (hash.digest('hex') !== root.sha256) return { what, holds: false, detail: 'it is damaged' };
+    const signature = (await readAt(file, end + fillOf(root), SIGNATURE_SIZE)).toString('latin1');
+    const finding = await signed(
+      what,
+      signers,
+      IMAGE_NAMESPACE,
+      headerText(head),
+      signature === '' ? undefined : signature,
+    );
+    return finding.holds
+      ? { ...finding, detail: `root of ${root.release}, serial ${root.serial ?? '-'}, ${finding.detail}` }
+      : finding;
   } finally {
     await file.close();
   }

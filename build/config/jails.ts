@@ -126,7 +126,8 @@ function readLine(first: Word, rest: readonly Word[]): JailEntry | Wrong {
     } else if (Object.hasOwn(LIMITS, key)) {
       const limit = key as keyof JailLimits;
       const result = readLimit(limit, value);
-      if (!('value' in result)) return { ...result, message: `${limit} ${result.message}`, span };
+      if (!('value' in result))
+        return { message: `${limit} ${result.message}`, fix: `write it as ${LIMITS[limit].sample}`, span };
       Object.assign(limits, { [limit]: result.value });
     } else
       return {

@@ -66,11 +66,11 @@ export const LIMITS = {
   },
 } as const;
 
-/** Reads a limit by its name; says which rule the text breaks. */
+/** Reads a limit by its name; says which rule the text breaks, and how a value is written (in a key of its own: without the name). */
 export function readLimit<K extends keyof JailLimits>(name: K, text: string): Reading<JailLimits[K]> {
   const { read, rule, sample } = LIMITS[name];
   const value = read(text) as JailLimits[K] | undefined;
   return value === undefined
-    ? { message: `${rule}, not "${text}"`, fix: `write it as ${sample}` }
+    ? { message: `${rule}, not "${text}"`, fix: `write it as ${sample.replaceAll(`${name}=`, '')}` }
     : { value };
 }

@@ -97,6 +97,12 @@ function readEntry(scanner: Scanner): Entry | Flaw {
   const blanks = scanner.take(BLANKS);
   const next = scanner.peek();
   if (next !== '' && next !== '\n' && !(next === '#' && blanks !== '')) {
+    if (value.includes('\n'))
+      return scanner.flaw(
+        `the value of ${key} ends in a later line, with text behind it`,
+        'close its quotes in this line, or behind its last one',
+        start,
+      );
     return scanner.flaw(
       `there is text behind the value of ${key}`,
       `quote the whole value: ${key}="…"`,

@@ -193,8 +193,30 @@ export async function isFolder(path: string): Promise<boolean> {
 
 /** Makes a folder that only its owner can look into, if it is not there. */
 export async function makePrivateFolder(path: string): Promise<void> {
-  await mkdir(path, { recursive: true });
+  await makeFolder(path);
   await chmod(path, 0o700);
+}
+
+/**
+ * Makes a folder and those above it. With its option `recursive` mkdir() of Node.js never comes back where a file system says
+ * that there is no such folder above, as /proc does.
+ *
+ * @throws UserError where a file system takes none; the system's error otherwise
+ */
+export async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST' && (await stat(path)).isDirectory()) return;
+    if (codeOf(error) !== 'ENOENT') throw error;
+    if (await exists(dirname(path)))
+      throw new UserError(
+        `The folder ${path} cannot be made: that file system takes none.`,
+        'Choose another one.',
+      );
+    await makeFolder(dirname(path));
+    await makeFolder(path);
+  }
 }
 
 /** Removes a tree even where it holds folders that their owner may not write to. */

@@ -3,7 +3,7 @@ import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { codeOf, UserError } from '../error.js';
-import { removeTree } from './files.js';
+import { exists, removeTree } from './files.js';
 import { attempt } from './process.js';
 
 /*
@@ -52,13 +52,20 @@ export async function sign(
   });
   if (code === 0 && stdout.startsWith('-----BEGIN SSH SIGNATURE-----\n')) return stdout;
   const said = stderr
-    .split('\n')
+    .split(/\r?\n/)
     .filter((line) => line !== '' && !line.startsWith('Signing data on'))
     .join('; ');
   throw new UserError(
     `Signing with ${key} failed: ${said === '' ? `ssh-keygen ended with ${String(code)}` : said}.`,
     'SIGN_KEY names the .pub file of a key whose private half ssh-agent has (ssh-add -l), or the file beside it.',
   );
+}
+
+/** Whether the private half of a public key is at hand: in the file beside it, or in ssh-agent(1). */
+export async function hasPrivateHalf(path: string, publicKey: string): Promise<boolean> {
+  if (path.endsWith('.pub') && (await exists(path.slice(0, -'.pub'.length)))) return true;
+  const [, body = publicKey] = publicKey.split(' ');
+  return (await attempt(['ssh-add', '-L'])).stdout.includes(body);
 }
 
 /**

@@ -40,7 +40,10 @@ export async function readGpt(
     new UserError(`${name} is no disk image of this project: ${what}.`, 'Build it again.');
   const header = await read(SECTOR, SECTOR);
   if (header.length < SECTOR || header.toString('latin1', 0, 8) !== 'EFI PART')
-    throw damaged('it has no partition table (GPT)');
+    throw new UserError(
+      `${name} is no disk image of this project: it has no partition table (GPT).`,
+      'Name an image or a slot that this project made.',
+    );
   const length = header.readUInt32LE(12);
   if (length < 92 || length > SECTOR) throw damaged('the header of its partition table is damaged');
   const summed = Buffer.from(header.subarray(0, length));

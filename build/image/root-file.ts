@@ -1,4 +1,4 @@
-import { SECTOR, sector } from './slot.js';
+import { headerText, SECTOR, sector } from './slot.js';
 
 /**
  * The root of a release as a file, which an installed instance takes into a new boot environment (clawdie-update release). It
@@ -34,6 +34,22 @@ export function rootHeader({ release, kernelBytes, rootBytes, sha256, serial }: 
     ...[`kernel ${kernelBytes}`, `sha256 ${sha256}`],
     ...(serial === undefined ? [] : [`serial ${serial}`]),
   ]);
+}
+
+/** What the first sector of a root says; undefined if it is that of none. */
+export function readRootHeader(head: Buffer): RootFile | undefined {
+  const text = headerText(head);
+  const value = (name: string, form: string): string | undefined =>
+    new RegExp(`^${name} (${form})$`, 'm').exec(text)?.[1];
+  const [release, sha256] = [value('release', '\\S+'), value('sha256', '[0-9a-f]{64}')];
+  const [length, kernel] = [value('length', '\\d{1,12}'), value('kernel', '\\d{1,12}')].map(Number);
+  if (!text.startsWith(`${ROOT_MAGIC}\n`) || release === undefined || sha256 === undefined) return undefined;
+  if (length === undefined || kernel === undefined || !(kernel <= length)) return undefined;
+  const serial = value('serial', '\\d{1,10}');
+  return {
+    ...{ release, sha256, kernelBytes: kernel, rootBytes: length - kernel },
+    serial: serial === undefined ? undefined : Number(serial),
+  };
 }
 
 /** Bytes between the end of a body and its signature. */

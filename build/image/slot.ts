@@ -100,7 +100,7 @@ function signaturePlace(slot: Buffer): number {
 }
 
 /** Longest signature that an instance reads, in bytes. */
-const SIGNATURE_SIZE = 32 * SECTOR;
+export const SIGNATURE_SIZE = 32 * SECTOR;
 
 /**
  * A slot of filledSlot() with the signature of its header.

@@ -19,6 +19,12 @@ export function allowedSigners(keys: readonly string[]): string {
     .join('');
 }
 
+/** Why ssh-keygen(1) finds nobody in a text of signers; undefined where it names a public key. */
+export function noSigners(text: string): string | undefined {
+  if (/^-----BEGIN [A-Z ]*PRIVATE KEY-----/m.test(text)) return 'is a private key';
+  return /^[^#\n]*\b(?:ssh-|ecdsa-|sk-)\S+ +AAAA/m.test(text) ? undefined : 'holds no public key';
+}
+
 /** The lines of a list in which some may be public keys alone, as ssh-keygen(1) reads them. */
 export function asSigners(text: string): string {
   return text

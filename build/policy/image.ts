@@ -172,6 +172,11 @@ export function proveImage(files: RuleFiles, view: View, exceptions: readonly st
             ),
       );
     const more = problems.length > shown.length ? [`  … and ${problems.length - shown.length} more`] : [];
+    if ([...read.values()].some(({ flaws }) => flaws.length > 0))
+      throw new UserError(
+        `The rules of this image do not load:\n${shown.join('\n')}`,
+        'operator.conf is the file that PF_RULES_FILE names: mend it there.',
+      );
     throw new UserError(
       `The firewall of this image does not do what the policy says:\n${[...shown, ...more].join('\n')}`,
       'Mend the rules of PF_RULES_FILE, or name the row in POLICY_EXCEPTIONS; `clawdie-iso explain` shows the policy.',

@@ -6,21 +6,29 @@ import type { Outcome } from '../host/process.js';
  * - `done`: it was done (the overlay stays, or the instance restarts with it)
  * - `same`: that overlay is in force already
  * - `later`: it is not decided yet
- * - `silent`: the instance does not answer; `counted` where it may have counted a connection (max-src-conn-rate of pf.conf), `asked`
- *   where it may have been asked
+ * - `silent`: the instance does not answer; `counted` where it may have counted a connection (max-src-conn-rate of pf.conf); `login`
+ *   says whether there may have been one, so that the command may have run, or none since it is `busy`, or `none`
  * - `failed`: it was refused, or taken back; why is in the words
  */
 export type Answer =
   | { readonly kind: 'done' | 'same' | 'later'; readonly words: string }
-  | { readonly kind: 'silent'; readonly counted: boolean; readonly asked: boolean; readonly words: string }
+  | {
+      readonly kind: 'silent';
+      readonly counted: boolean;
+      readonly login: 'maybe' | 'busy' | 'none';
+      readonly words: string;
+    }
   | { readonly kind: 'failed'; readonly words: string };
 
 /** What ssh(1) says where no connection was made, so that the firewall has counted none. */
 const NOT_CONNECTED =
-  /connect to host .*: (?:connection refused|connection timed out|operation timed out|no route to host|host is down|network is unreachable)/i;
+  /could not resolve hostname|connect to host .*: (?:connection refused|connection timed out|operation timed out|no route to host|host is down|network is unreachable)/i;
 
-/** And where one was made that came to no login: of a machine that is too busy for its sshd(8), or that does not let us in. */
-const NO_LOGIN = /during banner exchange|kex_exchange_identification|Permission denied \(/i;
+/** What it says where one was made to a machine that is too busy for its sshd(8). */
+const BUSY = /during banner exchange|kex_exchange_identification/i;
+
+/** And where nobody was let in. */
+const NOT_LET_IN = /host key verification failed|permission denied \(|too many authentication failures/i;
 
 /** Exit codes of clawdie-update (its usage), and of ssh(1) and sh(1) around it. */
 export function answerOf({ code, stdout, stderr }: Outcome): Answer {
@@ -42,10 +50,17 @@ export function answerOf({ code, stdout, stderr }: Outcome): Answer {
         words: `${words}\nThe instance has no clawdie-update: its overlay is of an earlier release of this project (docs/operations.md, 8).`,
       };
     case 255:
-    case null: {
-      const counted = !NOT_CONNECTED.test(stderr);
-      return { kind: 'silent', counted, asked: counted && !NO_LOGIN.test(stderr), words };
-    }
+    case null:
+      return {
+        kind: 'silent',
+        counted: !NOT_CONNECTED.test(stderr),
+        login: BUSY.test(stderr)
+          ? 'busy'
+          : NOT_CONNECTED.test(stderr) || NOT_LET_IN.test(stderr)
+            ? 'none'
+            : 'maybe',
+        words,
+      };
     default:
       return { kind: 'failed', words };
   }

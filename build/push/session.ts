@@ -3,8 +3,11 @@ import { answerOf } from './answer.js';
 
 /** How a push has ended: what runs on the instance, and not whether a command succeeded. */
 export interface Ending {
-  /** `new`: the overlay is in force; `old`: the one before is; `unknown`: the instance does not answer. */
-  readonly runs: 'new' | 'old' | 'unknown';
+  /**
+   * `new`: the overlay is in force; `old`: the one before is; `unknown`: the instance does not answer; `unreached`: nobody was
+   * logged in, and it got nothing.
+   */
+  readonly runs: 'new' | 'old' | 'unknown' | 'unreached';
   /** What the instance has said of it last, or why nobody knows. */
   readonly words: string;
 }
@@ -38,7 +41,7 @@ const SOON = 5;
 export async function pushSlot(slot: Buffer, sum: string, session: Session): Promise<Ending> {
   const { remote, sleep, say, wait } = session;
   let begun = answerOf(await remote([UPDATE, 'overlay', '-'], slot));
-  for (let tries = 1; tries < TRIES && begun.kind === 'silent' && begun.counted && !begun.asked; tries += 1) {
+  for (let tries = 1; tries < TRIES && begun.kind === 'silent' && begun.login === 'busy'; tries += 1) {
     say(begun.words);
     await sleep(BETWEEN);
     begun = answerOf(await remote([UPDATE, 'overlay', '-'], slot));
@@ -47,7 +50,11 @@ export async function pushSlot(slot: Buffer, sum: string, session: Session): Pro
   if (begun.kind === 'same') return { runs: 'new', words: 'It was in force already.' };
   if (begun.kind === 'failed') return { runs: 'old', words: lastLine(begun.words) };
   // The connection may have been cut after the instance had all of it: then it restarts, and confirming tells.
-  if (begun.kind === 'silent' && !begun.asked) return { runs: 'unknown', words: lastLine(begun.words) };
+  if (begun.kind === 'silent' && begun.login !== 'maybe')
+    return {
+      runs: 'unreached',
+      words: `${lastLine(begun.words)}${begun.words.endsWith('.') ? '' : '.'} Look at the address, the key, a firewall between, and the console.`,
+    };
   let told = '';
   for (let waited = BETWEEN; waited <= wait;) {
     await sleep(BETWEEN);

@@ -105,7 +105,7 @@ export async function download(
       if (attempt >= retries) {
         throw new UserError(
           `Downloading ${url} failed ${retries + 1} times: ${error.message}.`,
-          `Check the network and ${key}, then run the same command again: it goes on where it stopped.`,
+          `Check the network and ${options.key ?? 'FREEBSD_MIRROR or FREEBSD_DIST'}, then run the same command again: it goes on where it stopped.`,
         );
       }
       await sleep((options.retryDelay ?? 1000) * 2 ** attempt, undefined, {
@@ -223,7 +223,7 @@ export async function downloadBytes(
       if (attempt >= retries) {
         throw new UserError(
           `Downloading ${url} failed ${retries + 1} times: ${error.message}.`,
-          `Check the network and ${options.key ?? 'FREEBSD_MIRROR'}.`,
+          `Check the network and ${options.key ?? 'FREEBSD_MIRROR or FREEBSD_DIST'}.`,
         );
       }
       await sleep((options.retryDelay ?? 1000) * 2 ** attempt, undefined, {
@@ -251,7 +251,14 @@ async function request(url: string, from: number, options: DownloadOptions): Pro
     });
   } catch (error) {
     options.signal?.throwIfAborted();
-    throw new Transient(reason(error));
+    const why = reason(error);
+    // fetch() never asks some ports (fetch.spec.whatwg.org, "bad port"): no retry helps.
+    if (why === 'bad port')
+      throw new UserError(
+        `Downloading ${url}: programs that speak HTTP do not ask this port.`,
+        advice(options),
+      );
+    throw new Transient(why);
   } finally {
     clearTimeout(timer);
   }

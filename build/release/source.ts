@@ -68,7 +68,7 @@ export function resolveRelease(config: Config, folder: string): Release {
   if (vouched === undefined && !pinned) {
     throw new InputError(
       `The sums of FreeBSD ${version} for ${arch} are not known to this project (known: ${knownReleases().join(', ')}), so nothing could tell whether its bytes are genuine.`,
-      'Set FREEBSD_MANIFEST_SHA256 to the SHA-256 of its MANIFEST, from a copy that you trust.',
+      'Set FREEBSD_MANIFEST_SHA256 to the SHA-256 of its MANIFEST (`sha256sum MANIFEST`), from a copy that you trust.',
     );
   }
   const trust: Trust =
@@ -151,7 +151,7 @@ function trustedSums(text: string, where: string, trust: Trust): Sums {
     if (sums[set] !== trust.sums[set]) {
       throw new UserError(
         `${where} says ${set} has the SHA-256 ${sums[set]}, but that of the release is ${trust.sums[set]}. It is another release, or was altered.`,
-        'Check FREEBSD_VERSION. For a release that you built yourself, set FREEBSD_MANIFEST_SHA256.',
+        'Check FREEBSD_VERSION. For a release that you built yourself, set FREEBSD_MANIFEST_SHA256 to what `sha256sum MANIFEST` prints of it.',
       );
     }
   }

@@ -123,7 +123,7 @@ describe('clawdie-iso fleet', () => {
     writeFleet(folder, 3);
     appendFileSync(join(deployments, 'n0002.cfg'), 'PF_RULES_FILE="absent.conf"\n');
     const absent = await cli(fleetArgs(folder));
-    expect(absent.stderr).toMatch(/n0002\.cfg: PF_RULES_FILE: .*absent\.conf cannot be read/);
+    expect(absent.stderr).toMatch(/n0002\.cfg:\d+:\d+: PF_RULES_FILE: .*absent\.conf cannot be read/);
   }, 30_000);
 
   it('a firewall that does not do what the policy says stops the fleet before its first image', async () => {

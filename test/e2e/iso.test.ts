@@ -761,6 +761,11 @@ describe('make', () => {
       env,
     });
     expect(existsSync(join(folder, 'out', 'natasha-sample-amd64.iso'))).toBe(true);
+    // A target is run whatever else is called as it is.
+    expect(readFileSync('Makefile', 'utf8')).toMatch(/^\.PHONY: .* boot /m);
+    expect(execFileSync(make, ['config', 'FORMATS=qcow2'], { encoding: 'utf8', env })).toContain(
+      'FORMATS="qcow2"',
+    );
     expect(execFileSync(make, ['plan', `OUT=${join(folder, 'out')}`], { encoding: 'utf8', env })).toContain(
       'reuse    Base image',
     );

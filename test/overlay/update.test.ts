@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { push } from '../../build/commands/push.js';
 import type { PushOptions } from '../../build/commands/push.js';
+import { UserError } from '../../build/error.js';
 import { allowedSigners } from '../../build/overlay/signers.js';
 import { configOf, PUBLIC_KEY } from '../helpers/config.js';
 import { bodyOf, overlayOf } from '../helpers/deployment.js';
@@ -248,12 +249,37 @@ describe('a push', () => {
     const config = cfg('natasha', 'SERIAL="11"');
     const silent = await pushing({ one: { config, address: 'root@nowhere' } }, []);
     expect(silent.text).toContain(
-      'is not known to run it: ssh: connect to host nowhere port 22: Connection refused',
+      'was not reached and got nothing: ssh: connect to host nowhere port 22: Connection refused. Look at the address',
     );
     await expect(pushing({ one: { config, address: '-oProxyCommand=x' } }, [])).rejects.toThrow(
       'is no destination of ssh(1)',
     );
   });
+});
+
+it('says what an interrupted push leaves behind', async () => {
+  const natasha = await Instance.make('natasha');
+  const interruption = new AbortController();
+  const reason = new UserError('Interrupted by SIGTERM.');
+  const pushed = push(
+    {
+      one: { config: cfg('natasha', 'SERIAL="11"\nHTTP="no"'), address: 'root@natasha' },
+      ...{ set: [], parallel: 1, wait: 400 },
+    },
+    {
+      ...{ environment: {}, signal: interruption.signal, print: () => undefined },
+      sleep: () => {
+        interruption.abort(reason);
+        return Promise.reject(reason);
+      },
+    },
+  );
+  await expect(pushed).rejects.toMatchObject({
+    message: 'Interrupted by SIGTERM. The new overlay may be on trial on natasha (root@natasha).',
+    fix: expect.stringContaining('`clawdie-update status` there says what runs') as string,
+    cause: reason,
+  });
+  expect(natasha.fake.has('restart')).toBe(true);
 });
 
 describe('clawdie-update', () => {

@@ -57,7 +57,7 @@ export const ACCESS_KEYS = {
       if (/^\$2[aby]\$(?:0[89]|[12][0-9]|3[01])\$[./A-Za-z0-9]{53}$/.test(input)) return { value: input };
       if (/^\$5\$|^\$1\$|^[./A-Za-z0-9]{13}$/.test(input))
         return { message: 'is of a kind that is too weak', fix };
-      return { message: 'must be a password hash of crypt(3): SHA-512 ($6$) or bcrypt ($2b$)', fix };
+      return { message: 'must be a password hash of crypt(3), of SHA-512 or bcrypt', fix };
     }),
     'Password hash of root for the console (and for SSH with SSH_PASSWORD_AUTH), in single quotes.',
     'Empty: no password opens root. There is never a default password.',

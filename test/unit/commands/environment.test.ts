@@ -90,6 +90,17 @@ describe('CLAWDIE_<KEY>__<NAME>', () => {
     expect(await refused(await deployments('natasha'), { CLAWDIE_ROOT_PASSWORD_HASH: HASH })).toBe('taken');
   });
 
+  it('says of all that is named and not there, with its line', async () => {
+    const config = join(await tmp(), 'build.cfg');
+    writeFileSync(
+      config,
+      `SSH_AUTHORIZED_KEYS="${PUBLIC_KEY}"\nEXTRA_FILES="nope"\nPF_RULES_FILE="nope.conf"\nSIGN_KEY="nope.pub"\nTAILSCALE_AUTHKEY_FILE=""\n`,
+    );
+    await expect(loadConfig({ config, set: [] }, {})).rejects.toThrow(
+      /has 3 problems:\n\n.*:2:13: EXTRA_FILES: the folder .*nope cannot be read: it is not there[^]*:3:15: PF_RULES_FILE: the file [^]*:4:10: SIGN_KEY: the file /,
+    );
+  });
+
   it('counts for a configuration that stands alone, too, by the name of its file', async () => {
     const folder = await deployments();
     const environment = {

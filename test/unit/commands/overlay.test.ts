@@ -67,6 +67,11 @@ it('writes a slot, and says how another configuration would change it', async ()
     text: 'The overlays are the same.',
     notes: [expect.stringContaining('There is no clawdie.lock.json')],
   });
+  const other = join(folder, 'other.cfg');
+  writeFileSync(other, `SSH_AUTHORIZED_KEYS="${PUBLIC_KEY}"\n`);
+  expect((await run('', { diff: other, set: ['HTTP=no'] }, folder)).notes).toContain(
+    `--set goes for ${other}, too.`,
+  );
   const changed = await run('HTTP="no"\nDNS="9.9.9.9"\n', { diff: slot, patch: true }, folder);
   expect(changed.same).toBe(false);
   expect(changed.text).toContain('is new: /etc/resolv.conf  (file)');

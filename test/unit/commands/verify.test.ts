@@ -11,7 +11,10 @@ import {
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { overlay } from '../../../build/commands/overlay.js';
-import { readSignKey, signingOf } from '../../../build/commands/signing.js';
+import { fillOf, rootHeader } from '../../../build/image/root-file.js';
+import { headerText } from '../../../build/image/slot.js';
+import { InputError } from '../../../build/error.js';
+import { needPrivateHalf, readSignKey, signingOf } from '../../../build/commands/signing.js';
 import { verify } from '../../../build/commands/verify.js';
 import { sign } from '../../../build/host/ssh-sign.js';
 import { sha256 } from '../../../build/host/hash.js';
@@ -73,6 +76,56 @@ describe('verify', () => {
     expect(text).toMatch(/^holds {3}CHECKSUM\.SHA256: signed by clawdie with ED25519 key SHA256:/m);
     expect(text).toContain('the overlay of b.iso: deployment natasha, serial 8, signed by clawdie');
     expect((await verified(join(dist, 'a.iso'))).holds).toBe(true);
+  });
+
+  it('says that signers are none, and not that nothing is signed', async () => {
+    await publish({ 'a.iso': await good() });
+    writeFileSync(join(folder, 'README.md'), '# None\nssh-keys are elsewhere.\n');
+    for (const [file, why] of [
+      ['README.md', 'holds no public key'],
+      ['key', 'is a private key'],
+    ] as const)
+      await expect(verified(dist, join(folder, file))).rejects.toSatisfy(
+        (error) =>
+          error instanceof InputError && error.message === `--signers: ${join(folder, file)} ${why}.`,
+      );
+    writeFileSync(join(folder, 'allowed'), `me@example.org namespaces="clawdie-*" ${key.line}\n`);
+    expect((await verified(dist, join(folder, 'allowed'))).holds).toBe(true);
+    await expect(verified(join(folder, 'README.md'))).rejects.toMatchObject({
+      message: expect.stringContaining('it has no partition table (GPT)') as string,
+      fix: 'Name an image or a slot that this project made.',
+    });
+  });
+
+  it('is not begun without the private half of the key', async () => {
+    const config = configured();
+    await expect(needPrivateHalf(config, folder, key.line)).resolves.toBeUndefined();
+    renameSync(join(folder, 'key'), join(folder, 'elsewhere'));
+    await expect(needPrivateHalf(config, folder, key.line)).rejects.toThrow(
+      /key\.pub is neither in the file beside it nor in ssh-agent/,
+    );
+  });
+
+  it('holds for the root of a release', async () => {
+    const body = Buffer.alloc(700, 7);
+    const facts = { release: '15.1-RELEASE-amd64', kernelBytes: 300, rootBytes: 400, serial: 42 };
+    const file = { ...facts, sha256: sha256(body) };
+    const header = rootHeader(file);
+    const signature = await sign(key.path, 'clawdie-image', headerText(header));
+    const whole = Buffer.concat([header, body, Buffer.alloc(fillOf(file)), Buffer.from(signature)]);
+    const path = join(folder, 'a.root');
+    writeFileSync(path, whole);
+    expect(await verified(path)).toEqual({
+      holds: true,
+      text: expect.stringMatching(
+        /^holds {3}a\.root: root of 15\.1-RELEASE-amd64, serial 42, signed by clawdie/,
+      ) as string,
+    });
+    expect((await verified(path, other.path)).text).toContain('BROKEN  a.root: it is signed by none');
+    writeFileSync(path, whole.fill(8, 600, 601));
+    expect((await verified(path)).text).toBe('BROKEN  a.root: it is damaged');
+    writeFileSync(path, Buffer.concat([header, body]));
+    expect((await verified(path)).text).toBe('BROKEN  a.root: it is not signed');
   });
 
   it('holds for papers that are listed, and asks whether the provenance is of these images', async () => {

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { exampleText } from '../../../build/config/example.js';
 import { KEY_NAMES } from '../../../build/config/keys.js';
 import { parse } from '../../../build/config/parse.js';
+import { report } from '../../../build/config/report.js';
 import { configOf, findingsOf, HASH, PUBLIC_KEY } from '../../helpers/config.js';
 
 const refused = (values: Readonly<Record<string, string>>): string => {
@@ -160,6 +161,22 @@ describe('values', () => {
   ])('refuses %s=%j: %s', (key, value, message) => {
     expect(refused({ [key]: value })).toContain(message);
   });
+});
+
+it.each([
+  ['JAIL_MEMORY', 'lots', 'write it as 512M or 25%'],
+  ['JAIL_CPU', 'cpu=50', 'write it as 50'],
+  ['JAILS', 'worker memory=lots', 'write it as memory=512M or memory=25%'],
+])('%s="%s" is told to be written as that key has it', (key, value, fix) => {
+  const [finding] = findingsOf(`SSH_AUTHORIZED_KEYS="${PUBLIC_KEY}"\n${key}="${value}"\n`);
+  expect(finding?.fix).toBe(fix);
+});
+
+it('what a hash has to be is not hidden from who wrote another', () => {
+  const text = `ROOT_PASSWORD_HASH='secret'\n`;
+  const shown = report(findingsOf(text), { 'build.cfg': text });
+  expect(shown).toContain('must be a password hash of crypt(3), of SHA-512 or bcrypt\n');
+  expect(shown).not.toContain('secret');
 });
 
 describe('rules between keys', () => {

@@ -45,6 +45,14 @@ describe('parse', () => {
     expect(messages(text)).toEqual([message]);
   });
 
+  it('points at the line whose quotes are open, and not at the next quotes', () => {
+    const { flaws } = parse('A="1"\nHOSTNAME="abc\nB="2"\n');
+    expect(flaws[0]).toMatchObject({
+      message: 'the value of HOSTNAME ends in a later line, with text behind it',
+      place: { line: 2, column: 10 },
+    });
+  });
+
   it('goes on after a flaw, and names line and column of each', () => {
     const { entries, flaws } = parse('A = 1\n\nC="$D\nE=inside"\nF=ok\n  G="a" b\n');
     expect(entries.map(({ key }) => key)).toEqual(['F']);

@@ -8,16 +8,37 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
-import { partialName, writeError, writeFileAtomic } from '../../../build/host/files.js';
+import { whyOf } from '../../../build/error.js';
+import { makeFolder, partialName, writeError, writeFileAtomic } from '../../../build/host/files.js';
 import { acquire, ownFolder, sweepFolders } from '../../../build/host/lock.js';
 import { attempt, run } from '../../../build/host/process.js';
 import { find, missing } from '../../../build/host/tools.js';
 import { tmp } from '../../helpers/tmp.js';
+
+describe('makeFolder', () => {
+  it('makes those above it too, and comes back where none can be made', async () => {
+    const folder = join(await tmp(), 'a', 'b');
+    await makeFolder(folder);
+    await makeFolder(folder);
+    expect(statSync(folder).isDirectory()).toBe(true);
+    writeFileSync(join(folder, 'file'), '');
+    await expect(makeFolder(join(folder, 'file'))).rejects.toThrow('EEXIST');
+    if (process.platform === 'linux')
+      await expect(makeFolder('/proc/x/y')).rejects.toThrow('The folder /proc/x cannot be made');
+  });
+});
+
+it('gives the reason of the system as the end of a sentence', async () => {
+  await expect(readFile('/nowhere, or so')).rejects.toSatisfy(
+    (error) => whyOf(error) === 'no such file or directory',
+  );
+});
 
 describe('writeFileAtomic', () => {
   it('writes the file whole, with its mode whatever the umask, and leaves nothing beside it', async () => {

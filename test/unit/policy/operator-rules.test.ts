@@ -28,6 +28,17 @@ describe('rules of an operator', () => {
     );
   });
 
+  it('are said not to load where one is misspelt, and not to break the policy', () => {
+    expect(() => prove('pass in quikc all\n')).toThrow(
+      expect.objectContaining({
+        message: expect.stringMatching(
+          /^The rules of this image do not load:\n {2}\/etc\/pf\.conf\.d\/operator\.conf:1:9: /,
+        ) as string,
+        fix: 'operator.conf is the file that PF_RULES_FILE names: mend it there.',
+      }),
+    );
+  });
+
   // Of each the proof alone would say that it is closed, and something is open where FreeBSD leaves out the other rule.
   const tcp = 'on egress inet proto tcp';
   it.each<[string, readonly string[], number]>([

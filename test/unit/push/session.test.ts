@@ -68,8 +68,7 @@ it('tries again to begin where no login came about: nothing was asked of the ins
     ['confirm abc', 75, 0],
   ]);
   const never = await push([busy]);
-  // It may have it since an earlier push.
-  expect(never.ending.runs).toBe('unknown');
+  expect(never.ending.runs).toBe('unreached');
   expect(never.asked.map(({ command }) => command)).toEqual(Array<string>(4).fill('overlay -'));
 });
 
@@ -77,12 +76,27 @@ it('says that the overlay before runs where it was refused, or taken back', asyn
   expect((await push([said(1, '', 'clawdie-update: it is refused: it is not signed.')])).ending.runs).toBe(
     'old',
   );
-  expect(await push([REFUSED])).toMatchObject({ ending: { runs: 'unknown' }, asked: [{ at: 0 }] });
   expect((await push([said(0), REFUSED, said(1, '', 'it was taken back')])).ending).toEqual({
     runs: 'old',
     words: 'it was taken back',
   });
   expect((await push([said(3)])).ending.runs).toBe('new');
+});
+
+it.each([
+  REFUSED,
+  said(255, '', 'ssh: Could not resolve hostname no.such.host.invalid: Name or service not known'),
+  said(255, '', 'root@203.0.113.10: Permission denied (publickey).'),
+  said(255, '', 'Host key verification failed.'),
+])('says at once that nothing was sent where nobody was logged in: $stderr', async (answer) => {
+  const { ending, asked } = await push([answer]);
+  expect(asked).toHaveLength(1);
+  expect(ending).toEqual({
+    runs: 'unreached',
+    words: expect.stringMatching(
+      /[^.]\. Look at the address, the key, a firewall between, and the console\.$/,
+    ) as string,
+  });
 });
 
 it('does not guess where nobody answers any more', async () => {

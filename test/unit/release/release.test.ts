@@ -287,6 +287,14 @@ describe('download', () => {
     }
   });
 
+  it('does not try again what fetch never asks, and names the keys that have the address', async () => {
+    const path = join(await tmp(), 'file');
+    await expect(download('http://127.0.0.1:9/x', path, expected)).rejects.toMatchObject({
+      message: 'Downloading http://127.0.0.1:9/x: programs that speak HTTP do not ask this port.',
+      fix: 'Check FREEBSD_MIRROR or FREEBSD_DIST.',
+    });
+  });
+
   it.each([
     [
       'answers 404',
