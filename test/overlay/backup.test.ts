@@ -210,6 +210,16 @@ describe('what goes wrong', () => {
     expect(state(['export', '--jails', file]).stderr).toContain('worker does not stop; nothing was written');
   });
 
+  it('in a connection that is cut while it is copied: the jail runs again, and no host keys are left', () => {
+    jail(fake, 'worker');
+    rmSync(join(fake.bin, 'tar'), { force: true });
+    fake.stub('tar', 'case "$*" in *--zstd*) kill -HUP 0 ;; esac; exec /usr/bin/tar "$@"');
+    fake.through = ['setsid', '-w'];
+    expect(state(['export', '--jails', join(fake.root, 'export')]).code).toBe(1);
+    expect(fake.has('running.worker')).toBe(true);
+    expect(readdirSync(fake.root).filter((name) => /export|clawdie-state/.test(name))).toEqual([]);
+  });
+
   it('on the way: a file that was cut off, and one that was changed', async () => {
     jail(fake, 'worker');
     const file = exported();
