@@ -243,6 +243,26 @@ describe('what goes wrong', () => {
     expect(other.has(JAILS) && readdirSync(join(other.root, JAILS)).length > 0).toBe(false);
   });
 
+  it('in a power cut while it comes: there is no jail without its file system', async () => {
+    jail(fake, 'worker');
+    const file = exported();
+    const other = await instance();
+    // The power fails with the second of two that bring it under its name.
+    other.stub(
+      'mv',
+      `case "$*" in *.import*jails/worker | *.import.img*worker.img) echo >> '${other.root}/moved'; [ "$(wc -l < '${other.root}/moved')" -lt 2 ] || exit 1 ;; esac; exec /usr/bin/mv "$@"`,
+    );
+    expect(state(['import', file], other).code).toBe(1);
+    expect(other.read('moved')).toBe('\n\n');
+    expect([
+      other.has(`${JAILS}/worker/jail.conf`),
+      other.has('var/db/clawdie/jaildisks/worker.img'),
+    ]).toEqual([false, true]);
+    other.remove('mv');
+    expect(state(['import', file], other)).toMatchObject({ code: 0, stderr: '' });
+    expect(other.read(`${JAILS}/worker/root/etc/motd`)).toBe('this is worker\n');
+  });
+
   it('on the other disk: another release, no room for one, a live image', async () => {
     jail(fake, 'worker');
     const file = exported();

@@ -176,7 +176,8 @@ bring_jail()
 	if [ "$(root_kind)" = "zfs" ]; then
 		zfs rename "clawdie/bastille/jails/${jail_unborn}" "clawdie/bastille/jails/$2"
 	else
-		disk_unmount "${jail_unborn}" && mv "${_unborn}" "${jails_folder}/$2" &&
-		    mv "${jails_disks}/${jail_unborn}.img" "${jails_disks}/$2.img" && disk_mount "$2"
+		# The folder last: with it there is a jail.
+		disk_unmount "${jail_unborn}" && mv "${jails_disks}/${jail_unborn}.img" "${jails_disks}/$2.img" &&
+		    mv "${_unborn}" "${jails_folder}/$2" && disk_mount "$2"
 	fi
 )
