@@ -215,6 +215,16 @@ describe('what goes wrong', () => {
     expect(state(['export', '--jails', file]).stderr).toContain('worker does not stop; nothing was written');
   });
 
+  it('in a connection that is cut while it is copied: the jail runs again, and no host keys are left', () => {
+    jail(fake, 'worker');
+    rmSync(join(fake.bin, 'tar'), { force: true });
+    fake.stub('tar', 'case "$*" in *--zstd*) kill -HUP 0 ;; esac; exec /usr/bin/tar "$@"');
+    fake.through = ['setsid', '-w'];
+    expect(state(['export', '--jails', join(fake.root, 'export')]).code).toBe(1);
+    expect(fake.has('running.worker')).toBe(true);
+    expect(readdirSync(fake.root).filter((name) => /export|clawdie-state/.test(name))).toEqual([]);
+  });
+
   it('on the way: a file that was cut off, and one that was changed', async () => {
     jail(fake, 'worker');
     const file = exported();
@@ -236,6 +246,26 @@ describe('what goes wrong', () => {
     unix('tar', '-rf', file, '-C', join(fake.root, 'more'), 'jails/worker/rdr.conf');
     expect(state(['import', file], other).stderr).toContain('holds other files than its sums');
     expect(other.has(JAILS) && readdirSync(join(other.root, JAILS)).length > 0).toBe(false);
+  });
+
+  it('in a power cut while it comes: there is no jail without its file system', async () => {
+    jail(fake, 'worker');
+    const file = exported();
+    const other = await instance();
+    // The power fails with the second of two that bring it under its name.
+    other.stub(
+      'mv',
+      `case "$*" in *.import*jails/worker | *.import.img*worker.img) echo >> '${other.root}/moved'; [ "$(wc -l < '${other.root}/moved')" -lt 2 ] || exit 1 ;; esac; exec /usr/bin/mv "$@"`,
+    );
+    expect(state(['import', file], other).code).toBe(1);
+    expect(other.read('moved')).toBe('\n\n');
+    expect([
+      other.has(`${JAILS}/worker/jail.conf`),
+      other.has('var/db/clawdie/jaildisks/worker.img'),
+    ]).toEqual([false, true]);
+    other.remove('mv');
+    expect(state(['import', file], other)).toMatchObject({ code: 0, stderr: '' });
+    expect(other.read(`${JAILS}/worker/root/etc/motd`)).toBe('this is worker\n');
   });
 
   it('on the other disk: another release, no room for one, a live image', async () => {

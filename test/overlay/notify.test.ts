@@ -25,7 +25,16 @@ createServer({ key: readFileSync(folder + '/key.pem'), cert: readFileSync(folder
     const { method, url, headers } = request;
     appendFileSync(folder + '/got', JSON.stringify({ method, url, headers, body: JSON.parse(body) }) + '\\n');
     const answer = readFileSync(folder + '/answer', 'utf8');
-    if (answer !== 'hang') response.writeHead(Number(answer), { location: '/elsewhere' }).end('Q\\n');
+    if (answer === 'endless') {
+      const { socket } = request;
+      let bytes = 0;
+      const more = () => {
+        do bytes += 65536;
+        while (!socket.destroyed && bytes < 64e6 && socket.write('A'.repeat(65536)));
+      };
+      socket.on('drain', more).on('error', () => {});
+      more();
+    } else if (answer !== 'hang') response.writeHead(Number(answer), { location: '/elsewhere' }).end('Q\\n');
   });
 }).listen(0, '127.0.0.1', function () { writeFileSync(folder + '/port.new', String(this.address().port)); require('node:fs').renameSync(folder + '/port.new', folder + '/port'); });`;
 
@@ -278,6 +287,18 @@ describe('by a webhook', () => {
     for (let i = 0; i < 12; i++) look();
     expect(got().at(-1)?.body.text).toContain('\n  full\n');
     expect(fake.has(`${FOLDER}/error.webhook`)).toBe(false);
+  });
+
+  it('reads no more than the beginning of an answer that has no end', () => {
+    writeFileSync(join(folder, 'answer'), 'endless');
+    hook(hookAt('localhost'));
+    fake.stub(
+      'timeout',
+      'case "$*" in *openssl*) shift 3; exec /usr/bin/timeout 3 "$@" ;; esac\nexec /usr/bin/timeout "$@"',
+    );
+    fake.stub('tr', `tee '${fake.root}/read' | /usr/bin/tr "$@"`);
+    expect(notify('test').stdout).toBe('webhook: it does not answer\n');
+    expect(fake.read('read')).toBe('A'.repeat(12));
   });
 
   it('says where nobody listens', () => {

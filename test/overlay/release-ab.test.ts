@@ -83,6 +83,12 @@ describe.skipIf(!BSDTAR)('clawdie-update release, with two roots', () => {
     expect(result.stdout).toContain(`FreeBSD ${OLD} becomes ${NEW}; `);
     expect(result.stdout).toContain('stay behind, in a:\n    /usr/bin/own-program\n');
     expect(instance.attributes).toEqual({ a: ['bootme'], b: ['bootme', 'bootonce'] });
+    // All of it is on the disk before the loader may take it.
+    const steps = result.calls.filter((call) => /^mount -u|^gpart set/.test(call));
+    expect(steps).toEqual([
+      expect.stringMatching(/^mount -u -o ro \S*\/new$/),
+      expect.stringMatching(/^gpart set -a bootonce /),
+    ]);
     const read = (path: string): string => readFileSync(join(instance.disk, 'b', path), 'utf8');
     expect(read('bin/sh')).toBe(`sh of ${NEW}`);
     expect(read('boot/kernel/kernel')).toBe('a kernel');

@@ -166,6 +166,13 @@ describe('clawdie_state, before the firewall has its rules', () => {
     expect(readdirSync(join(fake.root, 'data'))).toEqual(['home']);
   });
 
+  it('takes away what an import had in work: host keys', async () => {
+    await boot();
+    fake.file('var/db/clawdie/.import.a1B2c3/new/etc/ssh/ssh_host_rsa_key', 'x');
+    expect(start()).toMatchObject({ code: 0, stderr: '' });
+    expect(fake.has('var/db/clawdie/.import.a1B2c3')).toBe(false);
+  });
+
   it('stops the boot where it cannot', async () => {
     await boot();
     fake.file('etc/pf.conf', pfOf()).file(`${STATE}/tailnet`, 'on\n').stub('mktemp', 'exit 1');

@@ -204,6 +204,21 @@ it.each([
     'is 95% full',
   ],
   [
+    'the partition of data is nearly full',
+    (): unknown =>
+      fake
+        .stub(
+          'mount',
+          'echo "/dev/gpt/clawdie-root / ufs rw 1 1"; echo "/dev/gpt/clawdie-data /data ufs rw 2 2"',
+        )
+        .stub(
+          'df',
+          'echo x; case "$*" in -i*) echo "/dev/x 4 1 3 25% 1 9 10% /" ;; *root/data) echo "/dev/x 1000 950 50 95% /data" ;; *) echo "/dev/x 1000 100 900 10% /" ;; esac',
+        ),
+    'data',
+    'the file system of /data is 95% full',
+  ],
+  [
     'the release is old',
     (): unknown => fake.file('etc/clawdie/released', '1751000000\n'),
     'release',

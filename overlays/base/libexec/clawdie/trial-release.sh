@@ -24,6 +24,12 @@ begin_release()
 		back
 		refuse "the slot could not be written; the overlay before is in it again"
 	fi
+	# sync(8) waits for nothing, and a loader that finds half a root starts it: all of it is on the disk first.
+	if [ "$(sh "${environment}" kind)" = "ab" ] && ! mount -u -o ro "$3"; then
+		echo "the new root could not be written" > "${trial}/why"
+		back
+		refuse "the new root could not be written to the disk; nothing was changed"
+	fi
 	# This alone has another environment boot, once: all before is as if it had not been.
 	if ! sh "${environment}" once "$2"; then
 		echo "the next boot could not be set" > "${trial}/why"

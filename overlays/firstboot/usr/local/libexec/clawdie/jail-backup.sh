@@ -13,6 +13,14 @@ jail_members='^jails/([a-z][a-z0-9]{0,10}/(plan|root|fstab|settings\.conf|rctl\.
 # While it is restored a jail has another name, which none can have.
 jail_unborn=.import
 
+# Stopped to be copied, and not started again yet.
+jail_stopped=
+
+start_jail()
+{
+	(umask 022 && bastille start "$1" < /dev/null > /dev/null)
+}
+
 # Nobody makes or starts jails meanwhile: jails_alone PROGRAM ARGUMENT ...
 jails_alone()
 {
@@ -35,13 +43,15 @@ add_jails()
 		_ran=no
 		if jail_runs "${_jail}"; then
 			_ran=yes
+			jail_stopped=${_jail}
 			bastille stop "${_jail}" < /dev/null > /dev/null || fail "${_jail} does not stop; nothing was written." "See: bastille stop ${_jail}"
 		fi
 		_code=0
 		copy_jail "${_jail}" "$2" || _code=$?
 		# What a jail changes while it is read could lead out of it.
 		! jail_runs "${_jail}" || _code=2
-		[ "${_ran}" = "no" ] || (umask 022 && bastille start "${_jail}" < /dev/null > /dev/null) || say "${_jail} does not start again: bastille start ${_jail}"
+		[ "${_ran}" = "no" ] || start_jail "${_jail}" || say "${_jail} does not start again: bastille start ${_jail}"
+		jail_stopped=
 		case "${_code}" in
 		0) ;;
 		2) fail "${_jail} was started while it was copied; nothing was written." "Do it again." ;;
@@ -170,7 +180,8 @@ bring_jail()
 	if [ "$(root_kind)" = "zfs" ]; then
 		zfs rename "clawdie/bastille/jails/${jail_unborn}" "clawdie/bastille/jails/$2"
 	else
-		disk_unmount "${jail_unborn}" && mv "${_unborn}" "${jails_folder}/$2" &&
-		    mv "${jails_disks}/${jail_unborn}.img" "${jails_disks}/$2.img" && disk_mount "$2"
+		# The folder last: with it there is a jail.
+		disk_unmount "${jail_unborn}" && mv "${jails_disks}/${jail_unborn}.img" "${jails_disks}/$2.img" &&
+		    mv "${_unborn}" "${jails_folder}/$2" && disk_mount "$2"
 	fi
 )
