@@ -155,6 +155,7 @@ export class FakeRoot {
       .replace(/^PATH=.*$/m, `PATH='${path}'`)
       .replaceAll('"/etc/', `"${this.root}/etc/`)
       .replaceAll('"/var/', `"${this.root}/var/`)
+      .replaceAll('"/data"', `"${this.root}/data"`)
       .replace(/(?<= )\/(?:etc\/clawdie\/release|var\/run\/clawdie|mnt[/ ])/g, (path) => this.root + path)
       // FreeBSD's sh waits no longer than it is told; this machine's cannot.
       .replace(/read -t \S+ /, 'read ')
