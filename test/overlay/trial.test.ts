@@ -103,6 +103,8 @@ describe('an overlay on trial', () => {
     boot();
     const result = boot();
     expect(result.stdout).toContain('taken back: the instance was restarted before it was confirmed');
+    // A power cut right then does not take the reason.
+    expect(result.calls).toContain(`fsync ${join(fake.root, STATE, 'why')}`);
     expect(inForce()).toEqual(force(10, before));
     expect([waits(), says('last.result')]).toEqual([false, 'back']);
     expect(put(next).code).toBe(0);
