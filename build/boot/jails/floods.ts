@@ -46,10 +46,11 @@ states=$(pfctl -q -s info | awk '/current entries/ { print $3; exit }')
 
 /** Floods: what a jail does, until the operator has logged in or a minute and a half have gone. */
 export function floodSteps(jail: DeployedJail, internet: string): readonly Step[] {
+  const root = `/usr/local/bastille/jails/${jail.name}/root`;
   const floods: Readonly<
     Record<
       Exclude<Flood, 'flood-syn'>,
-      { readonly does: string; readonly again?: boolean; readonly after?: string }
+      { readonly does: string; readonly again?: boolean; readonly enough?: string; readonly after?: string }
     >
   > = {
     // What sleeps keeps the jail full, and what cannot fork any more ends: each second it begins again.
@@ -60,7 +61,9 @@ export function floodSteps(jail: DeployedJail, internet: string): readonly Step[
     'flood-memory': { does: 'for n in 1 2 3 4; do while :; do tail /dev/zero; done & done; wait' },
     'flood-disk': {
       does: 'while :; do cat /dev/zero >> "$HOME/flood.$$"; sleep 1; done',
-      after: `df -k / /usr/local/bastille/jails/${jail.name}/root\nrm -f /usr/local/bastille/jails/${jail.name}/root/home/worker/flood.*\n[ "$(df -k / | awk 'NR == 2 { print $4 }')" -gt 4096 ] && echo 'the host has room'`,
+      // The operator may be logged in before it is full.
+      enough: `df -k ${root} | awk 'NR == 2 { full = $5 + 0 >= 99 } END { exit !full }'`,
+      after: `df -k / ${root}\nrm -f ${root}/home/worker/flood.*\n[ "$(df -k / | awk 'NR == 2 { print $4 }')" -gt 4096 ] && echo 'the host has room'`,
     },
     'flood-connections': {
       does: `for n in $(jot 20); do while :; do nc -n -z -w 1 ${internet} 80; done & done; cat /dev/zero | nc -n -u ${internet} 9; wait`,
@@ -68,7 +71,7 @@ export function floodSteps(jail: DeployedJail, internet: string): readonly Step[
     },
   };
   const steps = JAILED_FLOODS.map((flood): Step => {
-    const { does, again = false, after = 'true' } = floods[flood];
+    const { does, again = false, enough = ':', after = 'true' } = floods[flood];
     const begin = `jexec -l -U worker ${jail.name} sh -c '${does.replaceAll("'", "'\\''")}' > /dev/null 2>&1 < /dev/null &`;
     return {
       name: flood,
@@ -78,7 +81,7 @@ export function floodSteps(jail: DeployedJail, internet: string): readonly Step[
 left=90
 most=0
 ${begin}
-until [ -e ${seenFile(flood)} ] || [ "$left" -eq 0 ]; do
+until { [ -e ${seenFile(flood)} ] && ${enough}; } || [ "$left" -eq 0 ]; do
 	${again ? begin : ':'}
 	sleep 1
 	left=$((left - 1))
@@ -99,10 +102,7 @@ jls -j ${jail.name} name`,
         line(escaped(jail.name)),
         // It was one: a full file system, or more than a shell or two.
         ...(flood === 'flood-disk'
-          ? [
-              new RegExp(`\\s(?:99|1\\d\\d)%\\s+/usr/local/bastille/jails/${jail.name}/root$`, 'm'),
-              line('the host has room'),
-            ]
+          ? [new RegExp(`\\s(?:99|1\\d\\d)%\\s+${root}$`, 'm'), line('the host has room')]
           : [/^processes: (?:[3-9]|\d{2,}) at most$/m]),
       ],
       tells: /^processes/,
