@@ -8,14 +8,43 @@ const CHANGING = [
   ...['mkdir', 'fsync', 'mdconfig'],
 ];
 
+/** Something whose power can fail: a fake root, and what remembers all of it. */
+interface Powered {
+  readonly fake: FakeRoot;
+  /** What it returns brings all of it back. */
+  snapshot(): () => void;
+}
+
 /**
- * Has the power fail at the n-th program that changes something; once for a fake root.
+ * Runs a script again and again, each time on the instance as it is now, whose power fails at another of its programs that
+ * change something, until it comes to its end; once for a fake root.
  *
  * @param more programs beside those of any instance
- * @returns runs a script whose power fails at the n-th, from 1; true if it came to its end before
+ * @param step to the next moment: 1 is every one
+ * @param after is done after each, with its number, from 1: the power is back
+ * @returns the number behind the last
  */
-export function powerCutter(
-  { fake }: { readonly fake: FakeRoot },
+export function cutAtEach(
+  instance: Powered,
+  more: readonly string[],
+  step: number,
+  run: () => ScriptResult,
+  after: (n: number) => void,
+): number {
+  const back = instance.snapshot();
+  const cutAt = powerCutter(instance.fake, more);
+  let n = 1;
+  for (let done = false; !done; n += step) {
+    back();
+    done = cutAt(n, run);
+    after(n);
+  }
+  return n;
+}
+
+/** Gives what runs a script whose power fails at the n-th program, from 1; it is true if that came to its end before. */
+function powerCutter(
+  fake: FakeRoot,
   more: readonly string[],
 ): (n: number, run: () => ScriptResult) => boolean {
   const { bin, root } = fake;

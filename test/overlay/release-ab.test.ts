@@ -5,7 +5,7 @@ import { configOf } from '../helpers/config.js';
 import { overlayOf } from '../helpers/deployment.js';
 import { rootFileOf } from '../helpers/pool.js';
 import type { RootChange } from '../helpers/pool.js';
-import { powerCutter } from '../helpers/power.js';
+import { cutAtEach } from '../helpers/power.js';
 import { RootsInstance, rootsTree } from '../helpers/roots.js';
 import type { ScriptResult } from '../helpers/shell.js';
 import { makeKey, signedSlot } from '../helpers/signing.js';
@@ -200,7 +200,7 @@ describe.skipIf(!BSDTAR)('clawdie-update release, with two roots', () => {
   });
 
   describe('a power cut', () => {
-    const cutter = (): ReturnType<typeof powerCutter> => powerCutter(instance, ['gpart', 'newfs']);
+    const PROGRAMS = ['gpart', 'newfs'];
     const wake = (): void => {
       for (let boots = 0; boots < 4; boots += 1) {
         instance.boot();
@@ -210,29 +210,31 @@ describe.skipIf(!BSDTAR)('clawdie-update release, with two roots', () => {
 
     it('at every moment while it is made and tried ends with the one before, whole', async () => {
       const bytes = await newRoot();
-      const back = instance.snapshot();
-      const cutAt = cutter();
-      let n = 1;
-      for (let done = false; !done; n += 7) {
-        back();
-        done = cutAt(n, () => offer(bytes));
-        wake();
-        expect([n, runs()]).toEqual([n, OLD_RUNS]);
-      }
+      const n = cutAtEach(
+        instance,
+        PROGRAMS,
+        7,
+        () => offer(bytes),
+        (n) => {
+          wake();
+          expect([n, runs()]).toEqual([n, OLD_RUNS]);
+        },
+      );
       expect(n).toBeGreaterThan(30);
     }, 900_000);
 
     it('at every moment of its boot ends with the one before, whole', async () => {
       offer(await newRoot());
-      const back = instance.snapshot();
-      const cutAt = cutter();
-      let n = 1;
-      for (let done = false; !done; n += 3) {
-        back();
-        done = cutAt(n, () => instance.boot());
-        wake();
-        expect([n, runs()]).toEqual([n, OLD_RUNS]);
-      }
+      const n = cutAtEach(
+        instance,
+        PROGRAMS,
+        3,
+        () => instance.boot(),
+        (n) => {
+          wake();
+          expect([n, runs()]).toEqual([n, OLD_RUNS]);
+        },
+      );
       expect(n).toBeGreaterThan(12);
     }, 900_000);
 
@@ -240,18 +242,20 @@ describe.skipIf(!BSDTAR)('clawdie-update release, with two roots', () => {
       offer(await newRoot());
       instance.boot();
       instance.fake.run(TRIAL, ['login'], LOGIN);
-      const back = instance.snapshot();
-      const cutAt = cutter();
       const seen = new Set<string>();
-      for (let n = 1, done = false; !done; n += 1) {
-        back();
-        done = cutAt(n, () => instance.fake.run(TRIAL, ['keep']));
-        wake();
-        const { version } = runs() as Record<string, string>;
-        expect([n, runs()]).toEqual([n, { ...WHOLE, version, root: version === NEW ? 'b' : 'a' }]);
-        expect([n, version, says('last.result')]).toEqual([n, version, version === NEW ? 'kept' : 'back']);
-        seen.add(version ?? '');
-      }
+      cutAtEach(
+        instance,
+        PROGRAMS,
+        1,
+        () => instance.fake.run(TRIAL, ['keep']),
+        (n) => {
+          wake();
+          const { version } = runs() as Record<string, string>;
+          expect([n, runs()]).toEqual([n, { ...WHOLE, version, root: version === NEW ? 'b' : 'a' }]);
+          expect([n, version, says('last.result')]).toEqual([n, version, version === NEW ? 'kept' : 'back']);
+          seen.add(version ?? '');
+        },
+      );
       expect([...seen].sort()).toEqual([OLD, NEW]);
     }, 900_000);
   });

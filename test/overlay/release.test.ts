@@ -14,7 +14,7 @@ import { IMAGE_NAMESPACE, SLOT_NAMESPACE } from '../../build/overlay/signers.js'
 import { configOf } from '../helpers/config.js';
 import { overlayOf } from '../helpers/deployment.js';
 import { INIT } from '../helpers/instance.js';
-import { powerCutter } from '../helpers/power.js';
+import { cutAtEach } from '../helpers/power.js';
 import { PoolInstance, rootFileOf, rootTree } from '../helpers/pool.js';
 import type { RootChange, RootTree } from '../helpers/pool.js';
 import type { ScriptResult } from '../helpers/shell.js';
@@ -450,7 +450,7 @@ describe('a root is refused, and nothing is changed,', () => {
 });
 
 describe('a power cut', () => {
-  const cutter = (): ReturnType<typeof powerCutter> => powerCutter(instance, ['zfs', 'bectl']);
+  const PROGRAMS = ['zfs', 'bectl'];
   /** The power is back: nothing is mounted any more. */
   const wake = (): void => {
     rmSync(join(instance.fake.root, 'var/run/clawdie-release'), { recursive: true, force: true });
@@ -462,17 +462,18 @@ describe('a power cut', () => {
 
   it('at every moment while it is made and tried ends with the one before, whole', async () => {
     const bytes = await newRoot();
-    const back = instance.snapshot();
-    const cutAt = cutter();
-    let n = 1;
-    for (let done = false; !done; n += 7) {
-      back();
-      done = cutAt(n, () => offer(bytes));
-      wake();
-      expect([n, runs()]).toEqual([n, OLD_RUNS]);
-      // And it can be done then.
-      if (n % 3 === 0) expect(offer(bytes)).toMatchObject({ code: 0, stderr: '' });
-    }
+    const n = cutAtEach(
+      instance,
+      PROGRAMS,
+      7,
+      () => offer(bytes),
+      (n) => {
+        wake();
+        expect([n, runs()]).toEqual([n, OLD_RUNS]);
+        // And it can be done then.
+        if (n % 3 === 0) expect(offer(bytes)).toMatchObject({ code: 0, stderr: '' });
+      },
+    );
     expect(n).toBeGreaterThan(30);
   }, 900_000);
 
@@ -488,32 +489,32 @@ describe('a power cut', () => {
     const signers = instance.fake.read('var/db/clawdie/trust/signers');
     const entries = overlayOf(configOf({ ASSISTANT_NAME: 'natasha', HTTP: 'no' }), { signKey: ours.line });
     writeFileSync(next, await signedSlot(entries, { deployment: 'natasha', serial: 11 }, ours));
-    const back = instance.snapshot();
-    const cutAt = cutter();
-    let n = 1;
-    for (let done = false; !done; n += 1) {
-      back();
-      done = cutAt(n, () =>
-        instance.fake.run(TRIAL, ['release', 'another release', name, join(instance.pool, name), next]),
-      );
-      wake();
-      expect([n, runs(), readFileSync(slot).equals(old)]).toEqual([n, OLD_RUNS, true]);
-      expect([n, instance.fake.read('var/db/clawdie/trust/signers')]).toEqual([n, signers]);
-    }
+    const n = cutAtEach(
+      instance,
+      PROGRAMS,
+      1,
+      () => instance.fake.run(TRIAL, ['release', 'another release', name, join(instance.pool, name), next]),
+      (n) => {
+        wake();
+        expect([n, runs(), readFileSync(slot).equals(old)]).toEqual([n, OLD_RUNS, true]);
+        expect([n, instance.fake.read('var/db/clawdie/trust/signers')]).toEqual([n, signers]);
+      },
+    );
     expect(n).toBeGreaterThan(12);
   }, 900_000);
 
   it('at every moment of its boot ends with the one before, whole', async () => {
     offer(await newRoot());
-    const back = instance.snapshot();
-    const cutAt = cutter();
-    let n = 1;
-    for (let done = false; !done; n += 2) {
-      back();
-      done = cutAt(n, () => instance.boot());
-      wake();
-      expect([n, runs()]).toEqual([n, OLD_RUNS]);
-    }
+    const n = cutAtEach(
+      instance,
+      PROGRAMS,
+      2,
+      () => instance.boot(),
+      (n) => {
+        wake();
+        expect([n, runs()]).toEqual([n, OLD_RUNS]);
+      },
+    );
     expect(n).toBeGreaterThan(12);
   }, 900_000);
 
@@ -521,22 +522,24 @@ describe('a power cut', () => {
     offer(await newRoot());
     instance.boot();
     instance.fake.run(TRIAL, ['login'], LOGIN);
-    const back = instance.snapshot();
-    const cutAt = cutter();
     const seen = new Set<string>();
-    for (let n = 1, done = false; !done; n += 1) {
-      back();
-      done = cutAt(n, () => instance.fake.run(TRIAL, ['keep']));
-      wake();
-      const { version, boots, environment } = runs() as Record<string, string>;
-      expect([n, boots === environment, runs()]).toEqual([
-        n,
-        true,
-        expect.objectContaining({ overlay: true, waits: false }),
-      ]);
-      expect([n, version, says('last.result')]).toEqual([n, version, version === NEW ? 'kept' : 'back']);
-      seen.add(version ?? '');
-    }
+    cutAtEach(
+      instance,
+      PROGRAMS,
+      1,
+      () => instance.fake.run(TRIAL, ['keep']),
+      (n) => {
+        wake();
+        const { version, boots, environment } = runs() as Record<string, string>;
+        expect([n, boots === environment, runs()]).toEqual([
+          n,
+          true,
+          expect.objectContaining({ overlay: true, waits: false }),
+        ]);
+        expect([n, version, says('last.result')]).toEqual([n, version, version === NEW ? 'kept' : 'back']);
+        seen.add(version ?? '');
+      },
+    );
     expect([...seen].sort()).toEqual([OLD, NEW]);
   }, 900_000);
 });
