@@ -5,6 +5,7 @@ import { subjectOf } from '../policy/prove.js';
 import type { Subject } from '../policy/prove.js';
 import { samplesOf } from '../policy/samples.js';
 import type { Sample } from '../policy/samples.js';
+import type { View } from '../overlay/view.js';
 import { externalName } from '../policy/world.js';
 import type { Situation } from '../policy/world.js';
 import { entryOf, loopbacksOf, OTHER_CARD, sendersOf } from './cell-senders.js';
@@ -50,7 +51,11 @@ const UNKNOWN_MAC = '00:00:00:00:00:00';
  *
  * @param network what the first card finds
  */
-export function planCells(ruleset: Ruleset, situation: Situation, network: Network): CellPlan {
+export function planCells(
+  ruleset: Ruleset,
+  situation: Situation & { readonly view: Pick<View, 'ipv6' | 'slaac'> },
+  network: Network,
+): CellPlan {
   const { view } = situation;
   const external = externalName(view);
   const cards = {

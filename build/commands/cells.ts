@@ -9,7 +9,6 @@ import { UserError } from '../error.js';
 import { makeView } from '../overlay/view.js';
 import type { OverlayEntry } from '../overlay/render.js';
 import { readRules } from '../policy/image.js';
-import type { Situation } from '../policy/world.js';
 import { ruleFiles } from './rules.js';
 
 /** Keys whose values name files of whoever built the image, or are nobody's business: the rules do not depend on them. */
@@ -54,7 +53,7 @@ export function cellsOf(
       `The build record tells no configuration of the image: ${findings[0]?.message ?? 'nothing is in it'}.`,
       'Build the image again with this version, or leave out the check "cells".',
     );
-  const situation: Situation = {
+  const situation = {
     ...{ view: makeView(resolved.config), tailscaleActive: false, fallback: false, egressKnown: true },
   };
   return planCells(readRules(ruleFiles(overlay), situation).ruleset, situation, network);

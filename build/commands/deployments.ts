@@ -15,8 +15,8 @@ import type { OverlayEntry } from '../overlay/render.js';
 import { makeView } from '../overlay/view.js';
 import { LOCK_FILE, misfits } from '../packages/lockfile.js';
 import type { Lock } from '../packages/lockfile.js';
-import { proveImage } from '../policy/image.js';
 import type { ImageProof } from '../policy/image.js';
+import { Prover } from '../policy/symmetry.js';
 import type { BaseRequest } from '../pipeline/base.js';
 import type { Release } from '../release/source.js';
 import { expandKeyFiles, overrides, readAuthKey, readOperatorRules, shownPath } from './configuration.js';
@@ -290,12 +290,13 @@ export async function proveAll(
 ): Promise<ReadonlyMap<string, ImageProof>> {
   const problems = new Problems(undefined);
   const proofs = new Map<string, ImageProof>();
+  const prover = new Prover();
   for (const [index, deployment] of deployments.entries()) {
     signal.throwIfAborted();
     const { config } = deployment.loaded;
     try {
       const files = ruleFiles(render(deployment, sources));
-      proofs.set(deployment.name, proveImage(files, makeView(config), config.POLICY_EXCEPTIONS));
+      proofs.set(deployment.name, prover.prove(files, makeView(config), config.POLICY_EXCEPTIONS));
     } catch (error) {
       problems.add(shownPath(deployment.loaded.path), error);
     }

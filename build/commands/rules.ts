@@ -6,6 +6,7 @@ import { InputError } from '../error.js';
 import { OPERATOR_RULES, renderOverlay } from '../overlay/render.js';
 import type { OverlayEntry, RenderInput, Template } from '../overlay/render.js';
 import { makeView } from '../overlay/view.js';
+import type { View } from '../overlay/view.js';
 import { bare, parseIp } from '../pf/address.js';
 import { Evaluator } from '../pf/evaluate.js';
 import type { Packet } from '../pf/evaluate.js';
@@ -97,7 +98,7 @@ export interface RulesOptions extends ConfigOptions {
 
 /** A deployment in a situation, with the rules of its image. */
 export interface Deployment {
-  readonly situation: Situation;
+  readonly situation: Situation & { readonly view: View };
   readonly ruleset: Ruleset;
   /** Rows that POLICY_EXCEPTIONS lets the operator's rules break. */
   readonly exceptions: readonly string[];
@@ -111,7 +112,7 @@ export interface Deployment {
 export async function deployment(options: RulesOptions, environment: NodeJS.ProcessEnv): Promise<Deployment> {
   const loaded = await loadConfig(options, environment);
   const files = ruleFiles(renderOverlay(await renderInput(loaded, undefined)));
-  const situation: Situation = {
+  const situation = {
     view: makeView(loaded.config),
     tailscaleActive: options.tailscale,
     fallback: options.fallback,
@@ -158,7 +159,7 @@ export async function askPacket(
 }
 
 /** Where a connection crosses the host's interfaces: in where it comes from, out where it goes to. */
-function packetsOf(from: string, to: string, situation: Situation): readonly Packet[] {
+function packetsOf(from: string, to: string, situation: Deployment['situation']): readonly Packet[] {
   const { view } = situation;
   const external = externalName(view);
   const [target, service] = splitTarget(to);

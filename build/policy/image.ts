@@ -1,5 +1,4 @@
 import { UserError } from '../error.js';
-import type { View } from '../overlay/view.js';
 import { readHostsFile, RELEASE_HOSTS } from '../pf/hosts-file.js';
 import { parsePf } from '../pf/parse.js';
 import type { PfFlaw, Rule, Ruleset } from '../pf/types.js';
@@ -12,7 +11,7 @@ import { prove, subjectOf } from './prove.js';
 import { policyRows } from './rows.js';
 import type { Row } from './row.js';
 import { describeJourney, describeStep, traceViolation } from './trace.js';
-import type { Situation } from './world.js';
+import type { PolicyView, Situation } from './world.js';
 
 /** The rule files of an image, as they are on the instance. */
 export interface RuleFiles {
@@ -65,7 +64,7 @@ export function readRules(
 }
 
 /** Every situation that the rules of an image have to hold in. */
-function situations(view: View): readonly { readonly name: string; readonly situation: Situation }[] {
+function situations(view: PolicyView): readonly { readonly name: string; readonly situation: Situation }[] {
   const of = (
     name: string,
     is: Partial<Situation> = {},
@@ -104,7 +103,7 @@ export function isExcepted(exceptions: readonly string[], row: Row, rule: Rule |
  * @param exceptions rows that the operator's own rules may break
  * @throws UserError that names each row, the packet, the rule that let it through and its line.
  */
-export function proveImage(files: RuleFiles, view: View, exceptions: readonly string[]): ImageProof {
+export function proveImage(files: RuleFiles, view: PolicyView, exceptions: readonly string[]): ImageProof {
   const problems: (string | Problem)[] = [];
   const assumed = new Set<string>();
   const excepted = new Map<string, string>();

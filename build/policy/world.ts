@@ -6,9 +6,18 @@ import type { World, WorldInterface } from '../pf/resolve.js';
 import type { Ruleset } from '../pf/types.js';
 import type { View } from '../overlay/view.js';
 
+/** What the policy looks at of a deployment; whatever else is in its configuration has no say in a proof. */
+export type PolicyView = Pick<View, (typeof POLICY_VIEW)[number]>;
+
+export const POLICY_VIEW = [
+  ...['external', 'loopback', 'jailTable', 'tenants', 'bridges', 'supernet', 'agentNet'],
+  ...['hostPorts', 'sshAllow', 'openPorts', 'forwards', 'states', 'http', 'https', 'icmpEcho'],
+  ...['glasspane', 'tailnetToJails'],
+] as const satisfies readonly (keyof View)[];
+
 /** What the policy has to know of a deployment, and in which situation it is looked at. */
 export interface Situation {
-  readonly view: View;
+  readonly view: PolicyView;
   /** Whether the Tailscale block of pf.conf is in force, and tailscale0 there. */
   readonly tailscaleActive: boolean;
   /** Whether pf-fallback.conf is in force. */
@@ -35,7 +44,7 @@ export const PARTIES = {
 export const TAILSCALE = 'tailscale0';
 
 /** The interface that faces the internet: the one that build.cfg names, or a name that stands for any. */
-export function externalName(view: View): string {
+export function externalName(view: Pick<PolicyView, 'external'>): string {
   return view.external ?? 'vtnet0';
 }
 

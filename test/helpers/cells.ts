@@ -1,5 +1,4 @@
 import { makeView } from '../../build/overlay/view.js';
-import type { Situation } from '../../build/policy/world.js';
 import { configOf } from './config.js';
 
 /** A deployment of two tenants, one of whose jails is reached from the internet, for tests of packets of its cells. */
@@ -9,6 +8,6 @@ export const cellsConfig = configOf({
   FORWARD_PORTS: '2222/tcp=worker:22',
 });
 
-export const cellsSituation: Situation = {
+export const cellsSituation = {
   ...{ view: makeView(cellsConfig), tailscaleActive: false, fallback: false, egressKnown: true },
 };
