@@ -21,7 +21,7 @@ export default class Ending implements Reporter {
     if (failed.length === 0) return;
     process.stdout.write(`\nFAILED: ${failed.length} ${failed.length === 1 ? 'test' : 'tests'}:\n`);
     for (const [name = '', message = ''] of failed)
-      process.stdout.write(`  ${name}\n${message.slice(0, 2000).replace(/^/gm, '    ')}\n`);
+      process.stdout.write(`  ${name}\n${message.slice(0, 6000).replace(/^/gm, '    ')}\n`);
   }
 
   private skipped(modules: readonly TestModule[]): void {

@@ -69,7 +69,8 @@ async function withImage(
         ...['boot', join(out, image), ...args, '--accel', 'tcg', '--firmware', 'bios', '--out', reports],
       ]);
       const report = JSON.parse(readFileSync(join(reports, 'report.json'), 'utf8')) as BootReport;
-      expect(flaws(report, args.includes('--bastille'))).toEqual([]);
+      // In words of its own: a list that is not empty is shown as its length where a log is short.
+      expect(flaws(report, args.includes('--bastille')).join('\n')).toBe('');
       expect(result.code).toBe(0);
       return report;
     });
