@@ -18,7 +18,11 @@ const below = (folder: string): readonly string[] =>
 
 /** clawdie-trial and clawdie-environment, with what they source. */
 export const TRIAL_FILES = baseFiles('sbin/clawdie-trial', ...below('libexec/clawdie'));
-export const ENVIRONMENT_FILES = baseFiles('sbin/clawdie-environment', ...below('libexec/clawdie'));
+export const ENVIRONMENT_FILES = baseFiles(
+  'sbin/clawdie-environment',
+  'sbin/clawdie-bootcode',
+  ...below('libexec/clawdie'),
+);
 
 /** A root with the programs of FreeBSD that clawdie-init runs. */
 async function root(): Promise<FakeRoot> {

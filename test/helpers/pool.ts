@@ -114,7 +114,12 @@ export const rootTree = (version: string, more: RootTree = {}): RootTree => ({
   'sbin/init': version,
   'usr/share/certs/trusted/an-authority.pem': `trusted by ${version}\n`,
   'usr/local/bastille/releases/15.1-RELEASE/bin/sh': version,
-  ...baseFiles('sbin/clawdie-init', 'sbin/clawdie-trust', 'sbin/clawdie-environment'),
+  ...baseFiles(
+    'sbin/clawdie-init',
+    'sbin/clawdie-trust',
+    'sbin/clawdie-environment',
+    'sbin/clawdie-bootcode',
+  ),
   ...TRIAL_FILES,
   ...more,
 });
@@ -217,6 +222,8 @@ export class PoolInstance {
       .stub('zpool', 'echo "clawdie/ROOT/$(cat "$CLAWDIE_TEST_ROOT/../pool/.boots")"')
       .stub('bectl', BECTL)
       .stub('mount', MOUNT)
+      // A disk of before there were second copies of the boot code.
+      .stub('gpart')
       .withTurns();
     for (const [name, body] of Object.entries(UPDATING)) fake.stub(name, body);
     rmSync(join(fake.root, 'etc/clawdie'), { recursive: true });

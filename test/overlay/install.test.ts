@@ -349,9 +349,10 @@ describe('clawdie-install', () => {
         'zfs create -o mountpoint=/var/log clawdie/log',
         'zfs snapshot clawdie/ROOT/default@base',
         'zpool export clawdie',
-        'gpart modify -i 5 -l clawdie-root vtbd0',
+        'gpart modify -i 7 -l clawdie-root vtbd0',
+        'gpart bootcode -p /boot/gptzfsboot -i 2 vtbd0',
         'gpart bootcode -b /boot/pmbr -p /boot/gptzfsboot -i 1 vtbd0',
-        'gpart set -a bootme -i 5 vtbd0',
+        'gpart set -a bootme -i 7 vtbd0',
       ],
     );
     // What the installer itself writes is the instance's, and not of the release.
@@ -443,11 +444,21 @@ describe('clawdie-install', () => {
         'tar -xpf - -C /mnt',
         'mount -t cd9660 -o ro /dev/iso9660/CLAWDIE /media',
         'mount -t msdosfs /dev/gpt/clawdie-efi /media',
+        'mount -t msdosfs /dev/gpt/clawdie-efi-b /media',
       ]);
-      expect(calls.filter((call) => /^umount/.test(call))).toHaveLength(9);
-      expect(calls.slice(-3)).toEqual([
+      expect(calls.filter((call) => /^umount/.test(call))).toHaveLength(10);
+      // What the firmware starts is there twice.
+      expect(calls.filter((call) => call.includes('-b vtbd0') || call.includes('-efi-b'))).toEqual([
+        'gpart add -t freebsd-boot -a 4k -s 512k -l clawdie-boot-b vtbd0',
+        'gpart add -t efi -a 1m -s 64m -l clawdie-efi-b vtbd0',
+        'gpart add -t freebsd-ufs -a 1m -s 2048m -l clawdie-root-b vtbd0',
+        'newfs_msdos -F 32 -c 1 -L CLAWDIE /dev/gpt/clawdie-efi-b',
+        'mount -t msdosfs /dev/gpt/clawdie-efi-b /media',
+      ]);
+      expect(calls.slice(-4)).toEqual([
+        'gpart bootcode -p /boot/gptboot -i 2 vtbd0',
         'gpart bootcode -b /boot/pmbr -p /boot/gptboot -i 1 vtbd0',
-        'gpart set -a bootme -i 5 vtbd0',
+        'gpart set -a bootme -i 7 vtbd0',
         'sync',
       ]);
       expect(fake.read('mnt/etc/fstab')).toMatch(

@@ -90,5 +90,7 @@ restore_release()
 # For the one before, which still waits for the news, should it boot again.
 finish_release()
 {
-	[ "$1" != "kept" ] || sh "${environment}" note "$(value new)" "it was confirmed, and this one was chosen again later" || true
+	[ "$1" = "kept" ] || return 0
+	sh "${environment}" note "$(value new)" "it was confirmed, and this one was chosen again later" || true
+	sh "${bootcode}" later || true
 }
