@@ -48,9 +48,19 @@ const derive = promisify<string, string, number, Buffer>(scrypt);
  * What stands for a secret where everybody reads it: whoever guesses at it takes some 50 ms a guess (RFC 7914, with Node's own
  * parameters). The salt is the secret's name, since the same secret has to give the same digest.
  */
-async function slowDigest(name: string, secret: string): Promise<Digest> {
-  return { 'scrypt-16384-8-1': (await derive(secret, `clawdie-iso provenance ${name}`, 32)).toString('hex') };
+function slowDigest(name: string, secret: string): Promise<Digest> {
+  const key = JSON.stringify([name, secret]);
+  const known = digested.get(key);
+  if (known) return known;
+  const made = derive(secret, `clawdie-iso provenance ${name}`, 32).then((bytes) => ({
+    'scrypt-16384-8-1': bytes.toString('hex'),
+  }));
+  digested.set(key, made);
+  return made;
 }
+
+/** Digests of this run: what deployments of a fleet have in common costs once what it is to cost whoever guesses. */
+const digested = new Map<string, Promise<Digest>>();
 
 async function secretsOf({ settings }: RecordInput['resolved']): Promise<ReadonlyMap<string, Digest>> {
   const digests = new Map<string, Digest>();
