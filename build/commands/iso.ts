@@ -1,6 +1,7 @@
 import { basename, join, resolve as resolvePath } from 'node:path';
 import { exists } from '../host/files.js';
 import { missing } from '../host/tools.js';
+import { CopyAhead } from '../image/ahead.js';
 import { imageName, isDisk } from '../image/formats.js';
 import { holdsSecret, renderOverlay } from '../overlay/render.js';
 import { makeView } from '../overlay/view.js';
@@ -108,20 +109,25 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
     const audit = await auditBeside(loaded.folder, lock, warn);
     const disks = config.FORMATS.some(isDisk);
     const packaged = release.packaged === true;
-    await buildInto(out, { ...options, disks, packaged }, work, async () => {
+    const ahead = config.FORMATS.includes('iso')
+      ? new CopyAhead(join(out, imageName(stem, 'iso')))
+      : undefined;
+    const copying = { ...work, ...(ahead && { onBase: (path: string) => ahead.begin(path) }) };
+    const build = async (): Promise<void> => {
       const { request, tools } = await baseRequest(config, release, time, packages);
       const zstd = await zstdVersion();
       const wanted = diskOf(request, config, zstd);
       const plan = await planFor([request], wanted ? [wanted] : [], cache);
       emit({ type: 'plan', stages: plan });
-      const present = presentBase(request, { cache, signal: AbortSignal.any([context.signal, over.signal]) });
+      const signal = AbortSignal.any([context.signal, over.signal]);
+      const present = presentBase(request, { ...copying, signal });
       const { overlay, policy } = await stage(work, 'overlay', async () => {
         const made = await packedOverlay(await rendered, releaseOf(request), time, signing);
         const proof = proveImage(ruleFiles(made.entries), makeView(config), config.POLICY_EXCEPTIONS);
         return { overlay: made, policy: proof };
       });
       warnOfExceptions(policy, emit);
-      const base = (await present) ?? (await readyBase(request, work));
+      const base = (await present) ?? (await readyBase(request, copying));
       checkRoom(config, packages, base.facts.root.imageBytes);
       const disk = wanted && (await readyDisk(wanted, base, work));
       const images = await stage(work, 'stamp', () =>
@@ -131,6 +137,7 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
           out,
           stem,
           work,
+          ahead,
         ),
       );
       const { record, listed } = await writePapers({
@@ -149,7 +156,8 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
         record,
         seconds: (Date.now() - started.getTime()) / 1000,
       });
-    });
+    };
+    await buildInto(out, { ...options, disks, packaged }, work, () => build().finally(() => ahead?.end()));
   } finally {
     over.abort();
     await mapper.close();

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
+import { writeFully } from './files.js';
 
 /** SHA-256 of text or bytes, in hexadecimal. */
 export function sha256(data: string | Uint8Array): string {
@@ -48,6 +49,7 @@ export class Sums {
  * Feeds a piece of an open file to a hash, or to several, bit by bit.
  *
  * @param to byte behind the last one; where the file ends before, there is less
+ * @param copy an open file that the same bytes are written to, from its beginning
  * @returns the hash
  */
 export async function hashRange<T extends { update(bytes: Uint8Array): unknown }>(
@@ -56,13 +58,16 @@ export async function hashRange<T extends { update(bytes: Uint8Array): unknown }
   from: number,
   to: number,
   signal?: AbortSignal,
+  copy?: FileHandle,
 ): Promise<T> {
   const buffer = Buffer.allocUnsafe(1024 * 1024);
   for (let at = from; at < to;) {
     signal?.throwIfAborted();
     const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, to - at), at);
     if (bytesRead === 0) break;
-    hash.update(buffer.subarray(0, bytesRead));
+    const piece = buffer.subarray(0, bytesRead);
+    hash.update(piece);
+    if (copy) await writeFully(copy, piece, at - from);
     at += bytesRead;
   }
   return hash;

@@ -33,6 +33,9 @@ export async function makeIso(
     'Making the ISO',
     [
       'xorriso',
+      // It looks that often whether it is done; by itself once a second.
+      '-pacifier',
+      'interval=0.1',
       '-as',
       'mkisofs',
       '-r',

@@ -24,16 +24,22 @@ export async function findInRoot(read: Read, name: string, image: string): Promi
 }
 
 /**
- * All files of an ISO 9660 image by path, in capitals as ISO 9660 has them.
+ * All files of an ISO 9660 image by path.
  *
  * @param read reads bytes of the image
+ * @param names `iso`: in capitals, as ISO 9660 has them; `posix`: as Rock Ridge has them
  * @throws UserError if the image is none, or its folders are deeper than such an image has them.
  */
-export async function listFiles(read: Read, image: string): Promise<ReadonlyMap<string, Extent>> {
+export async function listFiles(
+  read: Read,
+  image: string,
+  names: 'iso' | 'posix' = 'iso',
+): Promise<ReadonlyMap<string, Extent>> {
   const files = new Map<string, Extent>();
   const walk = async (folder: Extent, path: string, depth: number): Promise<void> => {
     if (depth > 16) throw new UserError(`${image} is damaged: its folders go round.`, 'Build it again.');
-    for (const { name, extent, isFolder } of await readFolder(read, folder)) {
+    for (const { name: plain, fields, extent, isFolder } of await readFolder(read, folder)) {
+      const name = names === 'iso' ? plain : ((await posixName(read, fields)) ?? plain);
       if (isFolder) await walk(extent, `${path}${name}/`, depth + 1);
       else files.set(`${path}${name}`, extent);
     }
@@ -66,6 +72,8 @@ const MOST_FOLDER = 4 * 1024 ** 2;
 interface FolderEntry {
   /** In capitals, without version. */
   readonly name: string;
+  /** What the system use protocol has of it (IEEE P1281). */
+  readonly fields: Buffer;
   readonly extent: Extent;
   readonly isFolder: boolean;
 }
@@ -81,16 +89,45 @@ async function readFolder(read: Read, extent: Extent): Promise<readonly FolderEn
       continue;
     }
     if (length < 34 || at + length > folder.length) break;
-    const name = folder.toString('latin1', at + 33, at + 33 + folder.readUInt8(at + 32));
+    const end = at + 33 + folder.readUInt8(at + 32);
+    const name = folder.toString('latin1', at + 33, end);
     if (name !== '\u0000' && name !== '\u0001')
       entries.push({
         name: name.toUpperCase().replace(/\.?;\d+$/, ''),
+        // They begin at an even place.
+        fields: folder.subarray(end + ((end - at) % 2), at + length),
         extent: extentOf(folder, at),
         isFolder: (folder.readUInt8(at + 25) & 2) !== 0,
       });
     at += length;
   }
   return entries;
+}
+
+/**
+ * The name of a file as Rock Ridge has it (IEEE P1282, 4.1.4 NM), which goes on elsewhere where it is long (IEEE P1281, 5.1 CE);
+ * undefined where it has none.
+ */
+async function posixName(read: Read, fields: Buffer): Promise<string | undefined> {
+  const parts: Buffer[] = [];
+  let next: Buffer | undefined = fields;
+  for (let areas = 0; next && areas < 16; areas++) {
+    const area: Buffer = next;
+    next = undefined;
+    for (let at = 0; at + 4 <= area.length;) {
+      const length = area.readUInt8(at + 2);
+      if (length < 4 || at + length > area.length) break;
+      const kind = area.toString('latin1', at, at + 2);
+      if (kind === 'NM') parts.push(area.subarray(at + 5, at + length));
+      if (kind === 'CE' && length >= 28)
+        next = await read(
+          area.readUInt32LE(at + 4) * ISO_SECTOR + area.readUInt32LE(at + 12),
+          Math.min(area.readUInt32LE(at + 20), ISO_SECTOR),
+        );
+      at += length;
+    }
+  }
+  return parts.length === 0 ? undefined : Buffer.concat(parts).toString('utf8');
 }
 
 function extentOf(buffer: Buffer, at: number): Extent {

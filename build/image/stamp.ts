@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import type { BigIntStats } from 'node:fs';
-import { copyFile, open } from 'node:fs/promises';
+import { copyFile, open, rm } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { UserError } from '../error.js';
 import { readAt, writeError, writeFully } from '../host/files.js';
@@ -96,26 +96,55 @@ export async function checkBase(path: string, known: BaseSums, signal: AbortSign
   }
 }
 
+/**
+ * Copies a base image: the file system does (reflink where it can, else copy_file_range(2)).
+ *
+ * @param image nothing may stand there
+ * @returns which file was copied, as CheckedBase has it; undefined where that changed meanwhile
+ * @throws the system's error.
+ */
+export async function copyBase(base: string, image: string): Promise<string | undefined> {
+  const file = await open(base, 'r');
+  try {
+    const before = identityOf(await file.stat({ bigint: true }));
+    await copyFile(base, image, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+    // It may have another name by now, but not other bytes.
+    return before === identityOf(await file.stat({ bigint: true })) ? before : undefined;
+  } finally {
+    await file.close();
+  }
+}
+
 function identityOf({ dev, ino, size, mtimeNs }: BigIntStats): string {
   return [dev, ino, size, mtimeNs].join(' ');
 }
 
 /**
- * Makes the image of one deployment: a copy of the base image with the slot filled. The file system copies (reflink
- * where it can, else copy_file_range(2)); summed up are the slot and what is behind it, since all before is known.
+ * Makes the image of one deployment: a copy of the base image with the slot filled. Summed up are the slot and what is behind it,
+ * since all before is known.
  *
- * @param image where it is made; nothing may stand there. Left behind half-made if this throws
+ * @param image where it is made; nothing may stand there, but for a copy that was made ahead. Left behind half-made if this throws
  * @param mode of the image, set before the slot is in it
+ * @param ahead which file was copied there before, if one was
  * @returns SHA-256 of the image
  * @throws DamagedBase if the base image has changed since it was looked at; UserError if it cannot be written.
  */
-export async function stamp(base: CheckedBase, slot: Buffer, image: string, mode: number): Promise<string> {
+export async function stamp(
+  base: CheckedBase,
+  slot: Buffer,
+  image: string,
+  mode: number,
+  ahead?: string,
+): Promise<string> {
   const { known } = base;
   const input = await open(base.path, 'r').catch((error: unknown) => {
     throw new DamagedBase(`The base image ${base.path} cannot be read: ${(error as Error).message}.`);
   });
   try {
-    await copyFile(base.path, image, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+    if (ahead !== base.identity) {
+      if (ahead !== undefined) await rm(image);
+      await copyBase(base.path, image);
+    }
     const output = await open(image, 'r+');
     try {
       await output.chmod(mode);

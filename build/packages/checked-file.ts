@@ -1,10 +1,10 @@
 import { mkdir, open, rename, rm } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { openFile, partialName, writeError, writeFully } from '../host/files.js';
-import { hashRange } from '../host/hash.js';
-import type { Sums } from '../host/hash.js';
-import { sumsFor, wrongSum } from '../release/download.js';
+import { codeOf } from '../error.js';
+import { openFile, partialName, writeError } from '../host/files.js';
+import { sumsOf } from '../host/summing.js';
+import { algorithmsOf, wrongSum } from '../release/download.js';
 import type { Expected } from '../release/download.js';
 
 /** SHA-256 of a file whose size and sums are right, in hexadecimal; or what it has that it should not, as the end of a sentence. */
@@ -19,7 +19,8 @@ export async function checkFile(
 ): Promise<Checked> {
   const file = await openFile(path);
   try {
-    return await check(file, expected, size, (sums, length) => hashRange(sums, file, 0, length, signal));
+    const { size: length } = await file.stat();
+    return await checkPart(file, { offset: 0, length }, expected, size, undefined, signal);
   } finally {
     await file.close();
   }
@@ -40,68 +41,52 @@ export async function copyChecked(
 ): Promise<Checked> {
   const part = partialName(to);
   try {
-    await mkdir(dirname(to), { recursive: true });
-    const checked = await check(file, expected, size, (sums, length) =>
-      copySummed(file, part, length, sums, signal),
-    );
-    if ('sha256' in checked) await rename(part, to);
+    const output = await openNew(part);
+    let checked: Checked;
+    try {
+      const { size: length } = await file.stat();
+      checked = await checkPart(file, { offset: 0, length }, expected, size, output, signal);
+    } finally {
+      await output.close();
+    }
+    await ('sha256' in checked ? rename(part, to) : rm(part));
     return checked;
   } catch (error) {
-    throw writeError(to, error);
-  } finally {
     await rm(part, { force: true });
+    throw writeError(to, error);
   }
 }
 
-async function check(
+/** Opens a new file for writing; makes its folder where there is none. */
+async function openNew(path: string): Promise<FileHandle> {
+  try {
+    return await open(path, 'wx', 0o600);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
+    await mkdir(dirname(path), { recursive: true });
+    return open(path, 'wx', 0o600);
+  }
+}
+
+/**
+ * Holds a part of an open file against what it has to be: reads it once.
+ *
+ * @param size that it has to have, in bytes, where that is known
+ * @param copy an open file that the same bytes are written to
+ * @throws the system's error if it cannot be read, or written to.
+ */
+export async function checkPart(
   file: FileHandle,
+  { offset, length }: { readonly offset: number; readonly length: number },
   expected: Expected,
   size: number | undefined,
-  read: (sums: Sums, length: number) => Promise<unknown>,
+  copy?: FileHandle,
+  signal?: AbortSignal,
 ): Promise<Checked> {
-  const found = (await file.stat()).size;
-  if (size !== undefined && found !== size) return { wrong: `has ${found} bytes, not ${size}` };
-  const sums = sumsFor(expected);
-  await read(sums, found);
-  const digests = sums.digests();
+  if (size !== undefined && length !== size) return { wrong: `has ${length} bytes, not ${size}` };
+  const part = { from: offset, to: offset + length };
+  const digests = await sumsOf(file, part, algorithmsOf(expected), copy, signal);
   const wrong = wrongSum(expected, digests);
   if (wrong) return { wrong: `has the sum ${wrong.found} (${wrong.algorithm}), not ${wrong.hex}` };
   return { sha256: digests.get('sha256') ?? '' };
-}
-
-/** Bytes that are read at once. */
-const PIECE = 1024 * 1024;
-
-/** Copies the bytes of a file to a new one: the system writes one piece while the next is read and summed up. */
-async function copySummed(
-  from: FileHandle,
-  to: string,
-  length: number,
-  sums: Sums,
-  signal?: AbortSignal,
-): Promise<void> {
-  const output = await open(to, 'wx', 0o600);
-  try {
-    let [reading, resting] = [0, 1].map(() => Buffer.allocUnsafe(Math.min(PIECE, length))) as [
-      Buffer,
-      Buffer,
-    ];
-    let written: Promise<void> = Promise.resolve();
-    for (let at = 0; at < length;) {
-      signal?.throwIfAborted();
-      const { bytesRead } = await from.read(reading, 0, Math.min(reading.length, length - at), at);
-      await written;
-      if (bytesRead === 0) break;
-      const piece = reading.subarray(0, bytesRead);
-      written = writeFully(output, piece, at);
-      // It is waited for, if only after what comes now.
-      written.catch(() => undefined);
-      sums.update(piece);
-      at += bytesRead;
-      [reading, resting] = [resting, reading];
-    }
-    await written;
-  } finally {
-    await output.close();
-  }
 }

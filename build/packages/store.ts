@@ -112,6 +112,17 @@ export class PackageStore {
     );
   }
 
+  /** Those of some files that are not there, by their sizes: who uses the others looks at their bytes. */
+  async missing(files: readonly WantedFile[]): Promise<readonly WantedFile[]> {
+    const there = await Promise.all(
+      files.map(async ({ expected, size }) => {
+        const info = await stat(this.path(expected)).catch(() => undefined);
+        return info?.isFile() === true && (size === undefined || info.size === size);
+      }),
+    );
+    return files.filter((_, index) => there[index] !== true);
+  }
+
   /** Where a file of a catalogue is kept, by the SHA-256 of what was signed. */
   catalogueFile(digest: string, name: string): string {
     return join(this.folder, `catalogue-${digest}`, name);

@@ -13,7 +13,8 @@ import type { Release } from '../release/source.js';
 import type { Profile } from '../rootfs/prune.js';
 import type { FileSet } from '../rootfs/rootfs.js';
 import type { CacheEntry } from './cache.js';
-import { obtainPackages, placePackages } from './packages.js';
+import type { PackageStore } from '../packages/store.js';
+import { misplaced, obtainPackages, placePackages } from './packages.js';
 import type { PackagesRequest } from './packages.js';
 import type { DiskFacts } from './disk.js';
 import type { BaseKeys } from './plan.js';
@@ -47,6 +48,8 @@ export interface Stored<T> {
 }
 
 export interface Work extends Holding {
+  /** Hears of a base image once it is whole, before its bytes are looked at. */
+  readonly onBase?: (path: string) => void;
   /** What need not be made, by cache key. */
   readonly stored?: {
     readonly bases: ReadonlyMap<string, Stored<BaseFacts>>;
@@ -134,6 +137,7 @@ async function fetchBase(key: string, stored: Stored<BaseFacts>, work: Work): Pr
       const image = join(out, BASE_IMAGE);
       await stored.fetch(image, join(folder, 'fetched'));
       await chmod(image, 0o644);
+      work.onBase?.(image);
       const checked = await measureBase(image, signal);
       if (!isDeepStrictEqual(checked.known, stored.facts.sums))
         throw new UserError(
@@ -163,53 +167,82 @@ const VOLUME = 'CLAWDIE';
 /** Files of a `root` entry that are in no folder of the ISO, or get there in another way. */
 const OUTSIDE: readonly string[] = [ROOT_IMAGE, 'boot/pmbr', 'boot/isoboot', 'boot/loader.efi'];
 
+/** Makes the base image; its packages are held against the lock in the image itself, beside the rest of it. */
 async function makeBase(request: BaseRequest, root: CacheEntry<RootFacts>, work: Work): Promise<BaseEntry> {
   const { cache, signal } = work;
   const { packages } = request;
-  const store = packages && (await obtainPackages(packages, work));
-  const folder = await cache.workFolder();
-  try {
-    return await stage(work, 'base', async () => {
-      const iso = join(folder, 'iso');
-      await mkdir(join(iso, 'boot'), { recursive: true });
-      const part = (path: string): string => join(root.folder, path);
-      for (const path of root.files) {
-        if (OUTSIDE.includes(path)) continue;
-        const target = join(iso, path);
-        await mkdir(dirname(target), { recursive: true });
-        await copyFile(part(path), target);
-      }
-      for (const file of request.isoOverlay.files) {
-        await mkdir(dirname(join(iso, file)), { recursive: true });
-        await copyFile(join(request.isoOverlay.folder, file), join(iso, file));
-      }
-      // The same file under two names: it is only read, and is the larger part of the image.
-      await link(part(ROOT_IMAGE), join(iso, ROOT_IMAGE));
-      if (packages && store) await placePackages(packages.medium, store, iso);
-      await writeFile(join(iso, 'overlay'), emptySlot(releaseOf(request)));
-      await settle(iso, request.time);
-
-      const esp = await makeEsp(part('boot/loader.efi'), join(folder, 'esp'), request.time, signal);
-      const out = join(folder, 'entry');
-      await mkdir(out);
-      const image = join(out, BASE_IMAGE);
-      await makeIso(
-        { folder: iso, pmbr: part('boot/pmbr'), isoboot: part('boot/isoboot'), esp },
-        image,
-        VOLUME,
-        request.time,
-        signal,
-      );
-      await chmod(image, 0o644);
-      const checked = await measureBase(image, signal);
-      const facts: BaseFacts = { ...root.facts, sums: checked.known };
-      return withChecked(await cache.put('base', request.keys.base, out, facts, false, signal), checked);
-    });
-  } catch (error) {
-    throw writeError(folder, error);
-  } finally {
-    await removeTree(folder);
+  for (let again = false; ; again = true) {
+    // What lies in the cache is read once, on its way into the image; a second time where that was not what it should be.
+    const store = packages && (await obtainPackages(packages, work, !again));
+    const folder = await cache.workFolder();
+    try {
+      return await stage(work, 'base', async () => {
+        const out = join(folder, 'entry');
+        await mkdir(out);
+        const image = join(out, BASE_IMAGE);
+        await writeBase(request, root, store, { folder, image }, signal);
+        work.onBase?.(image);
+        const [checked, wrong] = await Promise.all([
+          measureBase(image, signal),
+          packages && misplaced(packages.medium, image, signal),
+        ]);
+        if (wrong !== undefined) throw new Misplaced(wrong);
+        const facts: BaseFacts = { ...root.facts, sums: checked.known };
+        return withChecked(await cache.put('base', request.keys.base, out, facts, false, signal), checked);
+      });
+    } catch (error) {
+      if (!(error instanceof Misplaced)) throw writeError(folder, error);
+      if (again)
+        throw new UserError(
+          `The base image is not kept: ${error.message}, although the file was right a moment before.`,
+          `Something changes files in ${cache.folder} while images are made, or its disk fails; look at it, then run the same command again.`,
+        );
+      work.emit({ type: 'warning', text: `In the base image ${error.message}. It is made again.` });
+    } finally {
+      await removeTree(folder);
+    }
   }
+}
+
+/** A package in a base image that is not the one that was locked. */
+class Misplaced extends Error {}
+
+/** Writes the image of a base: a folder of all that is in it, and of that the ISO. */
+async function writeBase(
+  request: BaseRequest,
+  root: CacheEntry<RootFacts>,
+  store: PackageStore | undefined,
+  { folder, image }: { readonly folder: string; readonly image: string },
+  signal: AbortSignal,
+): Promise<void> {
+  const { packages } = request;
+  const iso = join(folder, 'iso');
+  await mkdir(join(iso, 'boot'), { recursive: true });
+  const part = (path: string): string => join(root.folder, path);
+  for (const path of root.files) {
+    if (OUTSIDE.includes(path)) continue;
+    const target = join(iso, path);
+    await mkdir(dirname(target), { recursive: true });
+    await copyFile(part(path), target);
+  }
+  for (const file of request.isoOverlay.files) {
+    await mkdir(dirname(join(iso, file)), { recursive: true });
+    await copyFile(join(request.isoOverlay.folder, file), join(iso, file));
+  }
+  // The same file under two names: it is only read, and is the larger part of the image.
+  await link(part(ROOT_IMAGE), join(iso, ROOT_IMAGE));
+  if (packages && store) await placePackages(packages.medium, store, iso);
+  await writeFile(join(iso, 'overlay'), emptySlot(releaseOf(request)));
+  await settle(iso, request.time);
+  const esp = await makeEsp(part('boot/loader.efi'), join(folder, 'esp'), request.time, signal);
+  await makeIso(
+    { folder: iso, pmbr: part('boot/pmbr'), isoboot: part('boot/isoboot'), esp },
+    image,
+    VOLUME,
+    request.time,
+    signal,
+  );
+  await chmod(image, 0o644);
 }
 
 /** Gives every file of a tree one time and a mode that does not depend on the umask. */

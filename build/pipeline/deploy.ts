@@ -9,6 +9,7 @@ import { filledSlot, headerText, withSignature } from '../image/slot.js';
 import type { SlotIdentity } from '../image/slot.js';
 import { checkBase, DamagedBase, stamp } from '../image/stamp.js';
 import type { CheckedBase } from '../image/stamp.js';
+import type { CopyAhead } from '../image/ahead.js';
 import { imageName, isDisk } from '../image/formats.js';
 import type { ImageFormat } from '../config/keys/disk.js';
 import type { Written } from '../host/write-hashed.js';
@@ -76,18 +77,23 @@ export interface ReadyBase {
  */
 export async function presentBase(
   request: BaseRequest,
-  { cache, signal }: Pick<Work, 'cache' | 'signal'>,
+  work: Pick<Work, 'cache' | 'signal' | 'onBase'>,
 ): Promise<ReadyBase | undefined> {
   try {
-    const present = await cache.get<BaseFacts>('base', request.keys.base);
-    return present && (await checkEntry(present, signal));
+    const present = await work.cache.get<BaseFacts>('base', request.keys.base);
+    return present && (await checkEntry(present, work));
   } catch {
     return undefined;
   }
 }
 
-async function checkEntry({ folder, facts }: CacheEntry<BaseFacts>, signal: AbortSignal): Promise<ReadyBase> {
-  return { facts, checked: await checkBase(join(folder, BASE_IMAGE), facts.sums, signal) };
+async function checkEntry(
+  { folder, facts }: CacheEntry<BaseFacts>,
+  { onBase, signal }: Pick<Work, 'onBase' | 'signal'>,
+): Promise<ReadyBase> {
+  const path = join(folder, BASE_IMAGE);
+  onBase?.(path);
+  return { facts, checked: await checkBase(path, facts.sums, signal) };
 }
 
 /**
@@ -99,9 +105,7 @@ export async function readyBase(request: BaseRequest, work: Work): Promise<Ready
   for (let again = false; ; again = true) {
     const entry = await obtainBase(request, work);
     try {
-      return entry.checked
-        ? { facts: entry.facts, checked: entry.checked }
-        : await checkEntry(entry, work.signal);
+      return entry.checked ? { facts: entry.facts, checked: entry.checked } : await checkEntry(entry, work);
     } catch (error) {
       if (!(error instanceof DamagedBase) || again) throw error;
       work.emit({ type: 'warning', text: `${error.message} It is made again.` });
@@ -157,6 +161,7 @@ export interface ImageFile extends Written {
  * Makes the images of a deployment: under temporary names, renamed when all of them are whole.
  *
  * @param stem their names without what tells the format
+ * @param ahead the copy that the ISO is made of, where one was begun
  * @returns what they came to, in the order of the formats
  * @throws UserError if they cannot be written, or the rc.d scripts are in no safe order; what stood under the names stands.
  */
@@ -166,18 +171,20 @@ export async function writeImages(
   out: string,
   stem: string,
   work: Pick<Work, 'cache' | 'signal'>,
+  ahead?: CopyAhead,
 ): Promise<readonly ImageFile[]> {
   checkRcOrder(base.facts.root.rc, overlay.entries);
   const mode = secret ? 0o600 : 0o644;
   const targets = formats.map((format) => {
     const name = imageName(stem, format);
-    return { format, name, part: partialName(join(out, name)) };
+    const part = ahead && !isDisk(format) ? ahead.path : partialName(join(out, name));
+    return { format, name, part };
   });
   try {
     const written = new Map<string, Written>();
     for (const { format, name, part } of targets) {
       if (isDisk(format)) continue;
-      const sha256 = await stamp(base.checked, overlay.slot, part, mode);
+      const sha256 = await stamp(base.checked, overlay.slot, part, mode, await ahead?.copied());
       written.set(name, { sha256, bytes: base.facts.sums.size });
     }
     const disks = targets.flatMap(({ format, ...rest }) => (isDisk(format) ? [{ format, ...rest }] : []));

@@ -1,6 +1,9 @@
 import { link, mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { openFile, readAt } from '../host/files.js';
 import { sha256 } from '../host/hash.js';
+import { listFiles } from '../image/iso9660.js';
+import { checkPart } from '../packages/checked-file.js';
 import { BOOTSTRAP, MEDIUM_FOLDER } from '../packages/medium.js';
 import type { Medium } from '../packages/medium.js';
 import { npmFile } from '../packages/npm.js';
@@ -25,11 +28,13 @@ export interface PackagesRequest {
 /**
  * Sees to it that the files of locked packages are in the cache, each with the size and the sums of the lock, as a stage.
  *
+ * @param unread whether the bytes of those that are there are left unread: misplaced() looks at them
  * @throws UserError if one cannot be had.
  */
 export async function obtainPackages(
   { medium, repository: { value, abi, folder } }: PackagesRequest,
   work: Holding,
+  unread: boolean,
 ): Promise<PackageStore> {
   const repository = repositoryAt(value, abi, folder, { signal: work.signal });
   const files = [
@@ -38,7 +43,7 @@ export async function obtainPackages(
   ];
   return stage(work, 'packages', () =>
     withPackages(work, async (store) => {
-      await ensureFiles(store, files, work);
+      await ensureFiles(store, unread ? await store.missing(files) : files, work);
       return store;
     }),
   );
@@ -113,5 +118,52 @@ export async function placePackages(medium: Medium, store: PackageStore, iso: st
     if (each.name !== 'pkg') continue;
     await mkdir(dirname(join(folder, BOOTSTRAP)));
     await link(target, join(folder, BOOTSTRAP));
+  }
+}
+
+/**
+ * Holds the packages in an image that was made of a folder with them against the lock: what was read to make it need not be
+ * what was there before.
+ *
+ * @returns a sentence about the first that is not what was locked; undefined where all are
+ * @throws UserError if the image cannot be read.
+ */
+export async function misplaced(
+  { catalogue, npm, npmProject, packages }: Medium,
+  image: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const file = await openFile(image);
+  try {
+    const found = await listFiles((offset, length) => readAt(file, offset, length), image, 'posix');
+    const wanted = [
+      ...[...catalogue, ...npmProject].map(([path, bytes]) => ({
+        ...{ path, size: bytes.length },
+        expected: { sums: [{ algorithm: 'sha256', hex: sha256(bytes) }] },
+      })),
+      ...packages.flatMap((each) =>
+        [each.file, ...(each.name === 'pkg' ? [BOOTSTRAP] : [])].map((path) => ({
+          ...{ path, expected: expectedOf(each), size: each.size },
+        })),
+      ),
+      ...npm.map((each) => ({ path: each.file, expected: npmFile(each, {}).expected, size: undefined })),
+    ];
+    // Nobody is to be reading any more when the file is closed.
+    const looked = await Promise.allSettled(
+      wanted.map(async ({ path, expected, size }) => {
+        const extent = found.get(`/${MEDIUM_FOLDER}/${path}`);
+        const checked = extent
+          ? await checkPart(file, extent, expected, size, undefined, signal)
+          : { wrong: 'is not there' };
+        return 'wrong' in checked ? `${MEDIUM_FOLDER}/${path} ${checked.wrong}` : undefined;
+      }),
+    );
+    for (const each of looked) {
+      if (each.status === 'rejected') throw each.reason;
+      if (each.value !== undefined) return each.value;
+    }
+    return undefined;
+  } finally {
+    await file.close();
   }
 }

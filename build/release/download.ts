@@ -30,8 +30,8 @@ export interface Expected {
 }
 
 /** Sums to be taken of bytes that have to be these: the expected ones, and SHA-256. */
-export function sumsFor({ sums }: Expected): Sums {
-  return new Sums([...sums.map(({ algorithm }) => algorithm), 'sha256']);
+export function algorithmsOf({ sums }: Expected): readonly string[] {
+  return [...new Set([...sums.map(({ algorithm }) => algorithm), 'sha256'])];
 }
 
 /** The first sum that is not the expected one; undefined where all are. */
@@ -83,7 +83,7 @@ export async function download(
   await mkdir(dirname(path), { recursive: true });
   for (let attempt = 0; ; attempt++) {
     try {
-      const sums = sumsFor(wanted);
+      const sums = new Sums(algorithmsOf(wanted));
       const { resumed } = await transfer(url, part, sums, options);
       const found = sums.digests();
       const wrong = wrongSum(wanted, found);

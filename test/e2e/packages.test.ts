@@ -157,6 +157,31 @@ describe('an image with a lock', { timeout: PATIENCE }, () => {
     expect(live - rootBytes()).toBeGreaterThan(127 * MIB);
   });
 
+  it('is made again where a package of the cache has other bytes, which get into no image', async () => {
+    const at = await place();
+    await at.run('lock');
+    await at.run('iso');
+    const image = join(at.folder, 'dist', `${imageOf('clawdie')}.iso`);
+    const first = sha256(readFileSync(image));
+    const store = join(at.folder, 'cache/packages');
+    const name = readdirSync(store).find((each) => each.startsWith('blake2')) ?? '';
+    const bytes = readFileSync(join(store, name));
+    bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
+    writeFileSync(join(store, name), bytes);
+    rmSync(join(at.folder, 'cache/base'), { recursive: true });
+    const again = await at.run('iso');
+    expect(again.code).toBe(0);
+    expect(again.stdout).toMatch(/In the base image packages\/\S+ has the sum .* It is made again\./);
+    expect(sha256(readFileSync(image))).toBe(first);
+    // Where there is nobody to bring it, there is no image.
+    writeFileSync(join(store, name), bytes);
+    rmSync(join(at.folder, 'cache/base'), { recursive: true });
+    rmSync(at.repository, { recursive: true });
+    rmSync(image);
+    expect((await at.run('iso')).code).toBe(1);
+    expect(files(join(at.folder, 'dist')).filter((each) => /iso$|part$/.test(each))).toEqual([]);
+  });
+
   it('is refused where a package cannot be had as it was locked, with what to do', async () => {
     const at = await place();
     await at.run('lock');

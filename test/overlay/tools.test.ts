@@ -1082,12 +1082,51 @@ describe('clawdie-netcheck', () => {
       expect([name, state(result, name)]).toEqual([name, 'ok']);
   });
 
-  it('names the first stage that does not hold, and does not guess about those after it', () => {
+  it('names the first stage that does not hold, and does not guess how far jails would get', () => {
     fake.stub('nc', 'exit 1');
     const result = json();
     expect(result.report.first).toBe('host');
-    for (const name of ['plain.jail', 'pi.agent', 'turn.command'])
-      expect([name, state(result, name)]).toEqual([name, 'none']);
+    for (const [name, jail] of [
+      ['plain.jail', 'worker'],
+      ['vnet.jail', 'box'],
+    ] as const)
+      expect([state(result, name), detail(result, name)]).toEqual([
+        'none',
+        `not looked at: whether ${jail} reaches pkg.FreeBSD.org:443, as long as the host does not hold`,
+      ]);
+  });
+
+  it('looks without a network at what needs none, and says what it cannot look at and why', () => {
+    fake
+      .stub('route', 'exit 1')
+      .stub('nc', 'exit 1')
+      .stub('getaddrinfo', 'exit 2')
+      .file('usr/local/libexec/clawdie/cards.sh', '#!/bin/sh\nexit 1\n', 0o755);
+    const result = json();
+    expect(result.code).toBe(1);
+    expect(result.report.checks.filter((check) => check.state === 'fail').map((each) => each.check)).toEqual([
+      'route',
+      'cards',
+    ]);
+    for (const name of ['host.dns', 'host.outbound', 'plain.jail', 'vnet.jail'])
+      expect([name, state(result, name), detail(result, name)]).toEqual([
+        name,
+        'none',
+        expect.stringMatching(/^not looked at: /) as string,
+      ]);
+    for (const name of ['pi.agent', 'turn.command', 'plain.worker'])
+      expect([name, state(result, name)]).toEqual([name, 'ok']);
+    fake.remove('pi');
+    const without = json();
+    expect([state(without, 'pi.agent'), detail(without, 'turn.command')]).toEqual([
+      'fail',
+      'not looked at: there is no pi in worker that a turn could run',
+    ]);
+    fake.stub('jls', 'exit 1');
+    expect([detail(json(), 'pi.agent'), detail(json(), 'turn.command')]).toEqual([
+      'not looked at: no jail runs',
+      'not looked at: no jail runs',
+    ]);
   });
 
   it('is a table for people', () => {

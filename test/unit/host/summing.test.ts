@@ -1,20 +1,62 @@
-import { randomBytes } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { createHash, randomBytes } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { sha256 } from '../../../build/host/hash.js';
-import { sumBeginning } from '../../../build/host/summing.js';
+import { sumBeginning, sumsOf } from '../../../build/host/summing.js';
 import { tmp } from '../../helpers/tmp.js';
 
 const compiled = pathToFileURL(resolve('lib/build/host/summing.js')).href;
 
+interface Summing {
+  readonly sumBeginning: typeof sumBeginning;
+  readonly sumsOf: typeof sumsOf;
+}
+
 describe.each([
-  ['here', () => Promise.resolve({ sumBeginning })],
+  ['here', () => Promise.resolve({ sumBeginning, sumsOf })],
   // A thread can be had of compiled sources alone.
-  ['in a thread', () => import(compiled) as Promise<{ sumBeginning: typeof sumBeginning }>],
-])('sums of the beginning of a file, %s', (_, load) => {
+  ['in a thread', () => import(compiled) as Promise<Summing>],
+])('sums of files, %s', (_, load) => {
+  it('are those of parts, many at once, and of what was copied of them', async () => {
+    const { sumsOf: sum } = await load();
+    const folder = await tmp();
+    const bytes = randomBytes(3_500_000);
+    writeFileSync(join(folder, 'file'), bytes);
+    const file = await open(join(folder, 'file'), 'r');
+    const copies = Array.from({ length: 40 }, (_each, index) => join(folder, `copy${index}`));
+    try {
+      await Promise.all(
+        copies.map(async (path, index) => {
+          const copy = await open(path, 'wx');
+          try {
+            const found = await sum(file, { from: index, to: 3_000_000 }, ['sha256', 'blake2b512'], copy);
+            const part = bytes.subarray(index, 3_000_000);
+            expect([...found]).toEqual([
+              ['sha256', sha256(part)],
+              ['blake2b512', createHash('blake2b512').update(part).digest('hex')],
+            ]);
+            expect(readFileSync(path).equals(part)).toBe(true);
+          } finally {
+            await copy.close();
+          }
+        }),
+      );
+      const readonly = await open(join(folder, 'file'), 'r');
+      await expect(sum(file, { from: 0, to: 10 }, ['sha256'], readonly)).rejects.toMatchObject({
+        code: 'EBADF',
+      });
+      await readonly.close();
+      expect((await sum(file, { from: 3_499_999, to: 9_000_000 }, ['sha256'])).get('sha256')).toBe(
+        sha256(bytes.subarray(3_499_999)),
+      );
+    } finally {
+      await file.close();
+    }
+  });
+
   it('are those of its bytes, and go on with others, as often as wanted', async () => {
     const { sumBeginning: sum } = await load();
     const path = join(await tmp(), 'file');

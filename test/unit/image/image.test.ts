@@ -1,11 +1,12 @@
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { sha256 } from '../../../build/host/hash.js';
 import { readChecksums, withChecksums } from '../../../build/image/checksum.js';
-import { findInRoot } from '../../../build/image/iso9660.js';
+import { findInRoot, listFiles } from '../../../build/image/iso9660.js';
 import { emptySlot, filledSlot, SLOT_SIZE, slotRelease } from '../../../build/image/slot.js';
+import { CopyAhead } from '../../../build/image/ahead.js';
 import { checkBase, DamagedBase, measureBase, stamp } from '../../../build/image/stamp.js';
 import type { BaseSums } from '../../../build/image/stamp.js';
 import { biosStub, pmbrStub, uefiStub } from '../../../build/release/sample/stub.js';
@@ -168,11 +169,70 @@ describe('stamp', () => {
     await expect(stamp(checked, slot, image, 0o600)).rejects.toThrow('EEXIST');
   });
 
+  it('takes the copy that was made ahead, unless it is one of another file', async () => {
+    const { folder, path } = await base();
+    const checked = await measureBase(path, never);
+    const [slot, image] = [filledSlot(Buffer.from('x'), 'r'), join(folder, 'image.iso')];
+    const expected = await stamp(checked, slot, image, 0o644);
+    const ahead = new CopyAhead(image);
+    ahead.begin(path);
+    const copied = await ahead.copied();
+    const { ino } = statSync(ahead.path);
+    expect(await stamp(checked, slot, ahead.path, 0o600, copied)).toBe(expected);
+    expect(statSync(ahead.path)).toMatchObject({ ino });
+    expect(readFileSync(ahead.path).equals(readFileSync(image))).toBe(true);
+    const other = join(folder, 'other.iso');
+    writeFileSync(other, 'something else');
+    ahead.begin(other);
+    expect(await stamp(checked, slot, ahead.path, 0o600, await ahead.copied())).toBe(expected);
+    expect(readFileSync(ahead.path).equals(readFileSync(image))).toBe(true);
+  });
+
+  it('leaves nothing of a copy that was made ahead and is not wanted, or cannot be made', async () => {
+    const { folder, path } = await base();
+    const there = readdirSync(folder);
+    const ahead = new CopyAhead(join(folder, 'image.iso'));
+    ahead.begin(join(folder, 'missing'));
+    expect(await ahead.copied()).toBeUndefined();
+    expect(readdirSync(folder)).toEqual(there);
+    ahead.begin(path);
+    await ahead.end();
+    ahead.begin(path);
+    expect(await ahead.copied()).toBeDefined();
+    expect(readdirSync(folder)).toEqual(there);
+  });
+
   it('refuses a base without an empty slot', async () => {
     const { folder, path } = await base();
     const { known } = await measureBase(path, never);
     await stampTo(join(folder, 'image.iso'), path, filledSlot(Buffer.from('x'), 'r'), known);
     await expect(measureBase(join(folder, 'image.iso'), never)).rejects.toThrow('has no empty overlay slot');
+  });
+});
+
+describe('listFiles', () => {
+  it('finds files by the names that POSIX has for them, however long, and what is in them', async () => {
+    const folder = await tmp();
+    const long = `${'l'.repeat(120)}-1.0.${'pkg'.repeat(40)}`;
+    const names = ['All/a-1.0_1,2.pkg', `All/${long}`, 'Latest/pkg.pkg', 'meta.conf'];
+    for (const name of names) {
+      mkdirSync(dirname(join(folder, 'iso', name)), { recursive: true });
+      writeFileSync(join(folder, 'iso', name), `contents of ${name}`);
+    }
+    const image = join(folder, 'image.iso');
+    execFileSync('xorriso', ['-as', 'mkisofs', '-r', '-iso-level', '3', '-o', image, join(folder, 'iso')], {
+      stdio: 'ignore',
+    });
+    const bytes = readFileSync(image);
+    const read = (offset: number, length: number): Promise<Buffer> =>
+      Promise.resolve(bytes.subarray(offset, offset + length));
+    const found = await listFiles(read, image, 'posix');
+    expect(
+      [...found].map(([name, { offset, length }]) => [
+        name.slice(1),
+        bytes.toString('utf8', offset, offset + length),
+      ]),
+    ).toEqual([...names].map((name) => [name, `contents of ${name}`]));
   });
 });
 
