@@ -32,6 +32,7 @@ const PROGRAMS: Readonly<Record<string, string>> = {
   jls: `case "$*" in *" path") echo "$ROOT/usr/local/bastille/jails/${JAIL}/root" ;; *name*) echo ${JAIL} ;; esac`,
   jail: `case "$*" in *-e*) printf 'name=${JAIL}\\nip4.addr=clawdie0|192.168.100.20\\n' ;; esac`,
   jexec: 'exit 0',
+  script: 'shift 2; exec "$@"',
   sysrc: 'case "$*" in *" -n priority") echo 99 ;; *" -n boot") echo on ;; esac',
   ifconfig: 'echo "clawdie0: flags=8008<LOOPBACK,MULTICAST> metric 0 mtu 16384"',
   sysctl: 'echo 0',

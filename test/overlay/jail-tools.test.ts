@@ -44,7 +44,7 @@ beforeEach(async () => {
     'bastille',
     `case "$1" in
 create) shift; while [ $# -gt 0 ]; do case "$1" in -B) shift ;; -g | -n) shift 2 ;; *) break ;; esac; done
-  mkdir -p "$FAKE/usr/local/bastille/jails/$1"; printf '%s {\\n  path = x;\\n}\\n' "$1" > "$FAKE/usr/local/bastille/jails/$1/jail.conf"; : > "$FAKE/running.$1" ;;
+  mkdir -p "$FAKE/usr/local/bastille/jails/$1"; printf "%s {\\n  exec.consolelog = /var/log/bastille/$1/console.log;\\n  exec.start = '/bin/sh /etc/rc';\\n  exec.stop = '/bin/sh /etc/rc.shutdown';\\n  path = x;\\n}\\n" "$1" > "$FAKE/usr/local/bastille/jails/$1/jail.conf"; : > "$FAKE/running.$1" ;;
 start) : > "$FAKE/running.$2" ;;
 stop) rm -f "$FAKE/running.$2" ;;
 destroy) rm -rf "$FAKE/usr/local/bastille/jails/$3" ;;
@@ -130,7 +130,15 @@ describe('clawdie-jail create', () => {
       'bastille template two clawdie/worker',
     ]);
     expect(fake.read('usr/local/bastille/jails/two/jail.conf').replace(fake.root, '')).toContain(
-      '  exec.prestart += "/usr/local/libexec/clawdie/devfs-guard";\n}\n',
+      [
+        '  exec.prestart += "/usr/local/libexec/clawdie/devfs-guard";',
+        '  exec.poststart += "/usr/local/libexec/clawdie/jail-rc start";',
+        '  exec.prestop += "/usr/local/libexec/clawdie/jail-rc stop";\n}\n',
+      ].join('\n'),
+    );
+    // What Bastille would have jail(8) run there, with the caller's terminal and a file of the host.
+    expect(fake.read('usr/local/bastille/jails/two/jail.conf')).not.toMatch(
+      /exec\.(?:start|stop|consolelog)/,
     );
     const rules = fake.read('usr/local/bastille/jails/two/rctl.conf').trimEnd().split('\n');
     expect(rules).toContain('jail:two:memoryuse:deny=268435450/jail');

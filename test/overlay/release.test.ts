@@ -557,5 +557,5 @@ function well(): void {
     )
     .stub('ifconfig', '[ "$1" != -g ] || echo vtnet0')
     .stub('route', 'echo "  interface: vtnet0"')
-    .stub('jls', '[ "$1" != -j ] || exit 1; echo " JID"');
+    .stub('jls', '[ "$1" != -j ] || exit 1');
 }

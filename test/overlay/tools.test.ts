@@ -760,8 +760,9 @@ describe('clawdie-netcheck', () => {
       .stub('nc')
       .stub(
         'jls',
-        'case "$*" in -N) printf " JID\\n worker\\n box\\n" ;; "-j worker vnet") echo inherit ;; "-j box vnet") echo new ;; "-j worker devfs_ruleset") echo 4 ;; esac',
+        'case "$*" in name) printf "worker\\nbox\\n" ;; "-j worker vnet") echo inherit ;; "-j box vnet") echo new ;; "-j worker devfs_ruleset") echo 4 ;; esac',
       )
+      .stub('script', 'shift 2; exec "$@"')
       .stub('jexec', 'shift; exec "$@"')
       .stub('node')
       .stub('pi', 'echo 1.5.2')
@@ -1003,7 +1004,7 @@ describe('clawdie-netcheck', () => {
       () =>
         fake.stub(
           'jls',
-          'case "$*" in -N) printf " JID\\n worker\\n" ;; "-j worker vnet") echo inherit ;; "-j worker devfs_ruleset") echo 0 ;; esac',
+          'case "$*" in name) printf "worker\\n" ;; "-j worker vnet") echo inherit ;; "-j worker devfs_ruleset") echo 0 ;; esac',
         ),
       'plain.worker',
       'has no rules for /dev',
@@ -1063,6 +1064,22 @@ describe('clawdie-netcheck', () => {
     expect(state(json(), 'services.sockets')).toBe('fail');
   });
 
+  it('asks jails on a terminal of their own, and shows nothing of what they say that a terminal would obey', () => {
+    fake
+      .stub('script', 'shift 2; CLAWDIE_TERMINAL=own exec "$@"')
+      .stub('jexec', '[ "${CLAWDIE_TERMINAL-}" = own ] || exit 1; shift; exec "$@"')
+      .file(
+        'usr/local/sbin/clawdie-jail',
+        '#!/bin/sh\nprintf "\\033[2J\\033[1;1Hall is well\\007\\233\\n"; exit 1\n',
+        0o755,
+      );
+    const { stdout, code } = run('clawdie-netcheck');
+    expect(code).toBe(1);
+    expect(stdout).toContain('  ok    jail        worker reaches');
+    expect(stdout).toMatch(/FAIL +command +one turn in worker failed: {2}\[2J \[1;1Hall is well/);
+    expect(stdout).toMatch(/^[ -~\n]*$/);
+  });
+
   it('asks for no plain jail where the plan has none, and looks for PI in what there is', () => {
     planned('box natasha vnet 192.168.100.11 clawdie/vnet-worker 536870912 200 50 1073741824');
     fake
@@ -1073,7 +1090,7 @@ describe('clawdie-netcheck', () => {
       )
       .stub(
         'jls',
-        'case "$*" in -N) printf " JID\\n box\\n" ;; "-j box vnet") echo new ;; "-j box devfs_ruleset") echo 13 ;; esac',
+        'case "$*" in name) printf "box\\n" ;; "-j box vnet") echo new ;; "-j box devfs_ruleset") echo 13 ;; esac',
       );
     const result = json();
     expect(result.report.checks.filter((check) => check.state === 'fail')).toEqual([]);

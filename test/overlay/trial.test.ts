@@ -69,7 +69,7 @@ beforeEach(async () => {
     .stub('logger')
     .stub('shutdown')
     .stub('reboot')
-    .stub('jls', 'echo " JID"; echo "worker"')
+    .stub('jls', '[ "$*" != name ] || echo worker')
     .stub('sockstat', 'echo "root sshd 7 4 tcp4 203.0.113.10:22 198.51.100.20:40000"')
     .stub('sleep')
     .stub('pfctl');

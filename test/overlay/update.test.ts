@@ -39,7 +39,7 @@ class Instance {
       .stub('daemon', `case "$*" in *"shutdown -r now"*) : > '${fake.root}/restart' ;; esac`)
       .stub('shutdown', `: > '${fake.root}/restart'`)
       .stub('reboot', `: > '${fake.root}/restart'`)
-      .stub('jls', '[ "$1" != -j ] || exit 1; echo " JID"')
+      .stub('jls', '[ "$1" != -j ] || exit 1')
       .stub('sockstat', 'echo "root sshd 7 4 tcp4 203.0.113.10:22 *:*"')
       .stub(
         'pfctl',

@@ -12,10 +12,10 @@ awk_text='
 	}'
 
 results=
-# What was found: found GROUP NAME ok|fail|none DETAIL
+# What was found: found GROUP NAME ok|fail|none DETAIL. What a jail has said may be in it: nothing that a terminal would obey stays.
 found()
 {
-	results="${results}$1	$2	$3	$(printf '%s' "$4" | tr '\t\n' '  ')
+	results="${results}$1	$2	$3	$(printf '%s' "$4" | LC_ALL=C tr -c ' -~' ' ')
 "
 	[ "$3" != "fail" ] || eval "failed_$1=\"\${failed_$1:-$2}\""
 }

@@ -177,6 +177,8 @@ bring_jail()
 		! grep -qxF "jails/$2/${_file}" "$4" || tar -xOf "$1" "jails/$2/${_file}" > "${_unborn}/${_file}" || exit 1
 	done
 	chmod 0644 "${_unborn}"/*.conf "${_unborn}/fstab" && mkdir -p "${root}/var/log/bastille" || exit 1
+	# A backup may be older than what begins and ends jails now.
+	guard_jail "${jail_unborn}" || exit 1
 	if [ "$(root_kind)" = "zfs" ]; then
 		zfs rename "clawdie/bastille/jails/${jail_unborn}" "clawdie/bastille/jails/$2"
 	else

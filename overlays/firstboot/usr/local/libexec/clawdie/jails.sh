@@ -39,6 +39,27 @@ jail_runs()
 	jls -j "$1" jid > /dev/null 2>&1
 }
 
+# One command in a jail, as root, for its exit code alone. Root in the jail decides what it does: it has a terminal of its own and not
+# the caller's, on which it could type; nobody hears what it says, and waits for it longer than 30 seconds: ask_jail NAME COMMAND ...
+ask_jail()
+{
+	timeout --foreground -k 5 30 script -q /dev/null jexec "$@" < /dev/null > /dev/null 2>&1
+}
+
+# Has jail(8) begin and end a jail by jail-rc, whoever starts it, and not without the rules for /dev: guard_jail NAME
+guard_jail()
+{
+	_conf=${jails_folder}/$1/jail.conf
+	awk -v "folder=/usr/local/libexec/clawdie" '
+	/^[[:space:]]*exec\.(start|stop|consolelog)[[:space:]]*=/ || index($0, "\"" folder "/") { next }
+	/^}/ {
+		print "  exec.prestart += \"" folder "/devfs-guard\";"
+		print "  exec.poststart += \"" folder "/jail-rc start\";"
+		print "  exec.prestop += \"" folder "/jail-rc stop\";"
+	}
+	{ print }' "${_conf}" | write_file "${_conf}" 644 > /dev/null
+}
+
 # A tenant's bridge, net and gateway: tenant_of NAME sets tenant, bridge, net, gateway
 tenant_of()
 {

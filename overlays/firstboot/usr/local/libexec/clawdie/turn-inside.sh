@@ -28,8 +28,9 @@ jail=$1
 user=$2
 shift 2
 
-# root in the jail says who is who there, and id(1) is his: it gets no more to see than the command.
-uid=$(jexec "${jail}" id -u "${user}" < /dev/null 2> /dev/null 3<&- 4>&- 5>&-)
+# root in the jail says who is who there, and id(1) is his: it gets no more to see than the command, and nothing of the host's, whose
+# /dev/null it could close to others.
+uid=$(jexec "${jail}" id -u "${user}" 3<&- 4>&- 5>&-)
 case "${uid}" in
 "" | *[!0-9]*)
 	echo "clawdie-jail: jail ${jail} has no user ${user}." >&5
