@@ -31,6 +31,8 @@ async function root(): Promise<FakeRoot> {
       .stub('mount')
       .stub('fsck')
       .stub('sync')
+      .stub('fsync')
+      .stub('sysctl')
       .stub('kenv')
       .stub('pw')
       // FreeBSD's sha256 -q, on top of what this machine has.
@@ -51,7 +53,6 @@ export async function liveInstance(): Promise<FakeRoot> {
 export async function installedInstance(): Promise<FakeRoot> {
   return (await root())
     .stub('mount', '[ "$1" != -p ] || echo "/dev/gpt/clawdie-root / ufs ro 1 1"')
-    .stub('fsync')
     .file('sbin/clawdie-trust', readFileSync('overlays/base/sbin/clawdie-trust'), 0o755)
     .file('etc/clawdie/installed', 'installed\n')
     .files(TRIAL_FILES);

@@ -121,7 +121,7 @@ describe('clawdie-init', () => {
     expect(result.calls.map((call) => call.replaceAll(fake.root, ''))).toEqual([
       'mount -u -w /',
       'sha256 -q',
-      'sync ',
+      'fsync /etc/clawdie/applied',
       'sync ',
       'pw usermod -n root -h -',
       'kenv -u init_script',
@@ -353,7 +353,7 @@ describe('clawdie-init', () => {
       const result = fake.run(INIT);
       expect(result).toMatchObject({ code: 0, stdout: `clawdie-init: overlay ${sum} stands.\n` });
       // Nothing is written, not even mounted.
-      expect(calls(result)).toEqual(['kenv -u init_script']);
+      expect(calls(result)).toEqual(['sysctl -q debug.softdep.flushcache=1', 'kenv -u init_script']);
       expect(fake.has('etc/rc.conf')).toBe(false);
     });
 
@@ -361,9 +361,11 @@ describe('clawdie-init', () => {
       fake.file('dev/gpt/clawdie-slot', slotWith(await archive(), RELEASE));
       const result = fake.run(INIT);
       expect(result.code).toBe(0);
-      // rc.d/fsck refuses a root that somebody could be writing to.
+      // All is on the disk before the mark is (read-only, once); and rc.d/fsck refuses a root that somebody could write to.
       expect(calls(result).filter((call) => /^(?:fsck|mount -u)/.test(call))).toEqual([
         'fsck -p /',
+        'mount -u -w /',
+        'mount -u -o ro /',
         'mount -u -w /',
         'mount -u -o ro /',
       ]);
@@ -415,14 +417,60 @@ describe('clawdie-init', () => {
       expect(fake.has('etc/rc.conf')).toBe(false);
     });
 
-    it('stays closed if a power cut came between: the next boot takes it up again', async () => {
-      fake.file('dev/gpt/clawdie-slot', slotWith(await archive(), RELEASE)).stub('tar', 'exit 1');
-      const cut = fake.run(INIT);
-      expect(cut.code).toBe(1);
-      expect(cut.stdout).toContain('this instance stays closed');
+    it('says that it has it once all is on the disk, and that it has none before anything changes', async () => {
+      const mark = join(fake.root, 'etc/clawdie/applied');
+      // What a power cut right then would leave of the mark, and of the overlay.
+      const now = `echo "$(cat '${mark}' 2> /dev/null | wc -c) $(cat '${fake.root}/etc/rc.conf' 2> /dev/null)" >> '${fake.root}/seen'`;
+      fake
+        .stub('mount', `[ "$1" != -p ] || echo "/dev/gpt/clawdie-root / ufs ro 1 1"\n[ "$1" = -p ] || ${now}`)
+        .stub('fsync', now)
+        .file('dev/gpt/clawdie-slot', slotWith(await archive(), RELEASE));
+      expect(fake.run(INIT).code).toBe(0);
+      const rendered = 'hostname="agent"';
+      expect(fake.read('seen').split('\n')).toEqual([
+        '65 ', // writable
+        '0 ', // no overlay
+        `0 ${rendered}`, // read-only: all of it is on the disk
+        `0 ${rendered}`,
+        `65 ${rendered}`,
+        '',
+      ]);
+    });
+
+    it('has all of a file system looked at where it cannot be unpacked, and tries again, once', async () => {
+      fake
+        .file('dev/gpt/clawdie-slot', slotWith(await archive(), RELEASE))
+        .stub('tar', 'exit 1')
+        .stub('reboot');
+      const first = fake.run(INIT);
+      expect(first.code).toBe(1);
+      expect(first.stdout).toContain(
+        'the overlay cannot be listed\nclawdie-init: all of the file system is looked at',
+      );
+      expect(calls(first).slice(-3)).toEqual(['mount -u -o ro /', 'fsck -fy /', 'reboot -q']);
+      const second = fake.run(INIT);
+      expect(second.code).toBe(1);
+      expect(second.stdout).toContain('this instance stays closed');
+      expect(calls(second)).not.toContain('reboot -q');
       expect(fake.has('etc/clawdie/applied')).toBe(false);
       expect(fake.remove('tar').run(INIT).code).toBe(0);
       expect(fake.has('etc/clawdie/applied')).toBe(true);
+      // So that it is done again should it be needed again.
+      fake.file('etc/clawdie/applied', `${APPLIED}\n`).stub('tar', 'exit 1');
+      expect(calls(fake.run(INIT))).toContain('fsck -fy /');
+    });
+
+    it('stays closed where that is no help: a pool has nothing to be looked at', async () => {
+      fake
+        .file('dev/gpt/clawdie-slot', slotWith(await archive(), RELEASE))
+        .stub('tar', 'exit 1')
+        .stub('reboot');
+      fake.stub('mount', 'echo "clawdie/ROOT/default / zfs ro,noatime 0 0"');
+      const result = fake.run(INIT);
+      expect(result.code).toBe(1);
+      expect(result.stdout).toContain('this instance stays closed');
+      expect(calls(result).filter((call) => /^(?:fsck|reboot)/.test(call))).toEqual([]);
+      expect(fake.remove('tar').run(INIT).code).toBe(0);
     });
 
     it('that never had an overlay stays closed', () => {

@@ -168,6 +168,57 @@ describe('an overlay on trial', () => {
     expect(readdirSync(join(fake.root, STATE))).toEqual(['last']);
   });
 
+  it('is taken back on a file system that a power cut has damaged, once all of that was looked at', () => {
+    put(next);
+    boot();
+    // A name whose file is gone, until fsck(8) has looked at more than the journal.
+    fake
+      .file('damaged', '')
+      .stub('fsck', `[ "$1" != -fy ] || rm -f '${fake.root}/damaged'`)
+      .stub(
+        'tar',
+        `case "$*" in *-x*) [ ! -e '${fake.root}/damaged' ] || exit 1 ;; esac\nexec /usr/bin/tar "$@"`,
+      );
+    const result = boot();
+    expect(result.code).toBe(1);
+    expect(result.stdout).toContain('the overlay cannot be unpacked');
+    expect(result.calls.slice(-2)).toEqual(['fsck -fy /', 'reboot -q']);
+    expect(boot().stdout).toContain('taken back: the instance was restarted before it was confirmed');
+    expect(inForce()).toEqual(force(10, before));
+    expect([waits(), says('last.result')]).toEqual([false, 'back']);
+  });
+
+  it.each([
+    ['in force', false],
+    ['half unpacked', true],
+  ])('stays, %s, where what was kept of the one before is damaged, and that is said', (_, half) => {
+    put(next);
+    boot();
+    if (half) fake.removeFile('etc/clawdie/applied');
+    const kept = readFileSync(join(fake.root, STATE, 'slot')).fill(0, 2 * SECTOR);
+    fake.file(`${STATE}/slot`, kept);
+    const result = boot();
+    expect(result.code).toBe(0);
+    expect(result.stdout).toContain('what was kept of it is damaged: the one that was on trial stays');
+    expect(inForce()).toEqual(force(11, next));
+    expect([waits(), says('last.result')]).toEqual([false, 'lost']);
+    expect(says('last.why')).toBe('what was kept of the overlay before is damaged');
+    // And the next one can come.
+    expect(trial('back').stdout).toBe('nothing is on trial\n');
+  });
+
+  it('is taken back where the one before is in the slot already, and what was kept of it is damaged by then', () => {
+    put(next);
+    boot();
+    fake.stub('pw', 'exit 1');
+    boot();
+    expect(inForce()).toMatchObject({ applied: false, slot: sumOf(before) });
+    fake.stub('pw').file(`${STATE}/slot`, Buffer.alloc(next.length));
+    expect(boot().code).toBe(0);
+    expect(inForce()).toEqual(force(10, before));
+    expect([waits(), says('last.result')]).toEqual([false, 'back']);
+  });
+
   it('is refused where it would not be taken, or there is no way back: nothing is changed', async () => {
     const others = makeKey(await tmp(), 'others');
     const untouched = force(10, before);

@@ -13,9 +13,16 @@ write_slot()
 	    dd if="$1" of="${slot}" bs=512 count=1 conv=notrunc 2> /dev/null
 }
 
+# Whether an overlay is in the slot, whole: in_slot SUM
+in_slot()
+{
+	[ "$(sh "${trust}" field sha256)" = "$1" ] && sh "${trust}" whole > /dev/null
+}
+
 # The slot and what is known of signers are as they were. It can be done again, and has to be if it was cut off.
 old_slot()
 {
+	sh "${trust}" whole "${trial}/slot" > /dev/null || return 1
 	write_slot "${trial}/slot" || return 1
 	rm -rf "${folder}/trust.new"
 	if [ -d "${trial}/trust" ]; then
@@ -78,7 +85,7 @@ undo_overlay()
 boot_overlay()
 {
 	if [ "$(value phase)" = "new" ]; then
-		if [ "$(sh "${trust}" field sha256)" = "$(value new)" ] && sh "${trust}" whole > /dev/null; then
+		if in_slot "$(value new)"; then
 			try
 			return 0
 		fi
@@ -90,7 +97,15 @@ boot_overlay()
 # The boot in which it is taken back. What clawdie-init makes of the slot is seen once it is done.
 restore_overlay()
 {
-	old_slot || refuse "the slot cannot be written"
+	if ! old_slot && ! { in_slot "$(value old)" && sh "${trust}" accept; }; then
+		in_slot "$(value new)" || refuse "the slot cannot be written"
+		# A disk that lost what it had said it wrote. One that is whole is better than none.
+		echo "what was kept of the overlay before is damaged" > "${trial}/why"
+		mv "${trial}/back" "${trial}/lost"
+		finish lost
+		echo "the overlay before cannot come back, what was kept of it is damaged: the one that was on trial stays."
+		return 0
+	fi
 	echo "the overlay on trial is taken back: $(head -n 1 "${trial}/why" 2> /dev/null)."
 }
 
