@@ -130,8 +130,16 @@ describe('an export with jails', () => {
     expect(readFileSync(join(there, 'with\nnewline and "\\ blank', '-rf'), 'utf8')).toBe('odd');
     expect(lstatSync(join(there, 'fifo')).isFIFO()).toBe(true);
     expect(readFileSync(bytes(there), 'utf8')).toBe('odd');
-    for (const name of ['jail.conf', 'fstab', 'settings.conf'])
+    for (const name of ['fstab', 'settings.conf'])
       expect(other.read(`${JAILS}/worker/${name}`)).toBe(fake.read(`${JAILS}/worker/${name}`));
+    // A backup may be older than what begins and ends jails.
+    const guards = ['prestart +=', 'poststart +=', 'prestop +='].map(
+      (when, index) =>
+        `  exec.${when} "/usr/local/libexec/clawdie/${['devfs-guard', 'jail-rc start', 'jail-rc stop'][index] ?? ''}";\n`,
+    );
+    expect(other.read(`${JAILS}/worker/jail.conf`)).toBe(
+      fake.read(`${JAILS}/worker/jail.conf`).replace('}\n', `${guards.join('')}}\n`),
+    );
     expect(statSync(join(other.root, JAILS, 'worker')).mode & 0o777).toBe(0o700);
     expect(readdirSync(join(other.root, JAILS)).sort()).toEqual(['vworker', 'worker']);
     expect(readdirSync(join(other.root, 'var/db/clawdie/jaildisks')).sort()).toEqual([
