@@ -1055,7 +1055,8 @@ describe('modules of the first boot', () => {
         SLOT_SIZE,
       );
       configure({ TAILSCALE: 'host' });
-      for (const name of ['mount', 'fsck', 'sync', 'kenv', 'pw', 'tailscale', 'service']) fake.stub(name);
+      for (const name of ['mount', 'fsck', 'fsync', 'sync', 'sysctl', 'kenv', 'pw', 'tailscale', 'service'])
+        fake.stub(name);
       fake
         .stub('hostname', 'echo agent')
         .stub('sha256', `sha256sum | cut -d ' ' -f 1`)
