@@ -127,7 +127,32 @@ async function undamagedRoot(request: BaseRequest, work: Work): Promise<CacheEnt
 }
 
 /** Brings a base image that was made elsewhere into the cache. */
-async function fetchBase(key: string, stored: Stored<BaseFacts>, work: Work): Promise<BaseEntry> {
+function fetchBase(key: string, stored: Stored<BaseFacts>, work: Work): Promise<BaseEntry> {
+  return keepBase(key, work, {
+    write: (image, folder) => stored.fetch(image, join(folder, 'fetched')),
+    factsOf: (sums) => {
+      if (!isDeepStrictEqual(sums, stored.facts.sums))
+        throw new UserError(
+          `The base image of ${stored.from} is not the one that its description tells of.`,
+          'Push it again.',
+        );
+      return stored.facts;
+    },
+  });
+}
+
+/** How a base image comes into the cache. */
+interface BaseSource {
+  /** Writes it; `folder` is one to work in. */
+  readonly write: (image: string, folder: string) => Promise<void>;
+  /** Says what is wrong with one that is whole, beside its sums; undefined if nothing is. */
+  readonly wrong?: (image: string) => Promise<string | undefined>;
+  /** What there is to know of it, by its sums. */
+  readonly factsOf: (sums: BaseSums) => BaseFacts;
+}
+
+/** Puts a base image into the cache, as a stage. @throws Misplaced if it is wrong; UserError. */
+async function keepBase(key: string, work: Work, { write, wrong, factsOf }: BaseSource): Promise<BaseEntry> {
   const { cache, signal } = work;
   const folder = await cache.workFolder();
   try {
@@ -135,27 +160,20 @@ async function fetchBase(key: string, stored: Stored<BaseFacts>, work: Work): Pr
       const out = join(folder, 'entry');
       await mkdir(out);
       const image = join(out, BASE_IMAGE);
-      await stored.fetch(image, join(folder, 'fetched'));
+      await write(image, folder);
       await chmod(image, 0o644);
       work.onBase?.(image);
-      const checked = await measureBase(image, signal);
-      if (!isDeepStrictEqual(checked.known, stored.facts.sums))
-        throw new UserError(
-          `The base image of ${stored.from} is not the one that its description tells of.`,
-          'Push it again.',
-        );
-      return withChecked(await cache.put('base', key, out, stored.facts, false, signal), checked);
+      const [checked, flaw] = await Promise.all([measureBase(image, signal), wrong?.(image)]);
+      if (flaw !== undefined) throw new Misplaced(flaw);
+      const entry = await cache.put('base', key, out, factsOf(checked.known), false, signal);
+      // It was looked at before it came there, and is the same file.
+      return { ...entry, checked: { ...checked, path: join(entry.folder, BASE_IMAGE) } };
     });
   } catch (error) {
-    throw writeError(folder, error);
+    throw error instanceof Misplaced ? error : writeError(folder, error);
   } finally {
     await removeTree(folder);
   }
-}
-
-/** An entry whose file was looked at before it came there: it is the same file. */
-function withChecked(entry: CacheEntry<BaseFacts>, checked: CheckedBase): BaseEntry {
-  return { ...entry, checked: { ...checked, path: join(entry.folder, BASE_IMAGE) } };
 }
 
 /** Name of the file in a `base` entry. */
@@ -174,32 +192,20 @@ async function makeBase(request: BaseRequest, root: CacheEntry<RootFacts>, work:
   for (let again = false; ; again = true) {
     // What lies in the cache is read once, on its way into the image; a second time where that was not what it should be.
     const store = packages && (await obtainPackages(packages, work, !again));
-    const folder = await cache.workFolder();
     try {
-      return await stage(work, 'base', async () => {
-        const out = join(folder, 'entry');
-        await mkdir(out);
-        const image = join(out, BASE_IMAGE);
-        await writeBase(request, root, store, { folder, image }, signal);
-        work.onBase?.(image);
-        const [checked, wrong] = await Promise.all([
-          measureBase(image, signal),
-          packages && misplaced(packages.medium, image, signal),
-        ]);
-        if (wrong !== undefined) throw new Misplaced(wrong);
-        const facts: BaseFacts = { ...root.facts, sums: checked.known };
-        return withChecked(await cache.put('base', request.keys.base, out, facts, false, signal), checked);
+      return await keepBase(request.keys.base, work, {
+        write: (image, folder) => writeBase(request, root, store, { folder, image }, signal),
+        ...(packages && { wrong: (image) => misplaced(packages.medium, image, signal) }),
+        factsOf: (sums) => ({ ...root.facts, sums }),
       });
     } catch (error) {
-      if (!(error instanceof Misplaced)) throw writeError(folder, error);
+      if (!(error instanceof Misplaced)) throw error;
       if (again)
         throw new UserError(
           `The base image is not kept: ${error.message}, although the file was right a moment before.`,
           `Something changes files in ${cache.folder} while images are made, or its disk fails; look at it, then run the same command again.`,
         );
       work.emit({ type: 'warning', text: `In the base image ${error.message}. It is made again.` });
-    } finally {
-      await removeTree(folder);
     }
   }
 }
@@ -242,7 +248,6 @@ async function writeBase(
     request.time,
     signal,
   );
-  await chmod(image, 0o644);
 }
 
 /** Gives every file of a tree one time and a mode that does not depend on the umask. */
