@@ -53,8 +53,7 @@ export function cellsOf(
       `The build record tells no configuration of the image: ${findings[0]?.message ?? 'nothing is in it'}.`,
       'Build the image again with this version, or leave out the check "cells".',
     );
-  const situation = {
-    ...{ view: makeView(resolved.config), tailscaleActive: false, fallback: false, egressKnown: true },
-  };
+  const view = makeView(resolved.config);
+  const situation = { view, tailscaleActive: false, fallback: false, egressKnown: true };
   return planCells(readRules(ruleFiles(overlay), situation).ruleset, situation, network);
 }

@@ -1,8 +1,8 @@
-import { bounds, parseNet } from '../pf/address.js';
+import { bare, bounds, parseNet } from '../pf/address.js';
 import { readHostsFile, RELEASE_HOSTS } from '../pf/hosts-file.js';
 import { proveImage, withTailscale } from './image.js';
 import type { ImageProof, RuleFiles } from './image.js';
-import { POLICY_VIEW, TAILSCALE } from './world.js';
+import { externalName, POLICY_VIEW, TAILSCALE } from './world.js';
 import type { PolicyView } from './world.js';
 
 /**
@@ -45,14 +45,14 @@ export const MOVABLE = ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16'];
  * @returns undefined where names or nets may be more than that to the rules
  */
 export function shapeOf({ pf, fallback, operator, hosts }: RuleFiles, view: PolicyView): string | undefined {
-  const { loopback, jailTable, external, tenants, bridges } = view;
+  const { loopback, jailTable, tenants, bridges } = view;
   const own = tenants[0]?.name ?? '';
   // Their first lines say whose they are.
   const rules = [pf, withTailscale(pf), fallback].map((each) => each.replace(`# ${own}: `, '# : '));
   const text = rules.join('\n');
   // Rules of one's own may be about anything.
   if (/^[ \t]*[^#\s]|\\$/m.test(operator) || text.includes(MARK)) return undefined;
-  const others = [external ?? 'vtnet0', 'lo0', TAILSCALE, ...bridges.map(({ bridge }) => bridge)];
+  const others = [externalName(view), 'lo0', TAILSCALE, ...bridges.map(({ bridge }) => bridge)];
   if (others.includes(loopback) || text.includes(loopback)) return undefined;
   // The first tenant is the assistant, by its name.
   const unnamed = <T>(list: readonly T[]): readonly T[] =>
@@ -93,7 +93,7 @@ function moved(text: string, { tenants, bridges, supernet }: PolicyView): string
   const below = new Set<number>();
   const mixed: string[] = [];
   const result = text.replace(/(?<![\d.:])\d+\.\d+\.\d+\.\d+(?:\/\d+)?(?![\d.])/g, (literal) => {
-    const address = range4(literal.replace(/\/.*/, ''))?.[0];
+    const address = range4(bare(literal))?.[0];
     const covered = range4(literal);
     if (address === undefined || !covered) return literal;
     const [first, last] = covered;

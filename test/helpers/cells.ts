@@ -9,5 +9,8 @@ export const cellsConfig = configOf({
 });
 
 export const cellsSituation = {
-  ...{ view: makeView(cellsConfig), tailscaleActive: false, fallback: false, egressKnown: true },
+  view: makeView(cellsConfig),
+  tailscaleActive: false,
+  fallback: false,
+  egressKnown: true,
 };
