@@ -42,6 +42,14 @@ export function cutAtEach(
   return n;
 }
 
+/** Boots until nothing is on trial any more: nobody confirms anything. */
+export function settle(boot: () => unknown, waits: () => boolean): void {
+  for (let boots = 0; boots < 4; boots += 1) {
+    boot();
+    if (!waits()) return;
+  }
+}
+
 /** Gives what runs a script whose power fails at the n-th program, from 1; it is true if that came to its end before. */
 function powerCutter(
   fake: FakeRoot,

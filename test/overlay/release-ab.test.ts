@@ -5,7 +5,7 @@ import { configOf } from '../helpers/config.js';
 import { overlayOf } from '../helpers/deployment.js';
 import { rootFileOf } from '../helpers/pool.js';
 import type { RootChange } from '../helpers/pool.js';
-import { cutAtEach } from '../helpers/power.js';
+import { cutAtEach, settle } from '../helpers/power.js';
 import { RootsInstance, rootsTree } from '../helpers/roots.js';
 import type { ScriptResult } from '../helpers/shell.js';
 import { makeKey, signedSlot } from '../helpers/signing.js';
@@ -36,6 +36,7 @@ const says = (name: string): string | undefined =>
   new RegExp(`^${name.replace('.', '\\.')} (.*)$`, 'm').exec(
     instance.fake.run(TRIAL, ['status']).stdout,
   )?.[1];
+const waits = (): boolean => instance.fake.run(TRIAL, ['waits']).code === 0;
 /** Which root runs, and whether it is whole, has its overlay, and boots again. */
 const runs = (): unknown => ({
   version: /"(.*)"/.exec(instance.fake.read('bin/freebsd-version'))?.[1],
@@ -44,7 +45,7 @@ const runs = (): unknown => ({
   overlay: instance.fake.has('etc/clawdie/applied') && instance.fake.has('etc/pf.conf'),
   own: instance.fake.has('root/own') && instance.fake.read('root/own'),
   data: instance.fake.read('data/home/igor/own'),
-  waits: instance.fake.run(TRIAL, ['waits']).code === 0,
+  waits: waits(),
 });
 const WHOLE = { boots: true, overlay: true, own: 'of the operator', data: 'of igor', waits: false };
 const OLD_RUNS = { ...WHOLE, version: OLD, root: 'a' };
@@ -202,10 +203,7 @@ describe.skipIf(!BSDTAR)('clawdie-update release, with two roots', () => {
   describe('a power cut', () => {
     const PROGRAMS = ['gpart', 'newfs'];
     const wake = (): void => {
-      for (let boots = 0; boots < 4; boots += 1) {
-        instance.boot();
-        if (instance.fake.run(TRIAL, ['waits']).code !== 0) return;
-      }
+      settle(() => instance.boot(), waits);
     };
 
     it('at every moment while it is made and tried ends with the one before, whole', async () => {

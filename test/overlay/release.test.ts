@@ -14,7 +14,7 @@ import { IMAGE_NAMESPACE, SLOT_NAMESPACE } from '../../build/overlay/signers.js'
 import { configOf } from '../helpers/config.js';
 import { overlayOf } from '../helpers/deployment.js';
 import { INIT } from '../helpers/instance.js';
-import { cutAtEach } from '../helpers/power.js';
+import { cutAtEach, settle } from '../helpers/power.js';
 import { PoolInstance, rootFileOf, rootTree } from '../helpers/pool.js';
 import type { RootChange, RootTree } from '../helpers/pool.js';
 import type { ScriptResult } from '../helpers/shell.js';
@@ -42,6 +42,7 @@ const says = (name: string): string | undefined =>
   new RegExp(`^${name.replace('.', '\\.')} (.*)$`, 'm').exec(
     instance.fake.run(TRIAL, ['status']).stdout,
   )?.[1];
+const waits = (): boolean => instance.fake.run(TRIAL, ['waits']).code === 0;
 /** Which root runs, and whether it is whole and has its overlay. */
 const runs = (): unknown => ({
   version: /"(.*)"/.exec(instance.fake.read('bin/freebsd-version'))?.[1],
@@ -49,7 +50,7 @@ const runs = (): unknown => ({
   boots: instance.property('boots'),
   overlay: instance.fake.has('etc/clawdie/applied') && instance.fake.has('etc/pf.conf'),
   own: instance.fake.has('root/own') && instance.fake.read('root/own'),
-  waits: instance.fake.run(TRIAL, ['waits']).code === 0,
+  waits: waits(),
 });
 const OLD_RUNS = {
   ...{ version: OLD, environment: 'default', boots: 'default', overlay: true },
@@ -454,10 +455,7 @@ describe('a power cut', () => {
   /** The power is back: nothing is mounted any more. */
   const wake = (): void => {
     rmSync(join(instance.fake.root, 'var/run/clawdie-release'), { recursive: true, force: true });
-    for (let boots = 0; boots < 4; boots += 1) {
-      instance.boot();
-      if (instance.fake.run(TRIAL, ['waits']).code !== 0) return;
-    }
+    settle(() => instance.boot(), waits);
   };
 
   it('at every moment while it is made and tried ends with the one before, whole', async () => {

@@ -5,6 +5,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { SECTOR } from '../../build/image/slot.js';
 import { allowedSigners } from '../../build/overlay/signers.js';
 import { bootWith, file, INIT, installedInstance } from '../helpers/instance.js';
+import { settle } from '../helpers/power.js';
 import type { FakeRoot, ScriptResult } from '../helpers/shell.js';
 import { makeKey, signedSlot } from '../helpers/signing.js';
 import type { KeyPair } from '../helpers/signing.js';
@@ -301,13 +302,6 @@ describe('a power cut', () => {
     });
     return result.signal === null && result.status === 0;
   };
-  /** Boots until nothing waits any more: nobody confirms anything. */
-  const settle = (): void => {
-    for (let boots = 0; boots < 4; boots += 1) {
-      boot();
-      if (!waits()) return;
-    }
-  };
   const snapshot = (): (() => void) => {
     const kept = join(fake.root, '../kept');
     rmSync(kept, { recursive: true, force: true });
@@ -344,7 +338,7 @@ describe('a power cut', () => {
           script,
           args.map((arg) => (arg === 'new' ? join(fake.root, 'new') : arg)),
         );
-        settle();
+        settle(boot, waits);
         expect([n, inForce(), waits()]).toEqual([n, force(10, before), false]);
       }
       expect(n).toBeGreaterThan(12);
@@ -361,7 +355,7 @@ describe('a power cut', () => {
     for (let n = 1, done = false; !done; n += 1) {
       back();
       done = cutAt(n, TRIAL, ['keep']);
-      settle();
+      settle(boot, waits);
       const serial = fake.read('etc/serial');
       seen.add(serial);
       expect([n, inForce()]).toEqual([n, serial === '11' ? force(11, next) : force(10, before)]);
