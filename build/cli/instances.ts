@@ -50,6 +50,10 @@ export function instanceCommands(program: Command, cli: Cli): void {
       '--all <folder>',
       'every deployment of a folder, each to its PUSH_TO; stops at the first that fails',
     )
+    .option(
+      '--rules <file>',
+      'filter rules alone, in the place of those of PF_RULES_FILE: proved here, on trial there without a restart',
+    )
     .option('--parallel <number>', 'with --all: how many at a time', wholeNumber, 3)
     .option('--keep-going', 'with --all: begin the others as well after one that fails')
     .option('--wait <seconds>', 'how long an instance has to say what runs', wholeNumber, 900)
@@ -59,7 +63,14 @@ export function instanceCommands(program: Command, cli: Cli): void {
       async (
         config: string | undefined,
         address: string | undefined,
-        options: { all?: string; parallel: number; keepGoing?: true; wait: number; set: string[] },
+        options: {
+          all?: string;
+          rules?: string;
+          parallel: number;
+          keepGoing?: true;
+          wait: number;
+          set: string[];
+        },
       ) => {
         if ((options.all === undefined) === (config === undefined || address === undefined))
           throw new InputError(
@@ -70,7 +81,8 @@ export function instanceCommands(program: Command, cli: Cli): void {
         const { environment, signal, print } = cli;
         const context = {
           ...{ environment, signal, print },
-          sleep: (seconds: number) => sleep(seconds * 1000, undefined, { signal }),
+          sleep: (seconds: number, until?: AbortSignal) =>
+            sleep(seconds * 1000, undefined, { signal: until ? AbortSignal.any([signal, until]) : signal }),
         };
         const { push } = await import('../commands/push.js');
         cli.ends(await push({ ...options, ...(one && { one }) }, context));

@@ -3,19 +3,25 @@ import { plain } from '../boot/stages.js';
 import { isDestination } from '../config/readers.js';
 import { InputError, messageOf, UserError } from '../error.js';
 import { ssh } from '../host/ssh.js';
+import { makeView } from '../overlay/view.js';
+import { proveImage } from '../policy/image.js';
+import { pushRules } from '../push/rules.js';
 import { pushSlot } from '../push/session.js';
-import type { Ending } from '../push/session.js';
+import type { Ending, Session } from '../push/session.js';
 import { loadConfig } from './configuration.js';
 import type { LoadedConfig } from './configuration.js';
 import { COMMON, deploymentFiles, readCommon } from './deployments.js';
 import { warnOfExceptions } from './output.js';
 import { renderDeployment } from './rendered.js';
-import { proveSlot } from './slot.js';
+import { ruleFiles } from './rules.js';
+import { overlaySum, proveSlot } from './slot.js';
 
 export interface PushOptions {
   /** The configuration of one deployment and where it is, or a folder of them with PUSH_TO in each. */
   readonly one?: { readonly config: string; readonly address: string };
   readonly all?: string;
+  /** A file of filter rules, to be given in the place of an overlay. */
+  readonly rules?: string;
   readonly set: readonly string[];
   /** How many at a time. */
   readonly parallel: number;
@@ -29,16 +35,17 @@ export interface PushContext {
   readonly environment: NodeJS.ProcessEnv;
   readonly signal: AbortSignal;
   readonly print: (line: string) => void;
-  readonly sleep: (seconds: number) => Promise<void>;
+  readonly sleep: Session['sleep'];
 }
 
-/** A deployment whose overlay is made, proved and signed. */
-interface Ready {
+/** What is given to the instance of a deployment, made and proved. */
+interface Parcel {
   readonly name: string;
-  readonly address: string;
-  readonly slot: Buffer;
   readonly sum: string;
+  readonly give: (session: Session) => Promise<Ending>;
 }
+
+type Ready = Parcel & { readonly address: string };
 
 /**
  * `clawdie-iso push`: renders, proves and signs, gives instances their overlay on trial, and confirms it in a new login. Of a
@@ -55,8 +62,8 @@ export async function push(options: PushOptions, context: PushContext): Promise<
   let failed = false;
   const work = async (): Promise<void> => {
     for (let next = left.shift(); next && !failed; next = left.shift()) {
-      const { name, address, slot, sum } = next;
-      const ending = await pushSlot(slot, sum, {
+      const { name, address, give } = next;
+      const ending = await give({
         remote: (command, input) =>
           ssh(address, command, { batch, signal: context.signal, ...(input && { input }) }),
         sleep: context.sleep,
@@ -75,11 +82,12 @@ export async function push(options: PushOptions, context: PushContext): Promise<
       throw context.signal.aborted ? interruptedWith(within, context.signal.reason) : error;
     },
   );
+  const what = options.rules === undefined ? 'overlay' : 'rules';
   for (const { name, address, sum } of ready) {
     const ending = endings.get(name);
-    const what = ending === undefined ? NOT_BEGUN : RUNS[ending.runs];
+    const runs = ending === undefined ? NOT_BEGUN : RUNS[ending.runs](what);
     context.print(
-      `${name}  ${address}  ${sum.slice(0, 12)}  ${what}${ending ? `: ${plain(ending.words.replaceAll('\n', ' '))}` : ''}`,
+      `${name}  ${address}  ${sum.slice(0, 12)}  ${runs}${ending ? `: ${plain(ending.words.replaceAll('\n', ' '))}` : ''}`,
     );
   }
   return ready.every(({ name }) => endings.get(name)?.runs === 'new');
@@ -87,18 +95,18 @@ export async function push(options: PushOptions, context: PushContext): Promise<
 
 const NOT_BEGUN = 'not begun after the first that failed (--keep-going does)';
 
-const RUNS: Readonly<Record<Ending['runs'], string>> = {
-  new: 'runs it',
-  old: 'runs the overlay before',
-  unreached: 'was not reached and got nothing',
-  unknown: 'is not known to run it',
+const RUNS: Readonly<Record<Ending['runs'], (what: 'overlay' | 'rules') => string>> = {
+  new: (what) => (what === 'overlay' ? 'runs it' : 'has these rules in force'),
+  old: (what) => (what === 'overlay' ? 'runs the overlay before' : 'has the rules of before'),
+  unreached: () => 'was not reached and got nothing',
+  unknown: (what) => (what === 'overlay' ? 'is not known to run it' : 'is not known to have them'),
 };
 
 /** What somebody has to know who interrupts a push. */
 function interruptedWith(within: readonly Ready[], cause: unknown): UserError {
   const names = within.map(({ name, address }) => `${name} (${address})`).join(', ');
   return new UserError(
-    `${messageOf(cause)} The new overlay may be on trial on ${names}.`,
+    `${messageOf(cause)} What was pushed may be on trial on ${names}.`,
     'Unless it was confirmed it goes back by itself. `clawdie-update status` there says what runs; the same push again does, too.',
     { cause },
   );
@@ -125,25 +133,44 @@ async function makeReady(options: PushOptions, context: PushContext): Promise<re
       'Set it in each file: PUSH_TO="root@198.51.100.7".',
     );
   const ready: Ready[] = [];
+  const rules = options.rules === undefined ? undefined : resolvePath(options.rules);
   for (const each of loaded)
-    ready.push({ ...(await makeSlot(each, context)), address: one?.address ?? each.config.PUSH_TO ?? '' });
+    ready.push({
+      ...(await (rules === undefined ? makeSlot(each, context) : makeRules(each, rules, context))),
+      address: one?.address ?? each.config.PUSH_TO ?? '',
+    });
   return ready;
 }
 
-/** The slot of a deployment, proved. */
-async function makeSlot(
-  loaded: LoadedConfig,
-  { environment, print }: PushContext,
-): Promise<Omit<Ready, 'address'>> {
-  const name = basename(loaded.path, '.cfg');
-  const note = (text: string): void => {
+/** What it has to say of a deployment meanwhile. */
+const noteOf =
+  (name: string, { print }: PushContext) =>
+  (text: string): void => {
     print(`${name}: ${text}`);
   };
+
+/** Rules in the place of those of PF_RULES_FILE, proved with what the deployment renders. */
+async function makeRules(loaded: LoadedConfig, rules: string, context: PushContext): Promise<Parcel> {
+  const name = basename(loaded.path, '.cfg');
+  const note = noteOf(name, context);
+  const sum = await overlaySum(loaded, await renderDeployment(loaded, note), context.environment);
+  const config = { ...loaded.config, PF_RULES_FILE: rules };
+  const files = ruleFiles(await renderDeployment({ ...loaded, config }, () => undefined));
+  warnOfExceptions(proveImage(files, makeView(config), config.POLICY_EXCEPTIONS), (event) => {
+    if (event.type === 'warning') note(event.text);
+  });
+  return { name, sum, give: (session) => pushRules(Buffer.from(files.operator), sum, session) };
+}
+
+/** The slot of a deployment, proved. */
+async function makeSlot(loaded: LoadedConfig, context: PushContext): Promise<Parcel> {
+  const name = basename(loaded.path, '.cfg');
+  const note = noteOf(name, context);
   const entries = await renderDeployment(loaded, note);
-  const { bytes, sum, signing, proof } = await proveSlot(loaded, entries, environment, note);
+  const { bytes, sum, signing, proof } = await proveSlot(loaded, entries, context.environment, note);
   warnOfExceptions(proof, (event) => {
     if (event.type === 'warning') note(event.text);
   });
   if (!signing) note('not signed (SIGN_KEY): an instance that has signers refuses it.');
-  return { name, slot: bytes, sum };
+  return { name, sum, give: (session) => pushSlot(bytes, sum, session) };
 }

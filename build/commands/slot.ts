@@ -34,7 +34,7 @@ export async function proveSlot(
   note: (text: string) => void,
 ): Promise<ProvedSlot> {
   const proof = proveImage(ruleFiles(entries), makeView(config), config.POLICY_EXCEPTIONS);
-  const release = releaseOf({ version: config.FREEBSD_VERSION, arch: config.ARCH });
+  const release = slotRelease(config);
   const signing = signingOf(config, folder, environment, await readSignKey(config, folder), note);
   const { slot } = await packedOverlay(entries, release, imageTime(environment), signing);
   return {
@@ -42,4 +42,18 @@ export async function proveSlot(
     bytes: Buffer.concat([slot], SLOT_SIZE),
     sum: headerOf(slot, 'sha256'),
   };
+}
+
+/** SHA-256 of the archive of a deployment's overlay: what an instance that runs it has as applied. */
+export async function overlaySum(
+  { config }: LoadedConfig,
+  entries: readonly OverlayEntry[],
+  environment: NodeJS.ProcessEnv,
+): Promise<string> {
+  const { slot } = await packedOverlay(entries, slotRelease(config), imageTime(environment));
+  return headerOf(slot, 'sha256');
+}
+
+function slotRelease(config: LoadedConfig['config']): string {
+  return releaseOf({ version: config.FREEBSD_VERSION, arch: config.ARCH });
 }

@@ -1,9 +1,9 @@
 import type { Outcome } from '../host/process.js';
 
 /**
- * What an answer to `clawdie-update` means:
+ * What an answer to `clawdie-update`, or `clawdie-pf`, means:
  *
- * - `done`: it was done (the overlay stays, or the instance restarts with it)
+ * - `done`: it was done (the overlay stays, or the instance restarts with it; the rules stay)
  * - `same`: that overlay is in force already
  * - `later`: it is not decided yet
  * - `silent`: the instance does not answer; `counted` where it may have counted a connection (max-src-conn-rate of pf.conf); `login`
@@ -30,7 +30,7 @@ const BUSY = /during banner exchange|kex_exchange_identification/i;
 /** And where nobody was let in. */
 const NOT_LET_IN = /host key verification failed|permission denied \(|too many authentication failures/i;
 
-/** Exit codes of clawdie-update (its usage), and of ssh(1) and sh(1) around it. */
+/** Exit codes of clawdie-update and clawdie-pf (their usage), and of ssh(1) and sh(1) around them. */
 export function answerOf({ code, stdout, stderr }: Outcome): Answer {
   const words = [stdout, stderr]
     .map((text) => text.trim())
@@ -47,7 +47,7 @@ export function answerOf({ code, stdout, stderr }: Outcome): Answer {
     case 127:
       return {
         kind: 'failed',
-        words: `${words}\nThe instance has no clawdie-update: its overlay is of an earlier release of this project (docs/operations.md, 8).`,
+        words: `${words}\nThe instance does not have this program: its overlay is of an earlier release of this project (docs/operations.md, 8).`,
       };
     case 255:
     case null:

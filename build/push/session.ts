@@ -4,7 +4,7 @@ import { answerOf } from './answer.js';
 /** How a push has ended: what runs on the instance, and not whether a command succeeded. */
 export interface Ending {
   /**
-   * `new`: the overlay is in force; `old`: the one before is; `unknown`: the instance does not answer; `unreached`: nobody was
+   * `new`: what was pushed is in force; `old`: what was before is; `unknown`: the instance does not answer; `unreached`: nobody was
    * logged in, and it got nothing.
    */
   readonly runs: 'new' | 'old' | 'unknown' | 'unreached';
@@ -15,7 +15,7 @@ export interface Ending {
 export interface Session {
   /** Runs a command of the instance, in a login of its own. */
   readonly remote: (command: readonly string[], input?: Buffer) => Promise<Outcome>;
-  readonly sleep: (seconds: number) => Promise<void>;
+  readonly sleep: (seconds: number, until?: AbortSignal) => Promise<void>;
   /** Hears what the instance says meanwhile. */
   readonly say: (words: string) => void;
   /** Seconds that an instance has from its restart until it is known what runs. */
@@ -25,11 +25,11 @@ export interface Session {
 const UPDATE = '/usr/local/sbin/clawdie-update';
 
 /** pf.conf lets three connections a minute in from one address: 20 seconds between two are the least. */
-const BETWEEN = 25;
+export const BETWEEN = 25;
 /** Logins that are tried before an instance counts as one that does not answer. */
 const TRIES = 4;
 /** After one that was not made, which no firewall counts. */
-const SOON = 5;
+export const SOON = 5;
 
 /**
  * Gives an instance an overlay on trial, and confirms it in a new login: `clawdie-update overlay`, then `clawdie-update confirm`
@@ -75,6 +75,7 @@ export async function pushSlot(slot: Buffer, sum: string, session: Session): Pro
   };
 }
 
-function lastLine(words: string): string {
+/** What an instance has said last. */
+export function lastLine(words: string): string {
   return words.split('\n').at(-1) ?? '';
 }

@@ -359,6 +359,17 @@ describe('clawdie-pf', () => {
     expect(run('clawdie-pf', ['confirm'], NEW).stderr).toContain('there is nothing to confirm');
   });
 
+  it('takes them from standard input, of those who know which overlay is in force', () => {
+    fake.file('etc/clawdie/applied', 'abc\n');
+    const other = fake.run(join(TOOLS, 'clawdie-pf'), ['try', '--overlay', 'abd', '-'], {}, mine);
+    expect(other).toMatchObject({ code: 1, calls: ['id -u'] });
+    expect(other.stderr).toContain('another overlay than abd is in force here; nothing was changed.');
+    wait(`SSH_CONNECTION='${NEW.SSH_CONNECTION}' sh '${self()}' confirm`);
+    expect(fake.run(join(TOOLS, 'clawdie-pf'), ['try', '--overlay', 'abc', '-'], {}, mine).code).toBe(0);
+    expect(fake.read(OWN)).toBe(mine);
+    expect(run('clawdie-pf', ['try', '--over', 'abc', '-']).code).toBe(2);
+  });
+
   it('confirms nothing of another tool', () => {
     fake.file(
       'var/db/clawdie/trial/pending',

@@ -1,8 +1,9 @@
-import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { push } from '../../build/commands/push.js';
-import type { PushOptions } from '../../build/commands/push.js';
+import type { PushContext, PushOptions } from '../../build/commands/push.js';
 import { UserError } from '../../build/error.js';
 import { allowedSigners } from '../../build/overlay/signers.js';
 import { configOf, PUBLIC_KEY } from '../helpers/config.js';
@@ -92,6 +93,7 @@ async function pushing(
   options: Partial<PushOptions>,
   instances: readonly Instance[],
   environment: NodeJS.ProcessEnv = {},
+  sleep?: PushContext['sleep'],
 ): Promise<{ readonly all: boolean; readonly text: string }> {
   const lines: string[] = [];
   const all = await push(
@@ -100,10 +102,12 @@ async function pushing(
       environment,
       signal: new AbortController().signal,
       print: (line) => void lines.push(line),
-      sleep: () => {
-        for (const each of instances) each.pass();
-        return Promise.resolve();
-      },
+      sleep:
+        sleep ??
+        (() => {
+          for (const each of instances) each.pass();
+          return Promise.resolve();
+        }),
     },
   );
   return { all, text: lines.join('\n') };
@@ -136,12 +140,72 @@ export PATH="$bin:/usr/bin:/bin" CLAWDIE_ROOT="$root" CLAWDIE_TEST_ROOT="$root"
 export SSH_CONNECTION="198.51.100.20 $$ 203.0.113.10 22"
 case $3 in
 "/usr/local/sbin/clawdie-update "*) exec sh "$root/.run/clawdie-update" \${3#* } ;;
+"/usr/local/sbin/clawdie-pf "*) exec sh "$root/.run/clawdie-pf" \${3#* } ;;
 esac
 exit 127
 `,
   );
   chmodSync(join(bin, 'ssh'), 0o755);
   process.env['PATH'] = `${bin}:${process.env['PATH'] ?? ''}`;
+});
+
+describe('a push of rules', () => {
+  const OWN = 'etc/pf.conf.d/operator.conf';
+  const PF = 'overlays/firstboot/usr/local/sbin/clawdie-pf';
+  const mine = 'block in quick on egress proto udp to port 5353\n';
+  const rules = (text: string): string => {
+    writeFileSync(join(folder, 'mine.conf'), text);
+    return join(folder, 'mine.conf');
+  };
+  /** An instance that runs what this configuration renders. */
+  const running = async (): Promise<{ natasha: Instance; one: { config: string; address: string } }> => {
+    const natasha = await Instance.make('natasha');
+    const one = { config: cfg('natasha', 'SERIAL="11"'), address: 'natasha' };
+    expect((await pushing({ one }, [natasha])).all).toBe(true);
+    natasha.fake.run(PF, ['--help']);
+    natasha.fake.stub('sleep', 'exec /bin/sleep 0.1');
+    return { natasha, one };
+  };
+  /** Until the rules are on trial there, or nobody is there any more who puts them on. */
+  const onTrial = (natasha: Instance) => async (): Promise<void> => {
+    const end = Date.now() + 10_000;
+    const file = 'var/db/clawdie/trial/pending';
+    const waits = (): boolean => natasha.fake.has(file) && natasha.fake.read(file).includes('phase new');
+    while (Date.now() < end && !waits()) await pause(20);
+  };
+
+  it('has them on trial in the place of those of the overlay, and confirms them', async () => {
+    const { natasha, one } = await running();
+    const { all, text } = await pushing({ one, rules: rules(mine) }, [natasha], {}, onTrial(natasha));
+    expect(text).toMatch(
+      /natasha {2}natasha {2}[0-9a-f]{12} {2}has these rules in force: clawdie-pf: the rules stay/,
+    );
+    expect(all).toBe(true);
+    expect(natasha.fake.read(OWN)).toBe(mine);
+  });
+
+  it('is refused by an instance that runs another overlay than the one they were proved with', async () => {
+    const { natasha } = await running();
+    const one = { config: cfg('natasha', 'SERIAL="11"\nHTTP="no"'), address: 'natasha' };
+    const before = natasha.fake.read(OWN);
+    const { all, text } = await pushing({ one, rules: rules(mine) }, [natasha], {}, (_, until) =>
+      pause(60_000, undefined, { ...(until && { signal: until }) }),
+    );
+    expect(all).toBe(false);
+    expect(text).toMatch(
+      /has the rules of before: clawdie-pf: another overlay than [0-9a-f]{64} is in force here/,
+    );
+    expect(natasha.fake.read(OWN)).toBe(before);
+  });
+
+  it('asks no instance anything where they are not proved', async () => {
+    const { natasha, one } = await running();
+    rmSync(join(folder, 'asked'));
+    await expect(
+      pushing({ one, rules: rules('pass in quick on egress proto tcp to port 5900\n') }, [natasha]),
+    ).rejects.toThrow(UserError);
+    expect(existsSync(join(folder, 'asked'))).toBe(false);
+  });
 });
 
 describe('a push', () => {

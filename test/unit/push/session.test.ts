@@ -109,7 +109,7 @@ it('does not guess where nobody answers any more', async () => {
 
 it('tells an instance without the program from one that refuses', () => {
   expect(answerOf(said(127, '', 'sh: /usr/local/sbin/clawdie-update: not found')).words).toContain(
-    'has no clawdie-update',
+    'does not have this program',
   );
   expect(answerOf(said(null)).kind).toBe('silent');
 });
