@@ -339,7 +339,7 @@ it('says what an interrupted push leaves behind', async () => {
     },
   );
   await expect(pushed).rejects.toMatchObject({
-    message: 'Interrupted by SIGTERM. The new overlay may be on trial on natasha (root@natasha).',
+    message: 'Interrupted by SIGTERM. What was pushed may be on trial on natasha (root@natasha).',
     fix: expect.stringContaining('`clawdie-update status` there says what runs') as string,
     cause: reason,
   });
