@@ -138,7 +138,7 @@ describe('an export with jails', () => {
         `  exec.${when} "/usr/local/libexec/clawdie/${['devfs-guard', 'jail-rc start', 'jail-rc stop'][index] ?? ''}";\n`,
     );
     expect(other.read(`${JAILS}/worker/jail.conf`)).toBe(
-      fake.read(`${JAILS}/worker/jail.conf`).replace('}\n', `${guards.join('')}}\n`),
+      fake.read(`${JAILS}/worker/jail.conf`).replace('}\n', `  persist;\n${guards.join('')}}\n`),
     );
     expect(statSync(join(other.root, JAILS, 'worker')).mode & 0o777).toBe(0o700);
     expect(readdirSync(join(other.root, JAILS)).sort()).toEqual(['vworker', 'worker']);

@@ -31,6 +31,8 @@ beforeEach(async () => {
     .stub('sysctl', 'echo 1073741824')
     .stub('jls', `[ -e "$FAKE/running.$2" ]`)
     .stub('zfs')
+    .stub('jail')
+    .stub('jexec')
     .file('usr/local/bastille/releases/15.1-RELEASE/bin/sh', '', 0o755)
     .file('usr/local/libexec/clawdie/devfs-guard', '#!/bin/sh\nexit 0\n', 0o755)
     .file(
@@ -131,11 +133,13 @@ describe('clawdie-jail create', () => {
     ]);
     expect(fake.read('usr/local/bastille/jails/two/jail.conf').replace(fake.root, '')).toContain(
       [
+        '  persist;',
         '  exec.prestart += "/usr/local/libexec/clawdie/devfs-guard";',
         '  exec.poststart += "/usr/local/libexec/clawdie/jail-rc start";',
         '  exec.prestop += "/usr/local/libexec/clawdie/jail-rc stop";\n}\n',
       ].join('\n'),
     );
+    expect(result.calls).toContain('jail -m name=two persist');
     // What Bastille would have jail(8) run there, with the caller's terminal and a file of the host.
     expect(fake.read('usr/local/bastille/jails/two/jail.conf')).not.toMatch(
       /exec\.(?:start|stop|consolelog)/,

@@ -46,18 +46,22 @@ ask_jail()
 	timeout --foreground -k 5 30 script -q /dev/null jexec "$@" < /dev/null > /dev/null 2>&1
 }
 
-# Has jail(8) begin and end a jail by jail-rc, whoever starts it, and not without the rules for /dev: guard_jail NAME
+# Has jail(8) begin and end a jail by jail-rc, whoever starts it, and not without the rules for /dev; and has it stay when its last
+# process ends, which would leave mounts that keep it from being started: guard_jail NAME
 guard_jail()
 {
 	_conf=${jails_folder}/$1/jail.conf
 	awk -v "folder=/usr/local/libexec/clawdie" '
 	/^[[:space:]]*exec\.(start|stop|consolelog)[[:space:]]*=/ || index($0, "\"" folder "/") { next }
+	/^[[:space:]]*persist;/ { stays = 1 }
 	/^}/ {
+		if (!stays) print "  persist;"
 		print "  exec.prestart += \"" folder "/devfs-guard\";"
 		print "  exec.poststart += \"" folder "/jail-rc start\";"
 		print "  exec.prestop += \"" folder "/jail-rc stop\";"
 	}
-	{ print }' "${_conf}" | write_file "${_conf}" 644 > /dev/null
+	{ print }' "${_conf}" | write_file "${_conf}" 644 > /dev/null || return 1
+	! jail_runs "$1" || jail -m "name=$1" persist
 }
 
 # A tenant's bridge, net and gateway: tenant_of NAME sets tenant, bridge, net, gateway

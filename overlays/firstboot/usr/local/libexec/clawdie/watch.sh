@@ -45,6 +45,17 @@ check_bases()
 	done
 }
 
+# Jails that socket-guard has ended.
+check_sockets()
+{
+	for _ended in "${root}"/var/run/clawdie/ended.*; do
+		_jail=${_ended##*/ended.}
+		[ -f "${_ended}" ] || continue
+		_when=$(date -j -r "$(cat "${_ended}")" "+%F %T")
+		found services "${_jail}-sockets" fail "${_jail} had nearly all memory for sockets, and lost its processes at ${_when}: bastille restart ${_jail}"
+	done
+}
+
 check_time()
 {
 	if [ "${TIME}" != "YES" ]; then
