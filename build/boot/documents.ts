@@ -1,13 +1,17 @@
 import type { Step } from './steps.js';
 
-/** A block of commands that a document tells the reader to type on an instance. */
+/** Who types: root on an instance, or the operator on the machine that builds, over ssh(1) where it is of an instance. */
+const PLACES = ['instance', 'operator'] as const;
+
+/** A block of commands that a document tells the reader to type. */
 export interface Block {
+  readonly at: (typeof PLACES)[number];
   /** The document, without its folder and ending. */
   readonly document: string;
   /** Line of its first command, from 1. */
   readonly line: number;
   readonly text: string;
-  /** What has to be there for it to run, beside an instance with Bastille: `needs=tailscale`. */
+  /** What has to be there for it to run, beside an instance (with Bastille, where it is typed there): `needs=tailscale`. */
   readonly needs: readonly string[];
   /** The exit code that the last command has to end with: `ends=1`. */
   readonly ends: number;
@@ -19,10 +23,10 @@ export const DOCUMENTS = ['operations', 'network'] as const;
 const FENCE = /^( {0,3})```(.*)$/;
 
 /**
- * Finds the blocks that are fenced as ```` ```sh instance ````: what follows those two words are their conditions. Readers
- * see a block of shell like any other. Pure.
+ * Finds the blocks that are fenced as ```` ```sh instance ```` or ```` ```sh operator ````: what follows those two words are
+ * their conditions. Readers see a block of shell like any other. Pure.
  *
- * @throws Error if a block is not closed, or has a condition that nobody knows: the document is at fault.
+ * @throws Error if a block is not closed, or has a place or condition that nobody knows: the document is at fault.
  */
 export function blocksOf(document: string, markdown: string): readonly Block[] {
   const blocks: Block[] = [];
@@ -30,7 +34,7 @@ export function blocksOf(document: string, markdown: string): readonly Block[] {
   for (const [index, line] of markdown.split('\n').entries()) {
     const fence = FENCE.exec(line);
     if (open && fence && fence[2]?.trim() === '') {
-      if (open.words[0] === 'sh' && open.words[1] === 'instance') blocks.push(blockOf(document, open));
+      if (open.words[0] === 'sh' && open.words.length > 1) blocks.push(blockOf(document, open));
       open = undefined;
     } else if (open) {
       const { indent } = open;
@@ -51,6 +55,8 @@ function blockOf(
   document: string,
   { line, words, lines }: { line: number; words: readonly string[]; lines: readonly string[] },
 ): Block {
+  const at = PLACES.find((place) => place === words[1]);
+  if (!at) throw new Error(`docs/${document}.md:${line - 1}: "${words[1] ?? ''}" is nobody who types`);
   const needs: string[] = [];
   let ends = 0;
   for (const word of words.slice(2)) {
@@ -59,11 +65,16 @@ function blockOf(
     else if (key === 'ends' && /^\d{1,3}$/.test(value)) ends = Number(value);
     else throw new Error(`docs/${document}.md:${line - 1}: "${word}" is no condition of a block`);
   }
-  return { document, line, text: `${lines.join('\n').trimEnd()}\n`, needs, ends };
+  return { at, document, line, text: `${lines.join('\n').trimEnd()}\n`, needs, ends };
+}
+
+/** What a shell reads to type a block: what is typed is shown, and the first failure ends it, as a person sees it go wrong. */
+export function typedOf({ text, ends }: Block): string {
+  return ends === 0 ? `set -ev\n${text}` : `set -v\n${text}`;
 }
 
 /**
- * Blocks as steps: typed as they stand, each to its first command that fails.
+ * Blocks of an instance as steps: typed as they stand.
  *
  * @param there what blocks may need and have here
  * @returns the steps, and the blocks that cannot be typed here
@@ -73,15 +84,15 @@ export function blockSteps(
   there: ReadonlySet<string>,
 ): { readonly steps: readonly Step[]; readonly left: readonly Block[] } {
   const able = (block: Block): boolean => block.needs.every((need) => there.has(need));
+  const here = blocks.filter(({ at }) => at === 'instance');
   return {
-    steps: blocks.filter(able).map(({ document, line, text, ends }) => ({
-      name: `doc-${document}-${line}`,
+    steps: here.filter(able).map((block) => ({
+      name: `doc-${block.document}-${block.line}`,
       check: 'documents',
-      // As a person sees it go wrong: what is typed is shown, and the first failure ends it.
-      typed: ends === 0 ? `set -ev\n${text}` : `set -v\n${text}`,
-      ends,
+      typed: typedOf(block),
+      ends: block.ends,
       seconds: 600,
     })),
-    left: blocks.filter((block) => !able(block)),
+    left: here.filter((block) => !able(block)),
   };
 }

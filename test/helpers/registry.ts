@@ -21,10 +21,16 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** A certificate for the loopback that vouches for itself, made anew: SSL_CERT_FILE=certificate has skopeo believe it. */
-export function makeCertificate(folder: string): { readonly certificate: string; readonly key: string } {
+/**
+ * A certificate that vouches for itself, made anew: for the loopback, where SSL_CERT_FILE=certificate has skopeo believe it, or for
+ * another name (subjectAltName).
+ */
+export function makeCertificate(
+  folder: string,
+  name = 'IP:127.0.0.1',
+): { readonly certificate: string; readonly key: string } {
   const [certificate, key] = [join(folder, 'tls.crt'), join(folder, 'tls.key')];
-  const names = ['-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1'];
+  const names = ['-subj', `/CN=${name.replace(/^\w+:/, '')}`, '-addext', `subjectAltName=${name}`];
   const args = ['-x509', '-nodes', '-days', '2', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256'];
   execFileSync('openssl', ['req', ...args, ...names, '-keyout', key, '-out', certificate], { stdio: 'pipe' });
   return { certificate, key };

@@ -186,6 +186,18 @@ describe('an export with jails', () => {
     expect(other.read('var/db/clawdie/jails.gone').trim()).toBe('');
   });
 
+  it('of an instance without jails needs no Bastille where it is brought', async () => {
+    const [file, withJail] = [join(fake.root, 'export'), join(fake.root, 'with-jail')];
+    expect(state(['export', '--jails', file]).code).toBe(0);
+    jail(fake, 'worker');
+    expect(state(['export', '--jails', withJail]).code).toBe(0);
+    const other = (await instance()).remove('bastille');
+    expect(state(['import', '--replace', file], other)).toMatchObject({ code: 0, stderr: '' });
+    expect(state(['import', '--replace', withJail], other).stderr).toContain(
+      'bastille is not installed; nothing',
+    );
+  });
+
   it('is without jails where they are not asked for', () => {
     jail(fake, 'worker');
     const file = join(fake.root, 'export');

@@ -19,12 +19,20 @@ make iso
    \`\`\`sh instance needs=tailscale,packages ends=1
    clawdie-tailscale status
    \`\`\`
+
+\`\`\`sh operator
+ssh root@ADDRESS true
+\`\`\`
 `;
+
+/** A line of a block that is no fenced one, and begins as a command does: what the console says has a colon there. */
+const COMMAND = /^ {4,}\(?(?:ssh|scp|cd|zstd|reboot|sysrc|service|clawdie-[a-z]+)(?: |$)/;
 
 describe('commands of the documents', () => {
   it('are those of the blocks that are marked, as they stand', () => {
     expect(blocksOf('some', text)).toEqual([
       {
+        at: 'instance',
         document: 'some',
         line: 4,
         text: 'bastille list\nclawdie-jail list\n',
@@ -32,11 +40,20 @@ describe('commands of the documents', () => {
         ends: 0,
       },
       {
+        at: 'instance',
         document: 'some',
         line: 15,
         text: 'clawdie-tailscale status\n',
         needs: ['tailscale', 'packages'],
         ends: 1,
+      },
+      {
+        at: 'operator',
+        document: 'some',
+        line: 19,
+        text: 'ssh root@ADDRESS true\n',
+        needs: [],
+        ends: 0,
       },
     ]);
   });
@@ -57,6 +74,7 @@ describe('commands of the documents', () => {
 
   it.each([
     ['```sh instance\nls\n', 'is not closed'],
+    ['```sh operatr\nls\n```\n', '"operatr" is nobody who types'],
     ['```sh instance quickly\nls\n```\n', '"quickly" is no condition'],
     ['```sh instance ends=soon\nls\n```\n', '"ends=soon" is no condition'],
   ])('are refused in a document that is at fault: %j', (markdown, message) => {
@@ -69,11 +87,26 @@ describe('commands of the documents', () => {
     for (const block of blocks) {
       const parsed = spawnSync('sh', ['-n'], { input: block.text, encoding: 'utf8' });
       expect([block.line, parsed.stderr]).toEqual([block.line, '']);
-      // A word in capitals is something to put in: it would be typed as it is.
-      expect([block.line, block.text]).toEqual([
-        block.line,
-        expect.not.stringMatching(/(?:^|\s)[A-Z]{3,}(?:\s|$)/),
-      ]);
+      // A word in capitals is something to put in: on an instance it would be typed as it is.
+      if (block.at === 'instance')
+        expect([block.line, block.text]).toEqual([
+          block.line,
+          expect.not.stringMatching(/(?:^|\s)[A-Z]{3,}(?:\s|$)/),
+        ]);
     }
+  });
+
+  it('of operations.md are all marked: none is typed by nobody in silence', () => {
+    let fenced = false;
+    const unmarked = readFileSync('docs/operations.md', 'utf8')
+      .split('\n')
+      .filter((line) => {
+        if (/^ *```/.test(line)) {
+          fenced = !fenced;
+          return fenced && !/```sh (?:instance|operator)/.test(line);
+        }
+        return !fenced && COMMAND.test(line);
+      });
+    expect(unmarked).toEqual([]);
   });
 });

@@ -298,7 +298,7 @@ describe('the judgement', () => {
     const [result] = judgeJails({
       console: '===step 001.doc-network-3 begun\n===step 001.doc-network-3 ended 0 1\n',
       ...{ steps: [doc], logins: [], passages: [] },
-      left: [{ document: 'network', line: 9, text: '', needs: ['tailscale'], ends: 0 }],
+      left: [{ at: 'instance', document: 'network', line: 9, text: '', needs: ['tailscale'], ends: 0 }],
     });
     expect(result).toMatchObject({
       state: 'held',

@@ -98,11 +98,6 @@ plan_of()
 # look_at_jails FILE NAMES WORK yes|no, the last of whether jails that are here may be replaced
 look_at_jails()
 {
-	case "$(root_kind)" in
-	ufs | zfs) ;;
-	*) fail "this is a live image, whose jails are gone at the next boot; nothing was changed." "Install it first: clawdie-install" ;;
-	esac
-	command -v bastille > /dev/null 2>&1 || fail "bastille is not installed; nothing was changed." "See: service clawdie_packages start"
 	grep '^jails/' "$2" | grep -v '^jails/sums$' | sort > "$3/members"
 	tar -xOf "$1" jails/sums > "$3/sums" 2> /dev/null || fail "$1 ends before its end; nothing was changed." "Bring it once more."
 	cut -d ' ' -f 2- "$3/sums" | sort | cmp -s - "$3/members" || fail "$1 holds other files than its sums; nothing was changed."
@@ -110,6 +105,13 @@ look_at_jails()
 		[ "$(tar -xOf "$1" "${_name}" | sha256 -q)" = "${_sum}" ] || fail "$1 is damaged (${_name}); nothing was changed." "Bring it once more."
 	done < "$3/sums"
 	sed -n 's|^jails/\([^/]*\)/root$|\1|p' "$3/members" > "$3/jails"
+	# An instance without jails has none in its backup, and asks for nothing that jails need.
+	[ -s "$3/jails" ] || return 0
+	case "$(root_kind)" in
+	ufs | zfs) ;;
+	*) fail "this is a live image, whose jails are gone at the next boot; nothing was changed." "Install it first: clawdie-install" ;;
+	esac
+	command -v bastille > /dev/null 2>&1 || fail "bastille is not installed; nothing was changed." "See: service clawdie_packages start"
 	while read -r _jail; do
 		plan_of "$1" "${_jail}" line | grep -qE "^${_jail} [a-z][a-z0-9]* (plain|vnet) [0-9.]+ [A-Za-z0-9_./-]+ [0-9]+%? [0-9]+ [0-9]+ [0-9]+$" ||
 		    fail "$1 has no plan of ${_jail}; nothing was changed."
