@@ -36,7 +36,7 @@ template_packages()
 template_session()
 {
 	# shellcheck disable=SC2016
-	: | PATH=${root}/usr/local/libexec/clawdie/template:${PATH} script -q /dev/null \
+	: | PATH=${root}/usr/local/libexec/clawdie/template:${PATH} NO_COLOR=yes script -q /dev/null \
 	    sh -c 'stty -onlcr; exec bastille template "$@" <&3 3<&-' bastille "$@" 3<&0 < /dev/null 2>&1
 }
 
