@@ -438,6 +438,18 @@ printf 'a\\033[2Jb\\n'`,
     expect(readFileSync(host, 'utf8')).toBe('of the host\n');
   });
 
+  it('takes away first what somebody who gave up has left mounted', () => {
+    fake.file('mounted', '');
+    const result = run('template', 'two', 'clawdie/pi-worker');
+    expect(result.code).toBe(0);
+    expect(steps(result).slice(0, 3)).toEqual([
+      'bastille stop two',
+      `umount ${IN}`,
+      `mount -t nullfs -o ro,nosuid /${FOLDER} ${IN}`,
+    ]);
+    expect(existsSync(join(fake.root, 'mounted'))).toBe(false);
+  });
+
   it('stops no jail for packages that were altered, and applies nothing', () => {
     fake.file(`${FOLDER}/All/node24-1.0.pkg`, 'nude');
     const result = run('template', 'two', 'clawdie/pi-worker');

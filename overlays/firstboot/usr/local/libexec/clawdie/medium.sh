@@ -205,6 +205,8 @@ template_lines()
 		_bastillefile=${root}/usr/local/bastille/templates/${_one}/Bastillefile
 		[ -f "${_bastillefile}" ] || return 1
 		cat "${_bastillefile}"
+		# Their names are words.
+		# shellcheck disable=SC2013
 		for _included in $(awk 'tolower($1) == "include" { print $2 }' "${_bastillefile}"); do
 			_left="${_left:+${_left} }${_included}"
 		done
@@ -239,18 +241,25 @@ folder_within()
 packages_into()
 {
 	packages_named=$(packages_name "$1")
-	folder_within "$1" "${packages_in_jail}" && folder_within "$1" /usr/local/etc/pkg/repos &&
+	packages_unmount "$1" && folder_within "$1" "${packages_in_jail}" && folder_within "$1" /usr/local/etc/pkg/repos &&
 	    rm -f "$1/usr/local/etc/pkg/repos/clawdie.conf" &&
 	    packages_conf "$1" "${packages_in_jail}" > "$1/usr/local/etc/pkg/repos/clawdie.conf" &&
 	    mount -t nullfs -o ro,nosuid "${packages_folder}" "$1${packages_in_jail}"
 }
 
-# Takes them away again, by a path that nobody in the jail can turn elsewhere: packages_out JAIL ROOT
+# Takes away what is mounted there, by a path that nobody in the jail can turn elsewhere, what was left by somebody who gave up
+# included: packages_unmount ROOT
+packages_unmount()
+{
+	while mount -p | awk -v folder="$1${packages_in_jail}" '$2 == folder { found = 1 } END { exit !found }'; do
+		umount "$1${packages_in_jail}" || umount -f "$1${packages_in_jail}" || return 1
+	done
+}
+
+# Takes the packages away again: packages_out JAIL ROOT
 packages_out()
 {
-	if mount -p | awk -v folder="$2${packages_in_jail}" '$2 == folder { found = 1 } END { exit !found }'; then
-		umount "$2${packages_in_jail}" || umount -f "$2${packages_in_jail}" || return 1
-	fi
+	packages_unmount "$2" || return 1
 	ask_jail "$1" sh -c "rmdir ${packages_in_jail}
 		rm -rf /usr/local/etc/pkg/repos/clawdie.conf /var/db/pkg/repos/${packages_named}"
 }
