@@ -165,7 +165,7 @@ export class FakeRoot {
     mkdirSync(dirname(copy), { recursive: true });
     writeFileSync(copy, text);
     chmodSync(copy, 0o755);
-    for (const name of readdirSync(LIBRARY))
+    for (const { name } of readdirSync(LIBRARY, { withFileTypes: true }).filter((entry) => entry.isFile()))
       if (name !== script.split('/').pop())
         writeFileSync(join(dirname(copy), name), readFileSync(join(LIBRARY, name)), { mode: 0o755 });
     rmSync(this.log, { force: true });

@@ -182,6 +182,86 @@ describe('Bastille itself, with what an instance has', () => {
     }
   });
 
+  describe('while clawdie-jail applies a template', () => {
+    const SHIMS = 'PATH=$ROOT/usr/local/libexec/clawdie/template:$PATH';
+    const TREE = `usr/local/bastille/jails/${JAIL}/root`;
+    /** A jail whose programs are those of this machine: what they are told to write to is named below `inside`. */
+    const inside = (instance: Instance): void => {
+      writeFileSync(
+        join(instance.root, 'programs/jexec'),
+        `#!/bin/sh
+echo "jexec $*" >> "$ROOT/calls"
+case "$*" in
+*" ifconfig "*) cat "$ROOT/addresses" ;;
+*.cp.XXXXXX*) for last in "$@"; do :; done; for word in "$@"; do name=$before; before=$word; done
+  exec sh -c "$5" sh "$name" "$ROOT/inside/$last" ;;
+esac
+`,
+      );
+    };
+
+    it('copies files in the jail, and not by paths that it can lead elsewhere', async () => {
+      const instance = await Instance.make();
+      inside(instance);
+      for (const folder of ['usr', 'var/cache'])
+        mkdirSync(join(instance.root, 'inside', folder), { recursive: true });
+      const result = instance.run(`${SHIMS} bastille template ${JAIL} clawdie/pi-worker`);
+      expect(result).toMatchObject({ code: 0 });
+      expect(result.said).toContain('Template applied: clawdie/pi-worker');
+      for (const script of ['clawdie-worker.sh', 'clawdie-pi.sh']) {
+        expect(statSync(join(instance.root, `inside/usr/local/libexec/${script}`)).mode & 0o111).toBe(0o111);
+        expect(instance.has(`${TREE}/usr/local/libexec/${script}`)).toBe(false);
+      }
+      expect(instance.has('inside/var/cache/pi')).toBe(true);
+    });
+
+    it('copies a file under the name that it is to have, in a folder that is not there yet', async () => {
+      const instance = await Instance.make();
+      inside(instance);
+      writeFileSync(join(instance.root, 'a b'), 'text', { mode: 0o640 });
+      expect(instance.run(`${SHIMS} bastille cp ${JAIL} "$ROOT/a b" "/etc/x/c d"`).code).toBe(0);
+      expect(instance.read('inside/etc/x/c d')).toBe('text');
+      expect(statSync(join(instance.root, 'inside/etc/x/c d')).mode & 0o777).toBe(0o640);
+      expect(readdirSync(join(instance.root, 'inside/etc/x'))).toEqual(['c d']);
+      const missing = instance.run(`${SHIMS} bastille cp ${JAIL} "$ROOT/nothing" /etc`);
+      expect(missing.code).toBe(1);
+      expect(missing.said).toContain('there is no /nothing to copy');
+    });
+
+    it.each([
+      ['sh(1)', (root: string) => `10.0.0.2';touch\${IFS}${root}/written/g;'`],
+      ['sed(1)', (root: string) => `10.0.0.2/w${root}/written`],
+    ])('has %s of the host evaluate nothing that ifconfig(8) of a jail says', async (_, evil) => {
+      const instance = await Instance.make();
+      inside(instance);
+      writeFileSync(join(instance.root, 'addresses'), `\tinet ${evil(instance.root)} netmask 0xffffff00\n`);
+      writeFileSync(
+        join(instance.root, 'programs/jail'),
+        `#!/bin/sh\ncase "$*" in *-e*) printf 'name=${JAIL}\\nvnet\\n' ;; esac\n`,
+      );
+      for (const folder of ['written', 'usr/local/bastille/templates/own/one'])
+        mkdirSync(join(instance.root, folder), { recursive: true });
+      writeFileSync(
+        join(instance.root, 'usr/local/bastille/templates/own/one/Bastillefile'),
+        'CMD echo ${JAIL_IP}\n',
+      );
+      instance.run(`${SHIMS} bastille template ${JAIL} own/one`);
+      expect(instance.read('calls')).toContain(`jexec -l ${JAIL} ifconfig -an`);
+      expect(instance.has('written/g')).toBe(false);
+      // Bastille alone does.
+      instance.run(`bastille template ${JAIL} own/one`);
+      expect(instance.has('written/g')).toBe(true);
+    });
+
+    it('knows the address of a jail all the same', async () => {
+      const instance = await Instance.make();
+      inside(instance);
+      writeFileSync(join(instance.root, 'addresses'), '\tinet 192.168.100.11 netmask 0xffffff00\n');
+      const said = instance.run(`${SHIMS} jexec -l ${JAIL} ifconfig -an`).said;
+      expect(said).toBe('\tinet 192.168.100.11 netmask 0xffffff00\n');
+    });
+  });
+
   it('says what is wrong with a template that copies to nowhere', async () => {
     const instance = await Instance.make();
     const file = join(instance.root, 'usr/local/bastille/templates/clawdie/worker/Bastillefile');

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { sha256 } from '../../build/host/hash.js';
@@ -21,6 +21,7 @@ beforeEach(async () => {
       JAIL_LIMITS: "'25% 200 50 1073741824'",
       TENANT_LIMITS: "'- 500 - -'",
     })
+    .withTurns()
     .stub('id', 'echo 0')
     .stub('devfs', SETS)
     .stub('mount', '[ "$1" != -p ] || echo "/dev/md0 / ufs rw 0 0"')
@@ -30,6 +31,8 @@ beforeEach(async () => {
     .stub('ifconfig', 'echo "	inet 192.168.100.1 netmask 0xffffff00"')
     .stub('sysctl', 'echo 1073741824')
     .stub('jls', `[ -e "$FAKE/running.$2" ]`)
+    .stub('jail')
+    .stub('jexec')
     .stub('zfs')
     .stub('jail')
     .stub('jexec')
@@ -59,6 +62,52 @@ esac`,
 const run = (...args: readonly string[]): ScriptResult => fake.run(TOOL, args, { FAKE: fake.root });
 const calls = (result: ScriptResult, of: string): readonly string[] =>
   result.calls.map((call) => call.replaceAll(fake.root, '')).filter((call) => call.startsWith(of));
+
+const FOLDER = 'var/db/clawdie/packages';
+const ROOT = '/usr/local/bastille/jails/two/root';
+const IN = `${ROOT}/var/cache/clawdie-packages`;
+
+/** An installed instance with a lock, of which clawdie/pi-worker installs a package. */
+function lockPackages(): void {
+  const line = (kind: string, body: string, file: string): string =>
+    `${kind} ${sha256(body)} ${body.length} 0 ${file} ${file.includes('/') ? 'node24 1.0' : '- -'}\n`;
+  fake
+    .file('etc/clawdie/installed', '')
+    .stub('df', 'echo head; echo "/dev/x 9000 1 8000 1% /"')
+    .stub('dd', ': > "${2#of=}"')
+    .stub('mdconfig', '[ "$1" != -a ] || echo md7')
+    .stub('newfs')
+    .stub('fsck_ffs')
+    .file(`${FOLDER}/meta.conf`, 'meta')
+    .file(`${FOLDER}/data.pkg`, 'data')
+    .file(`${FOLDER}/All/node24-1.0.pkg`, 'node')
+    .file(
+      'var/db/clawdie/packages.list',
+      `${line('catalogue', 'meta', 'meta.conf')}${line('catalogue', 'data', 'data.pkg')}${line('other', 'node', 'All/node24-1.0.pkg')}`,
+    )
+    .file(
+      'usr/local/bastille/templates/clawdie/pi-worker/Bastillefile',
+      '# lock: pkg node24\nINCLUDE clawdie/worker\n',
+    )
+    .file('usr/local/bastille/templates/clawdie/worker/Bastillefile', 'CMD true\n')
+    .file(`${ROOT.slice(1)}/etc/pkg/FreeBSD.conf`, 'FreeBSD-ports: {\n}\nFreeBSD-ports-kmods: {\n}\n')
+    .stub('sha256', '[ "$1" = -q ] && sha256sum "$2" | cut -d " " -f 1')
+    .stub(
+      'mount',
+      `case "$1" in
+-p) echo "/dev/md0 / ufs rw 0 0"; [ ! -e "$FAKE/mounted" ] || echo "x $FAKE${IN} nullfs ro 0 0" ;;
+-t) : > "$FAKE/mounted" ;;
+esac`,
+    )
+    .stub('umount', 'rm -f "$FAKE/mounted"');
+}
+
+/** What changes a jail or what it sees, in order. */
+const steps = (result: ScriptResult): readonly (string | undefined)[] =>
+  result.calls
+    .map((call) => call.replaceAll(fake.root, ''))
+    .filter((call) => /nullfs|^bastille (?:start|stop|template)|^umount|^jexec two sh|^jail /.test(call))
+    .map((call) => call.split('\n')[0]?.trim());
 
 describe('devfs-guard', () => {
   const guard = (): ScriptResult => fake.run(GUARD);
@@ -156,52 +205,17 @@ describe('clawdie-jail create', () => {
   });
 
   describe('with packages of the lock', () => {
-    const FOLDER = 'var/db/clawdie/packages';
-    const line = (kind: string, body: string, file: string): string =>
-      `${kind} ${sha256(body)} ${body.length} 0 ${file} ${file.includes('/') ? 'node24 1.0' : '- -'}\n`;
-    const ROOT = '/usr/local/bastille/jails/two/root';
-    const IN = `${ROOT}/var/cache/clawdie-packages`;
-    beforeEach(() => {
-      fake
-        .file('etc/clawdie/installed', '')
-        .stub('df', 'echo head; echo "/dev/x 9000 1 8000 1% /"')
-        .stub('dd', ': > "${2#of=}"')
-        .stub('mdconfig', '[ "$1" != -a ] || echo md7')
-        .stub('newfs')
-        .stub('fsck_ffs')
-        .file(`${FOLDER}/meta.conf`, 'meta')
-        .file(`${FOLDER}/data.pkg`, 'data')
-        .file(`${FOLDER}/All/node24-1.0.pkg`, 'node')
-        .file(
-          'var/db/clawdie/packages.list',
-          `${line('catalogue', 'meta', 'meta.conf')}${line('catalogue', 'data', 'data.pkg')}${line('other', 'node', 'All/node24-1.0.pkg')}`,
-        )
-        .file(
-          'usr/local/bastille/templates/clawdie/pi-worker/Bastillefile',
-          '# lock: pkg node24\nINCLUDE clawdie/worker\n',
-        )
-        .file('usr/local/bastille/templates/clawdie/worker/Bastillefile', 'CMD true\n')
-        .file(`${ROOT.slice(1)}/etc/pkg/FreeBSD.conf`, 'FreeBSD-ports: {\n}\nFreeBSD-ports-kmods: {\n}\n')
-        .stub('sha256', '[ "$1" = -q ] && sha256sum "$2" | cut -d " " -f 1')
-        .stub('jexec')
-        .stub(
-          'mount',
-          `[ "$1" != -p ] || { echo "/dev/md0 / ufs rw 0 0"; [ ! -e "$FAKE${IN}" ] || echo "x $FAKE${IN} nullfs ro 0 0"; }`,
-        );
-    });
+    beforeEach(lockPackages);
 
     it('shows them to the jail while a template that installs some is applied, and takes them away again', () => {
       const result = run('create', 'two', '--template', 'clawdie/pi-worker');
       expect(result).toMatchObject({ code: 0, stderr: '' });
-      const order = result.calls
-        .map((call) => call.replaceAll(fake.root, ''))
-        .filter((call) => /nullfs|bastille template|umount|jexec two sh/.test(call))
-        .map((call) => call.split('\n')[0]?.trim());
-      expect(order).toEqual([
+      expect(steps(result)).toEqual([
+        'jail -m name=two persist',
         `mount -t nullfs -o ro,nosuid /${FOLDER} ${IN}`,
         'bastille template two clawdie/pi-worker',
         `umount ${IN}`,
-        'jexec two sh -c rmdir /var/cache/clawdie-packages 2> /dev/null',
+        'jexec two sh -c rmdir /var/cache/clawdie-packages',
       ]);
       expect(fake.read(`${ROOT.slice(1)}/usr/local/etc/pkg/repos/clawdie.conf`)).toBe(
         'FreeBSD-ports-kmods: { enabled: no }\n' +
@@ -332,6 +346,187 @@ describe('clawdie-jail create', () => {
     expect(failed.stderr).toContain('bastille did not make two');
     expect(fake.has('usr/local/bastille/jails/two')).toBe(false);
     expect(fake.has('var/db/clawdie/jails.added')).toBe(false);
+  });
+});
+
+describe('clawdie-jail template', () => {
+  const JAIL = 'usr/local/bastille/jails/two';
+  const BASTILLEFILE = 'usr/local/bastille/templates/own/one/Bastillefile';
+  beforeEach(() => {
+    lockPackages();
+    fake
+      .file(`${JAIL}/jail.conf`, 'two {\n  exec.start = sh;\n  persist;\n}\n')
+      .file('running.two', '')
+      .file(BASTILLEFILE, 'SYSRC a=b\nCP etc /\n');
+  });
+
+  it('applies one with packages of the lock, and has nothing of the jail run while they are mounted into its tree', () => {
+    const result = run('template', 'two', 'clawdie/pi-worker');
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    expect(result.stdout).toContain('clawdie-jail: clawdie/pi-worker is applied to two\n');
+    expect(steps(result)).toEqual([
+      'jail -m name=two persist',
+      'bastille stop two',
+      `mount -t nullfs -o ro,nosuid /${FOLDER} ${IN}`,
+      'bastille start two',
+      'bastille template two clawdie/pi-worker',
+      `umount ${IN}`,
+      'jexec two sh -c rmdir /var/cache/clawdie-packages',
+    ]);
+    // It begins by jail-rc from now on, whoever has made it.
+    expect(fake.read(`${JAIL}/jail.conf`)).toContain('/jail-rc start');
+    expect(fake.read(`${JAIL}/jail.conf`)).not.toContain('exec.start');
+  });
+
+  it('starts a jail that does not run, and stops none for a template without packages of the lock', () => {
+    expect(steps(run('template', 'two', 'own/one', '--arg', 'A=1.2', '--arg', 'B=x'))).toEqual([
+      'jail -m name=two persist',
+      'bastille template two own/one --arg A=1.2 --arg B=x',
+    ]);
+    fake.removeFile('running.two');
+    expect(steps(run('template', 'two', 'own/one'))[0]).toBe('bastille start two');
+  });
+
+  it('gives what runs in the jail neither the terminal of the caller nor a file of the host', () => {
+    fake.stub(
+      'bastille',
+      `[ "$1" = template ] || exit 0
+tty=$(ps -o tty= -p $$)
+(for fd in 0 1 2 3 4 5 6 7 8 9; do [ ! -e /proc/$$/fd/$fd ] || echo "$fd $(readlink /proc/$$/fd/$fd)"; done > "$FAKE/fds")
+echo "$tty" > "$FAKE/tty"
+printf 'a\\033[2Jb\\n'`,
+    );
+    fake.through = [
+      'sh',
+      '-c',
+      'exec /usr/bin/script -qec "ps -o tty= -p \\$\\$ > $FAKE/caller; $*" /dev/null',
+      'sh',
+    ];
+    const result = run('template', 'two', 'own/one');
+    expect(result.code).toBe(0);
+    expect(result.stdout).toContain('a[2Jb\r\n');
+    const own = fake.read('tty').trim();
+    expect(own).toMatch(/^pts\/\d+$/);
+    expect(fake.read('caller').trim()).toMatch(/^pts\/\d+$/);
+    expect(own).not.toBe(fake.read('caller').trim());
+    expect(fake.read('fds').replace(/pipe:\[\d+\]/, 'pipe')).toBe(`0 pipe\n1 /dev/${own}\n2 /dev/${own}\n`);
+  });
+
+  it.each<[string, (host: string) => void]>([
+    ['var/cache', (host) => symlinkSync(host, join(fake.root, `${JAIL}/root/var/cache`))],
+    ['usr/local', (host) => symlinkSync(host, join(fake.root, `${JAIL}/root/usr/local`))],
+  ])('shows packages in no folder that the jail has led elsewhere: %s', (_, lead) => {
+    const host = join(fake.root, 'host');
+    for (const folder of [host, join(fake.root, `${JAIL}/root/var`), join(fake.root, `${JAIL}/root/usr`)])
+      mkdirSync(folder, { recursive: true });
+    lead(host);
+    const result = run('template', 'two', 'clawdie/pi-worker');
+    expect(result.code).toBe(1);
+    expect(result.stdout).toContain('packages are shown in none that a jail has led elsewhere');
+    expect(result.stderr).toContain('the template clawdie/pi-worker could not be applied to two');
+    expect(steps(result)).toEqual([
+      'jail -m name=two persist',
+      'bastille stop two',
+      'bastille start two',
+      'jexec two sh -c rmdir /var/cache/clawdie-packages',
+    ]);
+    expect(existsSync(join(host, 'clawdie-packages'))).toBe(false);
+    expect(existsSync(join(host, 'etc'))).toBe(false);
+  });
+
+  it('writes to no file of the host that a link of the jail names', () => {
+    const host = join(fake.root, 'host');
+    writeFileSync(host, 'of the host\n');
+    fake.file(`${JAIL}/root/usr/local/etc/pkg/repos/x`, '');
+    symlinkSync(host, join(fake.root, `${JAIL}/root/usr/local/etc/pkg/repos/clawdie.conf`));
+    expect(run('template', 'two', 'clawdie/pi-worker').code).toBe(0);
+    expect(readFileSync(host, 'utf8')).toBe('of the host\n');
+  });
+
+  it('takes away first what somebody who gave up has left mounted', () => {
+    fake.file('mounted', '');
+    const result = run('template', 'two', 'clawdie/pi-worker');
+    expect(result.code).toBe(0);
+    expect(steps(result).slice(0, 4)).toEqual([
+      'jail -m name=two persist',
+      'bastille stop two',
+      `umount ${IN}`,
+      `mount -t nullfs -o ro,nosuid /${FOLDER} ${IN}`,
+    ]);
+    expect(existsSync(join(fake.root, 'mounted'))).toBe(false);
+  });
+
+  it('stops no jail for packages that were altered, and applies nothing', () => {
+    fake.file(`${FOLDER}/All/node24-1.0.pkg`, 'nude');
+    const result = run('template', 'two', 'clawdie/pi-worker');
+    expect(result.code).toBe(1);
+    expect(result.stdout).toContain('All/node24-1.0.pkg has not the sum of the lock');
+    expect(calls(result, 'bastille')).toEqual([]);
+  });
+
+  it.each(['RENDER /etc', 'LIF x /etc/y', 'MOUNT /home home', 'render /etc', 'HPKG x'])(
+    'applies none that writes by paths which the jail can lead: %s',
+    (line) => {
+      fake.file(BASTILLEFILE, `CMD true\n# RENDER not\n\n${line}\n`);
+      fake.file('usr/local/bastille/templates/own/two/Bastillefile', 'INCLUDE own/one\n');
+      const result = run('template', 'two', 'own/two');
+      expect(result.code).toBe(1);
+      expect(result.stderr).toContain(`${line.split(' ')[0] ?? ''} would write where its root can lead it`);
+      expect(calls(result, 'bastille')).toEqual([]);
+    },
+  );
+
+  it.each<[string, readonly string[], number, string]>([
+    ['no name', [], 2, 'template needs the name of a jail'],
+    ['an option for a name', ['-a', 'own/one'], 2, 'template needs the name of a jail'],
+    ['all jails', ['ALL', 'own/one'], 2, 'template needs the name of a jail'],
+    ['a number', ['3', 'own/one'], 2, 'template needs the name of a jail, not a number'],
+    ['a name that climbs', ['../two', 'own/one'], 2, 'template needs the name of a jail'],
+    ['a name of two words', ['two three', 'own/one'], 2, 'template needs the name of a jail'],
+    ['a name that sh would run', ['$(reboot)', 'own/one'], 2, 'template needs the name of a jail'],
+    ['no template', ['two'], 2, 'template needs the name of a template'],
+    ['none', ['two', 'none'], 2, 'template needs the name of a template'],
+    ['a template that climbs', ['two', '../../etc'], 2, 'template needs the name of a template'],
+    ['a template of the internet', ['two', 'https://x/y'], 2, 'template needs the name of a template'],
+    ['an option after it', ['two', 'own/one', '--arg-file', 'x'], 2, '"--arg-file" is not understood'],
+    ['two dashes', ['two', 'own/one', '--', 'x'], 2, '"--" is not understood'],
+    ['an argument that sh would run', ['two', 'own/one', '--arg', 'A=$(reboot)'], 2, '--arg is NAME=VALUE'],
+    ['an argument without a value', ['two', 'own/one', '--arg', 'A'], 2, '--arg is NAME=VALUE'],
+    ['an argument that is missing', ['two', 'own/one', '--arg'], 2, '--arg is NAME=VALUE'],
+    ['a jail that is not there', ['three', 'own/one'], 1, 'there is no jail three'],
+    ['a template that is not there', ['two', 'own/three'], 1, 'there is no template own/three'],
+  ])('refuses %s', (_, args, code, message) => {
+    const result = run('template', ...args);
+    expect(result.code).toBe(code);
+    expect(result.stderr).toContain(message);
+    expect(calls(result, 'bastille')).toEqual([]);
+  });
+
+  it('refuses a template whose INCLUDE is not on the instance, where bastille(8) would fetch it', () => {
+    fake.file(BASTILLEFILE, 'INCLUDE https://example.org/own/far\n');
+    const result = run('template', 'two', 'own/one');
+    expect(result).toMatchObject({ code: 1 });
+    expect(result.stderr).toContain('or one that it includes is not here');
+    expect(calls(result, 'bastille')).toEqual([]);
+  });
+
+  it('waits for no turn, and cuts none off', () => {
+    fake.stub('lockf', 'exit 75');
+    const result = run('template', 'two', 'clawdie/pi-worker');
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain('a turn is going on in two');
+    expect(calls(result, 'bastille')).toEqual([]);
+  });
+
+  it('says so where the template fails, and takes the packages away again', () => {
+    fake.stub(
+      'bastille',
+      'case "$1" in start) : > "$FAKE/running.two" ;; stop) rm "$FAKE/running.two" ;; *) exit 1 ;; esac',
+    );
+    const result = run('template', 'two', 'clawdie/pi-worker');
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain('then: clawdie-jail template two clawdie/pi-worker');
+    expect(calls(result, 'umount')).toEqual([`umount ${IN}`]);
   });
 });
 

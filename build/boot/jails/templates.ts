@@ -103,7 +103,7 @@ export function templateSteps(worker: DeployedJail, hand: ByHand): readonly Step
     ).map(([{ name }, template]): Step => ({
       name: `template-${template}`,
       check: 'templates',
-      typed: `bastille template ${name} clawdie/${template}`,
+      typed: `clawdie-jail template ${name} clawdie/${template}`,
       shows: [/^Template applied: clawdie\//m],
       hides: [/\[ERROR\]/],
       seconds: 600,

@@ -39,6 +39,16 @@ jail_runs()
 	jls -j "$1" jid > /dev/null 2>&1
 }
 
+# Ends a jail that runs, whether it wants to end or not: jail_stop NAME
+jail_stop()
+{
+	jail_runs "$1" || return 0
+	bastille stop "$1" < /dev/null > /dev/null 2>&1 || true
+	# One that bastille(8) alone has made decides itself whether it ends.
+	! jail_runs "$1" || jail -R "$1" 2> /dev/null || true
+	! jail_runs "$1"
+}
+
 # One command in a jail, as root, for its exit code alone. Root in the jail decides what it does: it has a terminal of its own and not
 # the caller's, on which it could type; nobody hears what it says, and waits for it longer than 30 seconds: ask_jail NAME COMMAND ...
 ask_jail()

@@ -108,7 +108,8 @@ packages_static()
 # Names of the repositories that FreeBSD has set up below a root, its packages' own first: packages_repositories ROOT
 packages_repositories()
 {
-	sed -n 's/^\(FreeBSD[A-Za-z0-9_-]*\)[: {].*/\1/p' "$1/etc/pkg/FreeBSD.conf" 2> /dev/null || true
+	[ -f "$1/etc/pkg/FreeBSD.conf" ] || return 0
+	sed -n 's/^\(FreeBSD[A-Za-z0-9_-]*\)[: {].*/\1/p' "$1/etc/pkg/FreeBSD.conf" || true
 }
 
 # The name that the repository has for pkg(8): that of FreeBSD's own, since updates come from there later.
@@ -181,44 +182,84 @@ packages_install()
 	packages_hold pkg "$@"
 }
 
-# ---- Jails: see make_jail of clawdie-jail
+# ---- Jails: see jail-template.sh
 
 # Where a jail sees the packages while its template is applied.
 packages_in_jail=/var/cache/clawdie-packages
+# What their repository is called there.
+packages_named=FreeBSD-ports
+
+# The lines of a template's Bastillefile, and of those of all that it includes; fails where one is not there: template_lines TEMPLATE
+template_lines()
+{
+	_left=$1
+	_seen=
+	while [ -n "${_left}" ]; do
+		_one=${_left%% *}
+		_left=${_left#"${_one}"}
+		_left=${_left# }
+		case " ${_seen} " in
+		*" ${_one} "*) continue ;;
+		esac
+		_seen="${_seen} ${_one}"
+		_bastillefile=${root}/usr/local/bastille/templates/${_one}/Bastillefile
+		[ -f "${_bastillefile}" ] || return 1
+		cat "${_bastillefile}"
+		# Their names are words.
+		# shellcheck disable=SC2013
+		for _included in $(awk 'tolower($1) == "include" { print $2 }' "${_bastillefile}"); do
+			_left="${_left:+${_left} }${_included}"
+		done
+	done
+}
 
 # Whether a template of this project installs packages: packages_wanted TEMPLATE
 packages_wanted()
 {
 	case "$1" in
-	clawdie/*) ;;
+	clawdie/*) template_lines "$1" | grep -Eq '^(PKG|# lock: (pkg|npm))[[:space:]]' ;;
 	*) return 1 ;;
 	esac
-	_bastillefile=${root}/usr/local/bastille/templates/$1/Bastillefile
-	[ -r "${_bastillefile}" ] || return 1
-	! grep -Eq '^(PKG|# lock: (pkg|npm))[[:space:]]' "${_bastillefile}" || return 0
-	# Their names are words.
-	# shellcheck disable=SC2013
-	for _included in $(sed -n 's|^INCLUDE[[:space:]][[:space:]]*\(clawdie/[A-Za-z0-9_-]*\).*|\1|p' "${_bastillefile}"); do
-		[ "${_included}" = "$1" ] || ! packages_wanted "${_included}" || return 0
-	done
-	return 1
 }
 
-# Shows a new jail, in which nothing of its own runs yet, the packages of the lock and no others: packages_into ROOT
+# Makes a folder below the root of a jail in which nothing runs, by no link that somebody in it has made: folder_within ROOT FOLDER
+folder_within()
+{
+	_at=$1
+	_path=${2#/}/
+	while [ -n "${_path}" ]; do
+		_at=${_at}/${_path%%/*}
+		_path=${_path#*/}
+		if [ -L "${_at}" ] || { [ ! -d "${_at}" ] && ! mkdir "${_at}"; }; then
+			say "${_at#"${root}"} is no folder, and packages are shown in none that a jail has led elsewhere"
+			return 1
+		fi
+	done
+}
+
+# Shows a jail, in which nothing of its own runs, the packages of the lock and no others: packages_into ROOT
 packages_into()
 {
-	packages_open && packages_verify catalogue asked needed other npm || return 1
-	mkdir -p "$1${packages_in_jail}" "$1/usr/local/etc/pkg/repos" &&
-	    mount -t nullfs -o ro,nosuid "${packages_folder}" "$1${packages_in_jail}" &&
-	    packages_conf "$1" "${packages_in_jail}" > "$1/usr/local/etc/pkg/repos/clawdie.conf"
+	packages_named=$(packages_name "$1")
+	packages_unmount "$1" && folder_within "$1" "${packages_in_jail}" && folder_within "$1" /usr/local/etc/pkg/repos &&
+	    rm -f "$1/usr/local/etc/pkg/repos/clawdie.conf" &&
+	    packages_conf "$1" "${packages_in_jail}" > "$1/usr/local/etc/pkg/repos/clawdie.conf" &&
+	    mount -t nullfs -o ro,nosuid "${packages_folder}" "$1${packages_in_jail}"
 }
 
-# Takes them away again, by a path that nobody in the jail can turn elsewhere: packages_out JAIL ROOT
+# Takes away what is mounted there, by a path that nobody in the jail can turn elsewhere, what was left by somebody who gave up
+# included: packages_unmount ROOT
+packages_unmount()
+{
+	while mount -p | awk -v folder="$1${packages_in_jail}" '$2 == folder { found = 1 } END { exit !found }'; do
+		umount "$1${packages_in_jail}" || umount -f "$1${packages_in_jail}" || return 1
+	done
+}
+
+# Takes the packages away again: packages_out JAIL ROOT
 packages_out()
 {
-	if mount -p | awk -v folder="$2${packages_in_jail}" '$2 == folder { found = 1 } END { exit !found }'; then
-		umount "$2${packages_in_jail}" || umount -f "$2${packages_in_jail}" || return 1
-	fi
-	jexec "$1" sh -c "rmdir ${packages_in_jail} 2> /dev/null
-		rm -rf /usr/local/etc/pkg/repos/clawdie.conf /var/db/pkg/repos/$(packages_name "$2")"
+	packages_unmount "$2" || return 1
+	ask_jail "$1" sh -c "rmdir ${packages_in_jail}
+		rm -rf /usr/local/etc/pkg/repos/clawdie.conf /var/db/pkg/repos/${packages_named}"
 }
