@@ -2,6 +2,7 @@ import { Listr } from 'listr2';
 import type { ListrTaskWrapper } from 'listr2';
 import { STAGES } from '../pipeline/events.js';
 import type { BuildEvent, Monitor, StageName } from '../pipeline/events.js';
+import { wrap } from '../wrap.js';
 import { bar, bytes, duration } from './format.js';
 import { plainMonitor } from './plain.js';
 
@@ -26,7 +27,9 @@ function settleTitle(row: Row, stage: StageName): void {
  * @param columns width of the terminal in characters
  */
 export function terminalMonitor(print: (line: string) => void, columns: () => number): Monitor {
-  const after = plainMonitor(print);
+  const after = plainMonitor(print, (text) => {
+    for (const line of wrap(text, columns(), 2)) print(line);
+  });
   const rows = new Map<StageName, Row>();
   const later: BuildEvent[] = [];
   let shown: Promise<unknown> | undefined;

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { bar, bytes, duration } from '../../../build/monitor/format.js';
 import { jsonMonitor, plainMonitor } from '../../../build/monitor/plain.js';
+import { terminalMonitor } from '../../../build/monitor/terminal.js';
 import type { BuildEvent } from '../../../build/pipeline/events.js';
 
 const events: readonly BuildEvent[] = [
@@ -41,6 +42,27 @@ describe('monitors', () => {
       'SHA256: def',
       'Record: /d/a.json (in 61.0 s)',
     ]);
+  });
+
+  it('print sentences in lines as wide as the terminal, and in one for a file; what is copied stays whole', () => {
+    const text = 'nothing says which versions of bastille an instance gets. '.repeat(4).trim();
+    const path = `/d/a long path with blanks in it ${'x'.repeat(60)}.iso`;
+    const all: readonly BuildEvent[] = [
+      { type: 'warning', text },
+      { type: 'note', text },
+      { type: 'result', images: [{ path, sha256: 'abc', bytes: 2 }], record: '/d/a.json', seconds: 1 },
+    ];
+    const [wide, narrow]: [string[], string[]] = [[], []];
+    for (const event of all) {
+      plainMonitor((line) => wide.push(line)).emit(event);
+      terminalMonitor(
+        (line) => narrow.push(line),
+        () => 60,
+      ).emit(event);
+    }
+    expect(wide.slice(0, 2)).toEqual([`Warning: ${text}`, text]);
+    expect(narrow.filter((line) => line.length > 60)).toEqual([`Image:  ${path} (2 B)`]);
+    expect(narrow.join(' ').replace(/ +/g, ' ')).toBe(wide.join(' ').replace(/ +/g, ' '));
   });
 
   it('print one event a line, as JSON', () => {
