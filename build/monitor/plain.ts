@@ -39,6 +39,9 @@ export function plainMonitor(print: (line: string) => void, say = print): Monito
         case 'failed':
           print(`${STAGES[event.stage]}: failed`);
           break;
+        case 'doing':
+          print(event.text);
+          break;
         case 'note':
           say(event.text);
           break;

@@ -12,6 +12,8 @@ interface Row {
   /** Set once listr2 has come to the row. */
   task?: ListrTaskWrapper<unknown, never, never>;
   began?: number;
+  /** What it waits for, until there is progress. */
+  doing?: string;
   /** Set once the stage is done. */
   seconds?: number;
 }
@@ -33,6 +35,7 @@ export function terminalMonitor(print: (line: string) => void, columns: () => nu
   const rows = new Map<StageName, Row>();
   const later: BuildEvent[] = [];
   let shown: Promise<unknown> | undefined;
+  let running: StageName | undefined;
 
   const row = (stage: StageName): Row => {
     const present = rows.get(stage);
@@ -53,7 +56,8 @@ export function terminalMonitor(print: (line: string) => void, columns: () => nu
       title: STAGES[stage],
       skip: () => (action === 'reuse' ? `${STAGES[stage]} (from the cache)` : false),
       task: (_: unknown, task: unknown): Promise<void> => {
-        const shownRow = Object.assign(row(stage), { task });
+        const shownRow = Object.assign(row(stage), { task: task as NonNullable<Row['task']> });
+        if (shownRow.doing !== undefined) shownRow.task.output = shownRow.doing;
         // A short stage may be over before listr2 comes to it.
         return shownRow.finished.then(() => {
           settleTitle(shownRow, stage);
@@ -77,8 +81,15 @@ export function terminalMonitor(print: (line: string) => void, columns: () => nu
           show(event.stages);
           break;
         case 'start':
+          running = event.stage;
           row(event.stage).began = performance.now();
           break;
+        case 'doing': {
+          if (running === undefined) break;
+          const doing = Object.assign(row(running), { doing: event.text });
+          if (doing.task) doing.task.output = event.text;
+          break;
+        }
         case 'progress': {
           const { task, began } = row(event.stage);
           if (!task) break;

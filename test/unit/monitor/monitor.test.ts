@@ -13,6 +13,7 @@ const events: readonly BuildEvent[] = [
     ],
   },
   { type: 'start', stage: 'stamp' },
+  { type: 'doing', text: 'Downloading base.txz from https://download.freebsd.org' },
   { type: 'progress', stage: 'stamp', label: 'writing', done: 1, total: 2, unit: 'bytes' },
   { type: 'done', stage: 'stamp', seconds: 1.234 },
   { type: 'warning', text: 'careful' },
@@ -34,6 +35,7 @@ describe('monitors', () => {
     for (const event of events) monitor.emit(event);
     expect(lines).toEqual([
       'From the cache: Root file system.',
+      'Downloading base.txz from https://download.freebsd.org',
       'Image: done in 1.23 s',
       'Warning: careful',
       'Image:  /d/a.iso (1.50 MB)',
