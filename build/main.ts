@@ -6,6 +6,7 @@ import { bootCommand } from './cli/boot.js';
 import type { Cli } from './cli/cli.js';
 import { doctorCommand } from './cli/doctor.js';
 import { fleetCommands, publishCommand } from './cli/fleet.js';
+import { helpLayout, helpText } from './cli/help.js';
 import { imageCommands, rootCommand } from './cli/images.js';
 import { instanceCommands } from './cli/instances.js';
 import { packageCommands } from './cli/packages.js';
@@ -57,9 +58,10 @@ const { version } = JSON.parse(readFileSync(join(PROJECT, 'package.json'), 'utf8
 
 function monitor(json: boolean): Monitor {
   if (json) return jsonMonitor(print);
-  return interactive ? terminalMonitor(print, () => process.stdout.columns) : plainMonitor(print);
+  return interactive ? terminalMonitor(print, columns) : plainMonitor(print);
 }
 
+const helpColumns = Math.min(100, columns());
 const program = new Command('clawdie-iso')
   .description(
     'Builds hybrid BIOS+UEFI FreeBSD images, without root, firewalled by PF from the first packet.',
@@ -67,7 +69,8 @@ const program = new Command('clawdie-iso')
   .version(version)
   .showHelpAfterError('Run it with --help for what there is.')
   .exitOverride()
-  .configureHelp({ helpWidth: Math.min(100, columns()) })
+  .configureHelp(helpLayout(helpColumns))
+  .configureOutput({ writeOut: (text) => void process.stdout.write(helpText(text, helpColumns)) })
   .addHelpText(
     'after',
     `

@@ -1,3 +1,4 @@
+import { wrap } from '../wrap.js';
 import { CHECKS } from './checks.js';
 import { JAIL_CHECKS } from './jails/checks.js';
 import type { CheckResult } from './checks.js';
@@ -56,45 +57,29 @@ const CHECK_TEXTS: Readonly<Record<string, string>> = { ...CHECKS, ...JAIL_CHECK
 /** A report for people: a table for every start. */
 export function table(report: BootReport, columns: number): readonly string[] {
   const lines: string[] = [];
+  const add = (text: string, indent: number, hang = indent + 2): void =>
+    void lines.push(...wrap(' '.repeat(indent) + text, columns, hang));
   for (const start of report.starts) {
     lines.push(
       `${nameOf(start)}: ${startHeld(start) ? 'held' : 'FAILED'}  (${start.accelerator}, ${start.memory}, ${start.card}; ${start.probes} probes)`,
     );
     const times = start.stages.map(({ name, seconds }) => `${name} ${seconds.toFixed(1)}`);
-    if (times.length > 0) lines.push(...wrap(`seconds: ${times.join(', ')}`, columns, 2));
+    if (times.length > 0) add(`seconds: ${times.join(', ')}`, 2);
     if (start.reached === 'sample')
-      lines.push(
-        ...wrap('This is the sample image: it said its message, and holds nothing to check.', columns, 2),
-      );
+      add('This is the sample image: it said its message, and holds nothing to check.', 2);
     if (start.stopped !== undefined) {
-      lines.push(...wrap(`stopped after ${start.reached}: ${start.stopped}`, columns, 2));
+      add(`stopped after ${start.reached}: ${start.stopped}`, 2);
       for (const line of start.console) lines.push(`    | ${line}`.slice(0, columns));
     }
     for (const { id, state, detail, packets } of start.checks) {
       const mark = state === 'held' ? 'ok' : state === 'failed' ? 'FAIL' : '-';
       const said = state === 'not looked at' ? `not looked at: ${detail}` : detail;
-      lines.push(...wrap(`${mark.padEnd(4)}  ${id.padEnd(8)}  ${said}`, columns, 2, 18));
-      for (const packet of packets.slice(0, 5)) lines.push(...wrap(packet, columns, 18));
+      add(`${mark.padEnd(4)}  ${id.padEnd(8)}  ${said}`, 2, 18);
+      for (const packet of packets.slice(0, 5)) add(packet, 18);
       if (packets.length > 5) lines.push(`${' '.repeat(18)}… and ${packets.length - 5} more, see the report`);
     }
   }
   return lines;
-}
-
-/** Breaks a line at blanks. `indent` is for all lines, `hang` for those after the first. */
-function wrap(text: string, columns: number, indent: number, hang = indent + 2): readonly string[] {
-  const lines: string[] = [];
-  let line = ' '.repeat(indent);
-  let empty = true;
-  for (const word of text.split(/(?<= )(?=\S)/)) {
-    if (!empty && line.length + word.trimEnd().length > columns) {
-      lines.push(line.trimEnd());
-      line = ' '.repeat(hang);
-    }
-    line += word;
-    empty = false;
-  }
-  return [...lines, line.trimEnd()];
 }
 
 /** The report as JUnit XML, which CI engines show: a suite for every start, a case for its boot and for every check. */

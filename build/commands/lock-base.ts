@@ -6,6 +6,7 @@ import type { BaseSection } from '../packages/base-section.js';
 import type { Lock } from '../packages/lockfile.js';
 import { openRepository } from '../packages/repository.js';
 import type { Work } from '../pipeline/base.js';
+import { toldOf } from '../pipeline/stage.js';
 import { resolveRelease } from '../release/source.js';
 import type { Release } from '../release/source.js';
 import { baseSubject, readRepositoryKey, releaseOfBase, trustedBaseKeys } from './release.js';
@@ -55,7 +56,7 @@ export async function baseOf(
   const subject = baseSubject(config);
   if (!subject) return undefined;
   const { url, version, asked } = subject;
-  const repository = openRepository(url, folder, { signal: work.signal }, 'FREEBSD_DIST');
+  const repository = openRepository(url, folder, toldOf(work), 'FREEBSD_DIST');
   const old = before?.base;
   const keys = await trustedBaseKeys(config, folder);
   const keeps = old !== undefined && !update && baseMisfits(old, subject, keys).length === 0;

@@ -12,6 +12,7 @@ import { repositoryAt } from '../packages/repository.js';
 import { compareVersions } from '../packages/version.js';
 import type { Work } from '../pipeline/base.js';
 import { Cache, cacheFolder } from '../pipeline/cache.js';
+import { toldOf } from '../pipeline/stage.js';
 import type { Release } from '../release/source.js';
 import { loadConfig, shownPath } from './configuration.js';
 import type { ConfigOptions, LoadedConfig } from './configuration.js';
@@ -104,8 +105,7 @@ async function make(
   work: Work,
 ): Promise<MadeLock> {
   const { config } = first.loaded;
-  const { signal } = work;
-  const download = { signal };
+  const download = toldOf(work);
   const abi = abiOf(config.FREEBSD_VERSION, config.ARCH);
   const { older } = options;
   const vendor = options.vendor === undefined ? undefined : resolvePath(options.vendor);

@@ -61,8 +61,8 @@ export async function trustedBaseKeys(config: Config, folder: string): Promise<r
 
 /** The release that base packages are. */
 export function releaseOfBase(base: BaseSection, config: Config, folder: string): Release {
-  return baseRelease(base, config.FREEBSD_KEY_FILE !== undefined, ({ signal, download }) =>
-    openRepository(base.catalogue.url, folder, { ...download, signal }, 'FREEBSD_DIST'),
+  return baseRelease(base, config.FREEBSD_KEY_FILE !== undefined, ({ signal, download, doing }) =>
+    openRepository(base.catalogue.url, folder, { ...download, signal, onRetry: doing }, 'FREEBSD_DIST'),
   );
 }
 

@@ -1,7 +1,7 @@
 import { LIMITS, readLimit } from './limits.js';
 import type { Amount, JailLimits } from './limits.js';
 import { contains, parseNetwork4, toNumber, toText } from './net.js';
-import type { Reading, Span, Wrong } from './reading.js';
+import type { Readings, Span, Word, Wrong } from './reading.js';
 import type { Tenant } from './tenants.js';
 
 export const JAIL_NETWORKS = ['plain', 'vnet'] as const;
@@ -34,17 +34,21 @@ export interface Jail extends JailLimits {
  */
 const NAME_MAX = 11;
 const NAME = /^[a-z](?:[a-z0-9]*)$/;
-/** The most jails of an instance. */
+/** The most jails of an instance, and the most lines of which it is told what is wrong. */
 const MOST = 64;
+/** Words behind a name that are read. A line can say seven things, so one of more words is refused for these. */
+const MOST_WORDS = 16;
 
 const SYNTAX =
   '"[tenant/]name [plain|vnet] [template=user/name] [address=…] [memory=…] [processes=…] [cpu=…] [disk=…]"';
 
 /**
- * Reads the text of JAILS: one line a jail. Never throws; what is wrong comes with its place.
+ * Reads the text of JAILS: one line a jail. Never throws; all that is wrong comes, each with its place.
  */
-export function readJails(text: string): Reading<readonly JailEntry[]> {
+export function readJails(text: string): Readings<readonly JailEntry[]> {
   const entries: JailEntry[] = [];
+  const wrong: Wrong[] = [];
+  const names = new Set<string>();
   let start = 0;
   for (const line of text.split('\n')) {
     const words = [...line.matchAll(/\S+/g)].map((match) => ({
@@ -54,87 +58,76 @@ export function readJails(text: string): Reading<readonly JailEntry[]> {
     start += line.length + 1;
     const [first, ...rest] = words;
     if (!first || first.text.startsWith('#')) continue;
-    const entry = readLine(first, rest);
-    if ('message' in entry) return entry;
-    if (entries.some(({ name }) => name === entry.name))
-      return {
+    if (entries.length === MOST) {
+      wrong.push({ message: `has more than ${MOST} jails`, fix: 'remove some', span: first.span });
+      break;
+    }
+    const entry = readLine(first, rest, wrong);
+    if (names.has(entry.name))
+      wrong.push({
         message: `names the jail ${entry.name} twice; jails of all tenants share their names`,
         fix: 'give every jail a name of its own',
         span: first.span,
-      };
+      });
+    names.add(entry.name);
     entries.push(entry);
-    if (entries.length > MOST)
-      return { message: `has more than ${MOST} jails`, fix: 'remove some', span: first.span };
   }
-  return { value: entries };
+  return wrong.length > 0 ? { wrong } : { value: entries };
 }
 
-interface Word {
-  readonly text: string;
-  readonly span: Span;
-}
-
-function readLine(first: Word, rest: readonly Word[]): JailEntry | Wrong {
+/** Reads a line. What is wrong with it goes to `wrong`; the jail is then one that nobody uses. */
+function readLine(first: Word, rest: readonly Word[], wrong: Wrong[]): JailEntry {
+  const refuse = ({ span }: Word, message: string, fix: string): void =>
+    void wrong.push({ message, fix, span });
   const [name = '', tenant, ...more] = first.text.split('/').reverse();
   if (more.length > 0 || tenant === '' || !NAME.test(name) || name.length > NAME_MAX)
-    return {
-      message: `must begin each line with "name" or "tenant/name", a name of 1 to ${NAME_MAX} lower-case letters and digits, a letter first: its network card is called e0a_<name>`,
-      fix: 'write it as "worker" or "natasha/worker"',
-      span: first.span,
-    };
-  if (name === 'all')
-    return {
-      message: 'cannot name a jail "all": that is all of them to bastille(8)',
-      fix: 'choose another name',
-      span: first.span,
-    };
+    refuse(
+      first,
+      `must begin each line with "name" or "tenant/name", a name of 1 to ${NAME_MAX} lower-case letters and digits, a letter first: its network card is called e0a_<name>`,
+      'write it as "worker" or "natasha/worker"',
+    );
+  else if (name === 'all')
+    refuse(first, 'cannot name a jail "all": that is all of them to bastille(8)', 'choose another name');
   let network: JailNetwork | undefined;
   let template: string | undefined;
   let address: string | undefined;
   const limits: { -readonly [K in keyof JailLimits]?: JailLimits[K] } = {};
   const seen = new Set<string>();
-  for (const { text, span } of rest) {
+  for (const word of rest.slice(0, MOST_WORDS)) {
+    const { text } = word;
     const [key = '', value] = text.split(/=(.*)/s);
     const named = value === undefined ? 'network' : key;
-    if (seen.has(named))
-      return { message: `says ${named} of ${name} twice`, fix: 'remove one of them', span };
-    seen.add(named);
+    const strange = (what: string): void => {
+      refuse(word, `has "${what}" in the line of ${name}, which is not understood`, `write ${SYNTAX}`);
+    };
     if (value === undefined) {
-      network = JAIL_NETWORKS.find((known) => known === text);
-      if (network === undefined)
-        return {
-          message: `has "${text}" in the line of ${name}, which is not understood`,
-          fix: `write ${SYNTAX}`,
-          span,
-        };
-    } else if (key === 'template') {
+      const known = JAIL_NETWORKS.find((each) => each === text);
+      if (known === undefined) {
+        strange(text);
+        continue;
+      }
+      network = known;
+    }
+    if (seen.has(named)) {
+      refuse(word, `says ${named} of ${name} twice`, 'remove one of them');
+      continue;
+    }
+    seen.add(named);
+    if (value === undefined) continue;
+    if (key === 'template') {
       if (value !== 'none' && !/^[A-Za-z0-9][\w.-]{0,63}\/[A-Za-z0-9][\w.-]{0,63}$/.test(value))
-        return {
-          message: `names a template "${value}"`,
-          fix: 'write it as template=clawdie/worker, or template=none',
-          span,
-        };
+        refuse(word, `names a template "${value}"`, 'write it as template=clawdie/worker, or template=none');
       template = value;
     } else if (key === 'address') {
       if (toNumber(value) === undefined)
-        return {
-          message: `has no IPv4 address in "${text}"`,
-          fix: 'write it as address=192.168.100.20',
-          span,
-        };
+        refuse(word, `has no IPv4 address in "${text}"`, 'write it as address=192.168.100.20');
       address = value;
     } else if (Object.hasOwn(LIMITS, key)) {
       const limit = key as keyof JailLimits;
       const result = readLimit(limit, value);
-      if (!('value' in result))
-        return { message: `${limit} ${result.message}`, fix: `write it as ${LIMITS[limit].sample}`, span };
-      Object.assign(limits, { [limit]: result.value });
-    } else
-      return {
-        message: `has "${key}" in the line of ${name}, which is not understood`,
-        fix: `write ${SYNTAX}`,
-        span,
-      };
+      if ('value' in result) Object.assign(limits, { [limit]: result.value });
+      else refuse(word, `${limit} ${result.message}`, `write it as ${LIMITS[limit].sample}`);
+    } else strange(key);
   }
   return { name, tenant, network, template, address, limits, span: first.span };
 }

@@ -9,6 +9,8 @@ export interface Place {
 export interface Entry {
   readonly key: string;
   readonly value: string;
+  /** The value as it is written, with its quotes and what it escapes. */
+  readonly written: string;
   readonly keyPlace: Place;
   readonly place: Place;
 }
@@ -85,6 +87,7 @@ function readEntry(scanner: Scanner): Entry | Flaw {
   const value = readValue(scanner, key);
   if (typeof value !== 'string') return value;
   const place = scanner.placeFrom(start);
+  const written = scanner.slice(start, scanner.position);
   const control = CONTROL.exec(value);
   if (control) {
     return {
@@ -110,7 +113,7 @@ function readEntry(scanner: Scanner): Entry | Flaw {
     );
   }
   scanner.nextLine();
-  return { key, value, keyPlace, place };
+  return { key, value, written, keyPlace, place };
 }
 
 function readValue(scanner: Scanner, key: string): string | Flaw {

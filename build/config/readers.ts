@@ -1,8 +1,8 @@
 import { reservedReason } from './reserved.js';
 import { contains, isUnicast, normalAddress, parseInterface, parseNetwork4, PRIVATE4 } from './net.js';
 import type { Interface, Network4 } from './net.js';
-import { itemsOf } from './reading.js';
-import type { Reading } from './reading.js';
+import { readItems } from './reading.js';
+import type { Reading, Readings } from './reading.js';
 
 /** Longest assistant or tenant name: an interface name has 15 bytes (IFNAMSIZ - 1, net/if.h), one is the digit. */
 const NAME_MAX = 14;
@@ -125,18 +125,9 @@ function readHost(input: string): Reading<string> {
     : { message: 'must be host names or addresses', fix: 'write it as "time.example.org 192.0.2.7"' };
 }
 
-/** Servers that ntpd(8) asks: `none`, or names and addresses; without any the pool. */
-export function readTimeServers(input: string): Reading<'off' | readonly string[]> {
-  if (input === 'off') return { value: 'off' };
-  const servers: string[] = [];
-  for (const item of itemsOf(input)) {
-    const host = readHost(item);
-    if (!('value' in host)) return { message: `${host.message} (here: ${item})`, fix: host.fix };
-    if (servers.includes(host.value)) return { message: `names ${item} twice`, fix: 'remove one of them' };
-    servers.push(host.value);
-  }
-  if (servers.length > 8) return { message: `has ${servers.length} entries, 8 at most`, fix: 'remove some' };
-  return { value: servers };
+/** Servers that ntpd(8) asks: `off`, or names and addresses; without any the pool. */
+export function readTimeServers(input: string): Readings<'off' | readonly string[]> {
+  return input.trim() === 'off' ? { value: 'off' } : readItems(input, readHost, 8);
 }
 
 /** A host that takes logs, and its UDP port. */

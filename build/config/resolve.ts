@@ -3,6 +3,7 @@ import { KEY_NAMES, KEYS } from './keys.js';
 import type { Config, KeyName } from './keys.js';
 import { parse } from './parse.js';
 import type { Place } from './parse.js';
+import { partOf } from './part.js';
 import type { Span } from './reading.js';
 import type { Finding } from './report.js';
 import { crossCheck } from './rules.js';
@@ -19,6 +20,8 @@ export interface Setting {
   readonly from: string;
   readonly place?: Place;
   readonly keyPlace?: Place;
+  /** The value as the file has it, with its quotes. */
+  readonly written?: string;
 }
 
 export interface Resolved {
@@ -68,6 +71,7 @@ export function resolve(layers: Layers): {
       from: name,
       place: entry.place,
       keyPlace: entry.keyPlace,
+      written: entry.written,
     }));
   };
 
@@ -137,7 +141,8 @@ export function resolve(layers: Layers): {
           ...where,
           message: `${key} ${issue.message}`,
           fix: String(params?.['fix'] ?? ''),
-          ...(setting.place && span && { place: partOf(setting.place, setting.value, span) }),
+          // What stands in another file has no place in this one.
+          ...(span && expanded.value === setting.value && placeOf(setting, span)),
         });
       }
     }
@@ -149,25 +154,23 @@ export function resolve(layers: Layers): {
       origin: setting.from === 'default' ? layers.file.name : setting.from,
       message: breach.message,
       fix: breach.fix,
-      ...(setting.place && {
-        place: breach.span ? partOf(setting.place, setting.value, breach.span) : setting.place,
-      }),
+      ...placeOf(setting, breach.span),
     });
   }
-  findings.sort((a, b) => (a.place?.line ?? Infinity) - (b.place?.line ?? Infinity) || 0);
+  findings.sort(
+    ({ place: a }, { place: b }) =>
+      (a?.line ?? Infinity) - (b?.line ?? Infinity) || (a?.column ?? 0) - (b?.column ?? 0) || 0,
+  );
   if (findings.length > 0) return { findings };
   return { resolved: { config: values as Config, settings }, findings };
 }
 
-/** The place of a part of a value. Characters that are escaped in the file are taken for one. */
-function partOf(place: Place, value: string, span: Span): Place {
-  const before = value.slice(0, span.start).split('\n');
-  const column = (before.at(-1) ?? '').length;
-  if (before.length > 1)
-    return { line: place.line + before.length - 1, column: column + 1, length: span.length };
-  const quote = place.length > (value.split('\n')[0] ?? '').length ? 1 : 0;
-  return { line: place.line, column: place.column + quote + column, length: span.length };
+/** The place of a value, or of a part of it; nothing where it stands in no file. */
+function placeOf({ place, written }: Setting, span: Span | undefined): { readonly place?: Place } {
+  if (!place) return {};
+  return { place: span && written !== undefined ? partOf({ written, place }, span) : place };
 }
+
 /**
  * What no value has, whichever layer it comes from: what ends lines or turns them round for one reader and not for another,
  * and what terminals obey. A value may have tabs and lines.

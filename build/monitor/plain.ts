@@ -2,8 +2,12 @@ import { STAGES } from '../pipeline/events.js';
 import type { BuildEvent, Monitor } from '../pipeline/events.js';
 import { bytes, duration } from './format.js';
 
-/** Plain lines, for CI and files: one a stage, and one for every ten seconds of a long one. */
-export function plainMonitor(print: (line: string) => void): Monitor {
+/**
+ * Plain lines, for CI and files: one a stage, and one for every ten seconds of a long one.
+ *
+ * @param say prints sentences, where they are to be printed in another way than what is copied from
+ */
+export function plainMonitor(print: (line: string) => void, say = print): Monitor {
   let lastProgress = performance.now();
   return {
     emit(event: BuildEvent): void {
@@ -35,11 +39,14 @@ export function plainMonitor(print: (line: string) => void): Monitor {
         case 'failed':
           print(`${STAGES[event.stage]}: failed`);
           break;
-        case 'note':
+        case 'doing':
           print(event.text);
           break;
+        case 'note':
+          say(event.text);
+          break;
         case 'warning':
-          print(`Warning: ${event.text}`);
+          say(`Warning: ${event.text}`);
           break;
         case 'result':
           for (const { path, sha256, bytes: size } of event.images) {

@@ -2,6 +2,7 @@ import { Listr } from 'listr2';
 import type { ListrTaskWrapper } from 'listr2';
 import { STAGES } from '../pipeline/events.js';
 import type { BuildEvent, Monitor, StageName } from '../pipeline/events.js';
+import { wrap } from '../wrap.js';
 import { bar, bytes, duration } from './format.js';
 import { plainMonitor } from './plain.js';
 
@@ -11,6 +12,8 @@ interface Row {
   /** Set once listr2 has come to the row. */
   task?: ListrTaskWrapper<unknown, never, never>;
   began?: number;
+  /** What it waits for, until there is progress. */
+  doing?: string;
   /** Set once the stage is done. */
   seconds?: number;
 }
@@ -26,10 +29,13 @@ function settleTitle(row: Row, stage: StageName): void {
  * @param columns width of the terminal in characters
  */
 export function terminalMonitor(print: (line: string) => void, columns: () => number): Monitor {
-  const after = plainMonitor(print);
+  const after = plainMonitor(print, (text) => {
+    for (const line of wrap(text, columns(), 2)) print(line);
+  });
   const rows = new Map<StageName, Row>();
   const later: BuildEvent[] = [];
   let shown: Promise<unknown> | undefined;
+  let running: StageName | undefined;
 
   const row = (stage: StageName): Row => {
     const present = rows.get(stage);
@@ -50,7 +56,8 @@ export function terminalMonitor(print: (line: string) => void, columns: () => nu
       title: STAGES[stage],
       skip: () => (action === 'reuse' ? `${STAGES[stage]} (from the cache)` : false),
       task: (_: unknown, task: unknown): Promise<void> => {
-        const shownRow = Object.assign(row(stage), { task });
+        const shownRow = Object.assign(row(stage), { task: task as NonNullable<Row['task']> });
+        if (shownRow.doing !== undefined) shownRow.task.output = shownRow.doing;
         // A short stage may be over before listr2 comes to it.
         return shownRow.finished.then(() => {
           settleTitle(shownRow, stage);
@@ -74,8 +81,15 @@ export function terminalMonitor(print: (line: string) => void, columns: () => nu
           show(event.stages);
           break;
         case 'start':
+          running = event.stage;
           row(event.stage).began = performance.now();
           break;
+        case 'doing': {
+          if (running === undefined) break;
+          const doing = Object.assign(row(running), { doing: event.text });
+          if (doing.task) doing.task.output = event.text;
+          break;
+        }
         case 'progress': {
           const { task, began } = row(event.stage);
           if (!task) break;

@@ -43,6 +43,7 @@ export async function lockBase(input: BaseLocking, work: Holding): Promise<BaseS
   const { repository, abi, version, before, asked } = input;
   return withPackages(work, (store) =>
     stage(work, 'base-lock', async () => {
+      work.emit({ type: 'doing', text: `Fetching the catalogue of ${repository.url}` });
       const verified = await fetchCatalogue(
         repository,
         trustOf(input),

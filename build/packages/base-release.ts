@@ -13,7 +13,7 @@ import type { BaseSection } from './base-section.js';
 import type { LockedPackage } from './locked.js';
 import { expectedOf, GONE_FOR_IMAGES, packageFile } from './package-file.js';
 import type { Repository } from './repository.js';
-import { PackageStore } from './store.js';
+import { fetching, PackageStore } from './store.js';
 
 /**
  * The release that the base packages of a lock are. Its bytes are those that the lock says.
@@ -34,6 +34,8 @@ export function baseRelease(
     async obtain(context) {
       const store = new PackageStore(context.folder);
       const files = section.packages.map((each) => packageFile(each, repository(context), GONE_FOR_IMAGES));
+      const missing = await store.missing(files);
+      if (missing.length > 0) context.doing(`${fetching(missing, files.length)} of ${section.catalogue.url}`);
       await store.ensure(files, {
         signal: context.signal,
         onProgress: (done, total, label) => {

@@ -117,6 +117,7 @@ async function resolveAll(
       );
     return { resolution, catalogue: before.catalogue, npm, known };
   }
+  work.emit({ type: 'doing', text: `Fetching the catalogue of ${repository.url}` });
   const verified = await fetchCatalogue(
     repository,
     trustOf(base, input),

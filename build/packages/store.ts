@@ -18,6 +18,12 @@ export interface WantedFile {
   readonly bring: (to: string, onProgress: OnProgress) => Promise<string>;
 }
 
+/** What is fetched, for people. */
+export function fetching(missing: readonly WantedFile[], all: number): string {
+  const size = missing.reduce((sum, each) => sum + (each.size ?? 0), 0);
+  return `Fetching ${missing.length} of ${all} packages (${Math.ceil(size / 1e6)} MB)`;
+}
+
 /** Transfers at once. */
 const AT_ONCE = 6;
 

@@ -129,7 +129,10 @@ async function undamagedRoot(request: BaseRequest, work: Work): Promise<CacheEnt
 /** Brings a base image that was made elsewhere into the cache. */
 function fetchBase(key: string, stored: Stored<BaseFacts>, work: Work): Promise<BaseEntry> {
   return keepBase(key, work, {
-    write: (image, folder) => stored.fetch(image, join(folder, 'fetched')),
+    write: (image, folder) => {
+      work.emit({ type: 'doing', text: `Fetching the base image from ${stored.from}` });
+      return stored.fetch(image, join(folder, 'fetched'));
+    },
     factsOf: (sums) => {
       if (!isDeepStrictEqual(sums, stored.facts.sums))
         throw new UserError(

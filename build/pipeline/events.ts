@@ -29,6 +29,8 @@ export type BuildEvent =
     }
   | { readonly type: 'done'; readonly stage: StageName; readonly seconds: number }
   | { readonly type: 'failed'; readonly stage: StageName }
+  /** What is being waited for from now on, within the stage that runs. */
+  | { readonly type: 'doing'; readonly text: string }
   | { readonly type: 'note'; readonly text: string }
   | { readonly type: 'warning'; readonly text: string }
   | {

@@ -9,11 +9,11 @@ import type { Medium } from '../packages/medium.js';
 import { npmFile } from '../packages/npm.js';
 import { expectedOf, GONE_FOR_IMAGES, packageFile } from '../packages/package-file.js';
 import { repositoryAt } from '../packages/repository.js';
-import { PackageStore } from '../packages/store.js';
+import { fetching, PackageStore } from '../packages/store.js';
 import type { WantedFile } from '../packages/store.js';
 import { PACKAGES_FOLDER } from './release.js';
 import type { StageName } from './events.js';
-import { stage, throttled, underLock } from './stage.js';
+import { stage, throttled, toldOf, underLock } from './stage.js';
 import type { Holding } from './stage.js';
 
 /** The packages that lie on a base image, and where those come from that are not in the cache. */
@@ -36,10 +36,11 @@ export async function obtainPackages(
   work: Holding,
   unread: boolean,
 ): Promise<PackageStore> {
-  const repository = repositoryAt(value, abi, folder, { signal: work.signal });
+  const download = toldOf(work);
+  const repository = repositoryAt(value, abi, folder, download);
   const files = [
     ...medium.packages.map((each) => packageFile(each, repository, GONE_FOR_IMAGES)),
-    ...medium.npm.map((each) => npmFile(each, { signal: work.signal })),
+    ...medium.npm.map((each) => npmFile(each, download)),
   ];
   return stage(work, 'packages', () =>
     withPackages(work, async (store) => {
@@ -63,6 +64,8 @@ export async function ensureFiles(
   kept?: string,
   name: StageName = 'packages',
 ): Promise<readonly string[]> {
+  const missing = await store.missing(files);
+  if (missing.length > 0) emit({ type: 'doing', text: fetching(missing, files.length) });
   return store.ensure(files, {
     ...{ kept, signal },
     onProgress: throttled((done: number, total: number, label: string) => {

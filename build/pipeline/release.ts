@@ -28,6 +28,9 @@ export function obtainRelease(release: Release, work: Holding): Promise<CheckedR
         note: (text) => {
           emit({ type: 'note', text });
         },
+        doing: (text) => {
+          emit({ type: 'doing', text });
+        },
         progress: throttled((label: string, done: number, total: number | undefined) => {
           const of = total === undefined ? {} : { total };
           emit({ type: 'progress', stage: 'release', label, done, ...of, unit: 'bytes' });

@@ -26,6 +26,19 @@ export async function stage<T>(
   }
 }
 
+/** How downloads of such work are made: they end with it, and what goes wrong with them is told. */
+export function toldOf({ emit, signal }: Pick<Holding, 'emit' | 'signal'>): {
+  readonly signal: AbortSignal;
+  readonly onRetry: (text: string) => void;
+} {
+  return {
+    signal,
+    onRetry: (text) => {
+      emit({ type: 'doing', text });
+    },
+  };
+}
+
 /**
  * Runs under a lock of the cache, and tells whom it waits for.
  *

@@ -1,3 +1,4 @@
+import { wrap } from '../wrap.js';
 import type { Pair, ZoneMap } from './map.js';
 
 /** A cell of the chart is as wide as this. */
@@ -70,20 +71,4 @@ function letterOf(index: number): string {
 
 function shorten(text: string, most: number): string {
   return text.length <= most ? text : `${text.slice(0, most - 1)}…`;
-}
-
-/** A text in lines that are no wider than asked for, where its words allow it; those after the first are indented. */
-export function wrap(text: string, columns: number, indent: number): readonly string[] {
-  const lines: string[] = [];
-  let line = '';
-  for (const word of text.split(/(?<=\S) /)) {
-    const longer = line === '' ? word : `${line} ${word}`;
-    if (longer.length <= columns || line.trim() === '') {
-      line = longer;
-      continue;
-    }
-    lines.push(line);
-    line = ' '.repeat(indent) + word.trimStart();
-  }
-  return [...lines, line];
 }

@@ -11,6 +11,8 @@ export type OnProgress = (done: number, total: number | undefined) => void;
 export interface DownloadOptions {
   readonly signal?: AbortSignal;
   readonly onProgress?: OnProgress;
+  /** Hears, as a sentence, what went wrong before the next try, and when that begins. */
+  readonly onRetry?: (text: string) => void;
   /** How often a broken transfer is taken up again. */
   readonly retries?: number;
   /** Milliseconds without a byte after which a transfer counts as broken. */
@@ -108,9 +110,7 @@ export async function download(
           `Check the network and ${options.key ?? 'FREEBSD_MIRROR or FREEBSD_DIST'}, then run the same command again: it goes on where it stopped.`,
         );
       }
-      await sleep((options.retryDelay ?? 1000) * 2 ** attempt, undefined, {
-        ...(options.signal && { signal: options.signal }),
-      });
+      await pause(url, error, attempt, retries, options);
     }
   }
 }
@@ -226,11 +226,24 @@ export async function downloadBytes(
           `Check the network and ${options.key ?? 'FREEBSD_MIRROR or FREEBSD_DIST'}.`,
         );
       }
-      await sleep((options.retryDelay ?? 1000) * 2 ** attempt, undefined, {
-        ...(options.signal && { signal: options.signal }),
-      });
+      await pause(url, error, attempt, retries, options);
     }
   }
+}
+
+/** Waits before the next try, twice as long before each further one. */
+async function pause(
+  url: string,
+  why: Transient,
+  attempt: number,
+  retries: number,
+  { retryDelay = 1000, signal, onRetry }: DownloadOptions,
+): Promise<void> {
+  const delay = retryDelay * 2 ** attempt;
+  onRetry?.(
+    `Downloading ${url}: ${why.message}. Again in ${Math.ceil(delay / 1000)} s (${attempt + 1} of ${retries}).`,
+  );
+  await sleep(delay, undefined, { ...(signal && { signal }) });
 }
 
 function advice({ key }: DownloadOptions): string {

@@ -19,6 +19,8 @@ export interface ObtainContext {
   readonly folder: string;
   readonly signal: AbortSignal;
   readonly note: (text: string) => void;
+  /** Hears what is waited for from now on. */
+  readonly doing: (text: string) => void;
   readonly progress: (label: string, done: number, total: number | undefined) => void;
   /** Passed on to downloads; tests make them impatient. */
   readonly download?: DownloadOptions;
@@ -249,10 +251,12 @@ function countEntries(manifest: string): number | undefined {
 const CHUNK = 4 * 1024 ** 2;
 
 async function fromServer(url: string, trust: Trust, context: ObtainContext): Promise<CheckedRelease> {
-  const options = { ...context.download, signal: context.signal };
+  const options = { ...context.download, signal: context.signal, onRetry: context.doing };
   const known = trust.kind === 'pinned' ? trust.sums : undefined;
-  const manifest = async (): Promise<Sums> =>
-    trustedSums(await downloadText(`${url}/MANIFEST`, undefined, options), `${url}/MANIFEST`, trust);
+  const manifest = async (): Promise<Sums> => {
+    context.doing(`Downloading MANIFEST from ${url}`);
+    return trustedSums(await downloadText(`${url}/MANIFEST`, undefined, options), `${url}/MANIFEST`, trust);
+  };
   const folderOf = (sums: Sums): string =>
     join(context.folder, sha256(SETS.map((set) => sums[set]).join('+')).slice(0, 16));
 
@@ -260,6 +264,7 @@ async function fromServer(url: string, trust: Trust, context: ObtainContext): Pr
     for (const set of SETS) {
       const path = join(folderOf(sums), set);
       if (await exists(path)) continue;
+      context.doing(`Downloading ${set} from ${url}`);
       await download(`${url}/${set}`, path, sums[set], {
         ...options,
         onProgress: (done, total) => context.progress(`downloading ${set}`, done, total),

@@ -5,7 +5,7 @@ import { readLogHost, readTimeServers, readWan } from '../readers.js';
 import type { LogHost, StaticWan } from '../readers.js';
 import type { Reading } from '../reading.js';
 import { isVirtual } from '../reserved.js';
-import { list, path, text, yesNo } from '../schema.js';
+import { list, path, text, whole, yesNo } from '../schema.js';
 import { keysOf } from './key.js';
 
 const key = keysOf('Network');
@@ -48,7 +48,7 @@ export const NETWORK_KEYS = {
   ),
   NTP: key(
     '',
-    text<'off' | readonly string[]>(readTimeServers),
+    whole<'off' | readonly string[]>(readTimeServers),
     'Time servers, up to eight names or addresses. Empty: those of FreeBSD in pool.ntp.org. "off": nobody sets the clock.',
   ),
   SYSLOG: key(

@@ -50,6 +50,68 @@ describe('resolve', () => {
     expect(findings[0]?.fix).toBe('did you mean ASSISTANT_NAME?');
   });
 
+  it('says of each part of a list what is wrong with it, at its own place', () => {
+    const text = [
+      'OPEN_PORTS="8443/tcp 99999/tcp 53udp 22/tcp"',
+      'SSH_ALLOW="',
+      '  192.0.2.7 192.0.2.7/31',
+      '  localhost, 0.0.0.0/0"',
+      'TENANTS="igor Natasha igor lo"',
+      "DNS='::1 9.9.9 0::1 8.8.8.8'",
+      'PACKAGES="git \\',
+      '  --all \\',
+      '  \\$(reboot) htop"',
+      'JAILS="one cpu=much memory=lots',
+      '  two wide disk=1M',
+      'one plain vnet"',
+      '',
+    ].join('\n');
+    const { findings } = layers(
+      text,
+      { NTP: 'a_b time.example.org c_d' },
+      { SSH_AUTHORIZED_KEYS: PUBLIC_KEY },
+    );
+    const lines = text.split('\n');
+    const pointed = findings.map(({ origin, message, place }) => {
+      const line = lines[(place?.line ?? 0) - 1];
+      const part = place && line?.slice(place.column - 1, place.column - 1 + place.length);
+      return `${part ?? origin}: ${message.replace(/ \(here: .*/, '').slice(0, 45)}`;
+    });
+    expect(pointed).toEqual([
+      '99999/tcp: OPEN_PORTS must be port/tcp or port/udp',
+      '53udp: OPEN_PORTS must be port/tcp or port/udp',
+      '22/tcp: OPEN_PORTS must not have 22/tcp',
+      '192.0.2.7/31: SSH_ALLOW has bits behind the prefix',
+      'localhost: SSH_ALLOW must be addresses and networks',
+      '0.0.0.0/0: SSH_ALLOW has too much of the internet to be ',
+      'Natasha: TENANTS must be 1 to 14 lower-case letters an',
+      'igor: TENANTS names igor twice',
+      'lo: TENANTS cannot be "lo": that is the name of a',
+      '9.9.9: DNS must be IP addresses',
+      '0::1: DNS names 0::1 twice',
+      '8.8.8.8: DNS has 4 entries, 3 at most',
+      '--all: PACKAGES must be package names',
+      '\\$(reboot): PACKAGES must be package names',
+      'cpu=much: JAILS cpu must be per cent of one processor, ',
+      'memory=lots: JAILS memory must be a size or a share of the',
+      'wide: JAILS has "wide" in the line of two, which is',
+      'disk=1M: JAILS disk must be a size of 16M or more, not',
+      'one: JAILS names the jail one twice; jails of all ',
+      'vnet: JAILS says network of one twice',
+      'environment, CLAWDIE_NTP: NTP must be host names or addresses',
+      'environment, CLAWDIE_NTP: NTP must be host names or addresses',
+    ]);
+  });
+
+  it('does not take long over a hostile list', () => {
+    const lists = ['OPEN_PORTS', 'PACKAGES', 'JAILS'].map((key) => `${key}="${'- '.repeat(30_000)}"`);
+    const jails = `JAILS="${'-\n'.repeat(30_000)}"`;
+    const started = cpuTime();
+    expect(layers(lists.join('\n')).findings.length).toBeLessThan(400);
+    expect(layers(jails).findings.length).toBeLessThan(200);
+    expect(cpuTime() - started).toBeLessThan(5000);
+  });
+
   it('shows place, line, caret, rule and fix', () => {
     const text = '# a comment\nHTTP="maybe"\n';
     const { findings } = layers(text, {}, { SSH_AUTHORIZED_KEYS: PUBLIC_KEY });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { bar, bytes, duration } from '../../../build/monitor/format.js';
 import { jsonMonitor, plainMonitor } from '../../../build/monitor/plain.js';
+import { terminalMonitor } from '../../../build/monitor/terminal.js';
 import type { BuildEvent } from '../../../build/pipeline/events.js';
 
 const events: readonly BuildEvent[] = [
@@ -12,6 +13,7 @@ const events: readonly BuildEvent[] = [
     ],
   },
   { type: 'start', stage: 'stamp' },
+  { type: 'doing', text: 'Downloading base.txz from https://download.freebsd.org' },
   { type: 'progress', stage: 'stamp', label: 'writing', done: 1, total: 2, unit: 'bytes' },
   { type: 'done', stage: 'stamp', seconds: 1.234 },
   { type: 'warning', text: 'careful' },
@@ -33,6 +35,7 @@ describe('monitors', () => {
     for (const event of events) monitor.emit(event);
     expect(lines).toEqual([
       'From the cache: Root file system.',
+      'Downloading base.txz from https://download.freebsd.org',
       'Image: done in 1.23 s',
       'Warning: careful',
       'Image:  /d/a.iso (1.50 MB)',
@@ -41,6 +44,27 @@ describe('monitors', () => {
       'SHA256: def',
       'Record: /d/a.json (in 61.0 s)',
     ]);
+  });
+
+  it('print sentences in lines as wide as the terminal, and in one for a file; what is copied stays whole', () => {
+    const text = 'nothing says which versions of bastille an instance gets. '.repeat(4).trim();
+    const path = `/d/a long path with blanks in it ${'x'.repeat(60)}.iso`;
+    const all: readonly BuildEvent[] = [
+      { type: 'warning', text },
+      { type: 'note', text },
+      { type: 'result', images: [{ path, sha256: 'abc', bytes: 2 }], record: '/d/a.json', seconds: 1 },
+    ];
+    const [wide, narrow]: [string[], string[]] = [[], []];
+    for (const event of all) {
+      plainMonitor((line) => wide.push(line)).emit(event);
+      terminalMonitor(
+        (line) => narrow.push(line),
+        () => 60,
+      ).emit(event);
+    }
+    expect(wide.slice(0, 2)).toEqual([`Warning: ${text}`, text]);
+    expect(narrow.filter((line) => line.length > 60)).toEqual([`Image:  ${path} (2 B)`]);
+    expect(narrow.join(' ').replace(/ +/g, ' ')).toBe(wide.join(' ').replace(/ +/g, ' '));
   });
 
   it('print one event a line, as JSON', () => {

@@ -37,7 +37,7 @@ async function unpacked(
   };
   const context = {
     ...{ folder: join(folder, 'cache'), signal: never },
-    ...{ note: () => undefined, progress: () => undefined },
+    ...{ note: () => undefined, doing: () => undefined, progress: () => undefined },
   };
   const release = baseRelease(section, false, () => openRepository(repository, '/', {}, 'FREEBSD_DIST'));
   const checked = await release.obtain(context);

@@ -57,15 +57,18 @@ async function archiveOf({ sources }: CheckedRelease, name: string): Promise<Arc
 
 const impatient = { retries: 2, retryDelay: 1, stallAfter: 300 };
 
-function context(folder: string): ObtainContext & { readonly notes: string[] } {
+function context(folder: string): ObtainContext & { readonly notes: string[]; readonly told: string[] } {
   const notes: string[] = [];
+  const told: string[] = [];
   return {
     folder,
     signal: never,
     note: (text) => notes.push(text),
+    doing: (text) => told.push(text),
     progress: () => undefined,
     download: impatient,
     notes,
+    told,
   };
 }
 
@@ -230,6 +233,34 @@ describe('a server of release sets', () => {
     expect(readFileSync(join(folder, 'cache', kept, 'base.txz'), 'utf8')).toBe('base');
   });
 
+  it('has told what is fetched from where before its first byte, and why it is asked again', async () => {
+    const folder = await tmp();
+    const { manifest, sum } = sets(join(folder, 'origin'));
+    let broken = 1;
+    const listening = context(join(folder, 'cache'));
+    const before: (string | undefined)[] = [];
+    const url = await serve((request, response) => {
+      before.push(listening.told.at(-1));
+      if (request.url === '/kernel.txz' && broken-- > 0) response.writeHead(503).end();
+      else
+        response.end(
+          request.url === '/MANIFEST' ? manifest : readFileSync(join(folder, 'origin', request.url ?? '')),
+        );
+    });
+    const release = resolveRelease(configOf({ FREEBSD_DIST: url, FREEBSD_MANIFEST_SHA256: sum }), '/');
+    await (await release.obtain(listening)).close();
+    expect(before).toEqual([
+      `Downloading MANIFEST from ${url}`,
+      `Downloading base.txz from ${url}`,
+      `Downloading kernel.txz from ${url}`,
+      `Downloading ${url}/kernel.txz: the server answered 503 Service Unavailable. Again in 1 s (1 of 2).`,
+    ]);
+    // What is in the cache is not asked for.
+    const again = context(join(folder, 'cache'));
+    await (await release.obtain(again)).close();
+    expect(again.told.filter((text) => text.includes('txz'))).toEqual([]);
+  });
+
   it('is not believed: other bytes than MANIFEST says are removed', async () => {
     const folder = await tmp();
     const { manifest, sum } = sets(join(folder, 'origin'));
@@ -341,8 +372,13 @@ describe('download', () => {
     const url = await serve((_, response) => void response.write(body.subarray(0, 1000)));
     const stop = new AbortController();
     const path = join(await tmp(), 'file');
-    const running = download(url, path, expected, { ...impatient, stallAfter: 60_000, signal: stop.signal });
-    setTimeout(() => stop.abort(new Error('enough')), 100);
+    const onProgress = (done: number): void => {
+      if (done === 1000) stop.abort(new Error('enough'));
+    };
+    const running = download(url, path, expected, {
+      ...{ ...impatient, stallAfter: 60_000, signal: stop.signal },
+      onProgress,
+    });
     await expect(running).rejects.toThrow('enough');
     expect(existsSync(path)).toBe(false);
     expect(readFileSync(`${path}.part`).length).toBe(1000);
