@@ -32,11 +32,12 @@ ab_parts()
 # Changes an attribute of one: ab_attribute set|unset ATTRIBUTE NAME
 ab_attribute()
 {
-	local _disk _index
+	local _at _disk _index
 
-	_index=$(ab_parts | awk -v "name=$3" '$1 == name { print $3 }')
-	_disk=$(ab_parts | awk -v "name=$3" '$1 == name { print $2 }')
-	[ -n "${_index}" ] && gpart "$1" -a "$2" -i "${_index}" "${_disk}" > /dev/null
+	_at=$(ab_parts | awk -v "name=$3" '$1 == name { print $2, $3 }')
+	_disk=${_at% *}
+	_index=${_at#* }
+	[ -n "${_index}" ] && change_table "${_disk}" "$1" -a "$2" -i "${_index}"
 }
 
 ab_other()
