@@ -236,6 +236,25 @@ describe.skipIf(!BSDTAR)('clawdie-update release, with two roots', () => {
       expect(n).toBeGreaterThan(12);
     }, 900_000);
 
+    it('at every moment of taking back one that waits for its boot in the first root leaves that of before', async () => {
+      offer(await newRoot());
+      instance.boot();
+      confirm();
+      expect(offer(await newRoot('15.1-RELEASE-p3', { serial: 21 })).code).toBe(0);
+      expect(instance.attributes).toEqual({ a: ['bootme', 'bootonce'], b: ['bootme'] });
+      cutAtEach(
+        instance,
+        PROGRAMS,
+        1,
+        () => instance.fake.run(TRIAL, ['back']),
+        (n) => {
+          wake();
+          expect([n, runs()]).toEqual([n, { ...WHOLE, version: NEW, root: 'b' }]);
+          expect([n, says('last.result')]).toEqual([n, 'back']);
+        },
+      );
+    }, 900_000);
+
     it('at every moment of the confirmation ends with one of the two, whole, and says which', async () => {
       offer(await newRoot());
       instance.boot();

@@ -72,13 +72,14 @@ ab_once()
 	ab_attribute unset bootfailed "$1" && ab_attribute set bootonce "$1"
 }
 
-# The one that does not run.
+# The one that does not run. With bootonce gone and bootme there it would boot from then on, were it the first; the other way round
+# boot code passes it over.
 ab_never()
 {
 	local _other
 
 	_other=$(ab_other "$(ab_current)")
-	ab_attribute unset bootonce "${_other}" && ab_attribute unset bootme "${_other}"
+	ab_attribute unset bootme "${_other}" && ab_attribute unset bootonce "${_other}"
 }
 
 # Until the last step the one before boots, or this one does.
