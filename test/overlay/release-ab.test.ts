@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { configOf } from '../helpers/config.js';
@@ -197,6 +197,15 @@ describe.skipIf(!BSDTAR)('clawdie-update release, with two roots', () => {
     );
     for (const words of [['once', 'b'], ['keep', 'b'], ['never'], ['boots', 'a']])
       expect([words, instance.fake.run(ENVIRONMENT, words).code]).toEqual([words, 1]);
+    expect(instance.attributes).toEqual({ a: ['bootme'], b: [] });
+  });
+
+  it('is told by the table where the root takes no file', () => {
+    rmSync(join(instance.fake.root, 'var/db/clawdie'), { recursive: true });
+    instance.fake.file('var/db/clawdie', '');
+    expect(instance.fake.run(ENVIRONMENT, ['once', 'b']).code).toBe(0);
+    expect(instance.attributes).toEqual({ a: ['bootme'], b: ['bootme', 'bootonce'] });
+    expect(instance.fake.run(ENVIRONMENT, ['never']).code).toBe(0);
     expect(instance.attributes).toEqual({ a: ['bootme'], b: [] });
   });
 

@@ -9,7 +9,7 @@ empty_cache()
 	local _new
 
 	_new=${root}/var/db/clawdie/flush.$$
-	: > "${_new}" && fsync "${_new}" && rm -f "${_new}"
+	true > "${_new}" && fsync "${_new}" && rm -f "${_new}"
 }
 
 # Has gpart(8) change the table of a disk. It writes both copies at once, each by two writes (g_part_gpt_write()), so that a cache
