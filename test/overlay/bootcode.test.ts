@@ -1,9 +1,10 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { cutAtEach } from '../helpers/power.js';
 import { FakeRoot } from '../helpers/shell.js';
 import type { ScriptResult } from '../helpers/shell.js';
+import { baseFiles } from '../helpers/instance.js';
 import { remember } from '../helpers/pool.js';
 
 const BOOTCODE = 'overlays/base/sbin/clawdie-bootcode';
@@ -49,6 +50,13 @@ case "$*" in
 esac`;
 const UMOUNT = `for at; do :; done; [ -L "$at" ] && command rm "$at" && command mkdir "$at"`;
 
+/** fsync(1): the disk empties its cache, so that it has what is there now. */
+const FSYNC = `
+flushed="$CLAWDIE_TEST_ROOT/../flushed"
+rm -rf "$flushed"
+command mkdir "$flushed"
+command cp -R "$CLAWDIE_TEST_ROOT/../disk" "$CLAWDIE_TEST_ROOT/dev" "$flushed/"`;
+
 const of = (what: string, version: string): string => `${what} of ${version} `.repeat(250);
 
 describe('clawdie-bootcode', () => {
@@ -76,15 +84,60 @@ describe('clawdie-bootcode', () => {
     return existsSync(path) ? readFileSync(path, 'utf8') : undefined;
   };
   /** What pmbr starts: of the first partition of boot code; its release, if it is whole. */
-  const bios = (): string | undefined => {
-    const [, label = ''] = table().find(([, , type]) => type === BOOT_TYPE) ?? [];
-    const code = fake.read(`dev/gpt/${label}`);
+  const bios = (
+    lines = table(),
+    codeOf = (label: string): string => fake.read(`dev/gpt/${label}`),
+  ): string | undefined => {
+    const [, label = ''] = lines.find(([, , type]) => type === BOOT_TYPE) ?? [];
+    const code = codeOf(label);
     return ['old', 'new'].find((version) => code.startsWith(of('gptboot', version)));
   };
   /** What firmware starts: the first loader that there is, whole or not. */
-  const uefi = (): string | undefined => {
-    const found = ['clawdie-efi', 'clawdie-efi-b'].map(loader).find((text) => text !== undefined);
+  const uefi = (loaders = COPIES.slice(2).map(loader)): string | undefined => {
+    const found = loaders.find((text) => text !== undefined);
     return ['old', 'new'].find((version) => found === of('gptboot.efi', version));
+  };
+  /** Files of the loader's folder of an EFI partition, by their names, below a copy of the disk. */
+  const names = (at: string, label: string): ReadonlyMap<string, string> => {
+    const folder = join(at, label, 'EFI/BOOT');
+    return new Map(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name), 'utf8')]));
+  };
+  /**
+   * What a disk with a cache may start after a power cut, under BIOS and under UEFI: each place has what was written last, or
+   * what was there when the cache was emptied last, or half; folder and table of a FAT are two places.
+   */
+  const starts = (): readonly (string | undefined)[] => {
+    const flushed = join(fake.root, '../flushed');
+    const places = (path: string, flushedPath: string): readonly string[] => {
+      const [now, then] = [path, flushedPath].map((each) => readFileSync(each, 'latin1')) as [string, string];
+      return now === then ? [now] : [now, then, now.slice(0, 3000) + then.slice(3000)];
+    };
+    const tables = [disk(), join(flushed, 'disk')].map((at) =>
+      readFileSync(join(at, 'table'), 'utf8')
+        .trim()
+        .split('\n')
+        .map((line) => line.split(' ')),
+    );
+    const codes = COPIES.slice(0, 2).map((label) =>
+      places(join(fake.root, 'dev/gpt', label), join(flushed, 'dev/gpt', label)),
+    );
+    const found = tables.flatMap((lines) =>
+      (codes[0] ?? []).flatMap((a) =>
+        (codes[1] ?? []).map((b) => bios(lines, (label) => (label === 'clawdie-boot' ? a : b))),
+      ),
+    );
+    const loaders = COPIES.slice(2).map((label) => {
+      const [now, then] = [disk(), join(flushed, 'disk')].map((at) => names(at, label)) as [
+        ReadonlyMap<string, string>,
+        ReadonlyMap<string, string>,
+      ];
+      const named = (folder: typeof now, files: typeof now): string | undefined => {
+        const text = folder.get('BOOTX64.EFI');
+        return text === undefined || [...files.values()].includes(text) ? text : 'half';
+      };
+      return [named(now, now), named(then, then), named(now, then), named(then, now)];
+    });
+    return [...found, ...(loaders[0] ?? []).flatMap((a) => (loaders[1] ?? []).map((b) => uefi([a, b])))];
   };
   const whole = (version: string): unknown => ({
     table: usual.map((line) => line.split(' ')),
@@ -110,6 +163,9 @@ describe('clawdie-bootcode', () => {
       .stub('mount', MOUNT)
       .stub('umount', UMOUNT)
       .stub('fsck_msdosfs')
+      .stub('fsync', FSYNC)
+      .stub('sysctl', 'echo 1')
+      .files(baseFiles('libexec/clawdie/disk-cache.sh'))
       .files({
         'sbin/clawdie-environment': '#!/bin/sh\necho ab\n',
         'sbin/clawdie-trial': '#!/bin/sh\nexit 1\n',
@@ -126,6 +182,11 @@ describe('clawdie-bootcode', () => {
       fake.file(`dev/gpt/${label}`, '');
     }
     write(usual);
+    for (const [from, to] of [
+      [disk(), 'disk'],
+      [join(fake.root, 'dev'), 'dev'],
+    ] as const)
+      cpSync(from, join(fake.root, '../flushed', to), { recursive: true });
   });
 
   it('makes both copies those of the root, and says so', () => {
@@ -176,6 +237,37 @@ describe('clawdie-bootcode', () => {
     expect(moments).toBeGreaterThan(30);
     expect([...seen].sort()).toEqual(['new,new', 'new,old', 'old,old']);
   }, 600_000);
+
+  it('has something whole to start whatever of it a cache of the disk loses', () => {
+    const seen = new Set<string>();
+    cutAtEach(
+      { fake, snapshot: () => remember(fake, ['root', 'disk', 'flushed']) },
+      ['gpart', 'dd', 'head'],
+      1,
+      () => {
+        writeFileSync(join(disk(), 'cutting'), '');
+        return run('update');
+      },
+      (n) => {
+        const all = starts();
+        expect([n, all.filter((each) => each === undefined)]).toEqual([n, []]);
+        for (const each of all) seen.add(each ?? '');
+      },
+    );
+    expect([...seen].sort()).toEqual(['new', 'old']);
+  }, 600_000);
+
+  it('has a virtio disk write through while both copies of the table change, and do as before behind it', () => {
+    const calls = run('update').calls.filter((call) => /^(?:sysctl|gpart modify)/.test(call));
+    const mode = 'dev.vtblk.0.writecache_mode';
+    const change: readonly unknown[] = [
+      `sysctl -n ${mode}`,
+      `sysctl -q ${mode}=0`,
+      expect.stringMatching(/^gpart modify .* vtbd0$/),
+      `sysctl -q ${mode}=1`,
+    ];
+    expect(calls).toEqual([...change, ...change]);
+  });
 
   it('is done at the next start where that was said', () => {
     expect(run('resume')).toMatchObject({ code: 0, stdout: '' });

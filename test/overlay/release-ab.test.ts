@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { configOf } from '../helpers/config.js';
@@ -200,6 +200,15 @@ describe.skipIf(!BSDTAR)('clawdie-update release, with two roots', () => {
     expect(instance.attributes).toEqual({ a: ['bootme'], b: [] });
   });
 
+  it('is told by the table where the root takes no file', () => {
+    rmSync(join(instance.fake.root, 'var/db/clawdie'), { recursive: true });
+    instance.fake.file('var/db/clawdie', '');
+    expect(instance.fake.run(ENVIRONMENT, ['once', 'b']).code).toBe(0);
+    expect(instance.attributes).toEqual({ a: ['bootme'], b: ['bootme', 'bootonce'] });
+    expect(instance.fake.run(ENVIRONMENT, ['never']).code).toBe(0);
+    expect(instance.attributes).toEqual({ a: ['bootme'], b: [] });
+  });
+
   describe('a power cut', () => {
     const PROGRAMS = ['gpart', 'newfs'];
     const wake = (): void => {
@@ -234,6 +243,25 @@ describe.skipIf(!BSDTAR)('clawdie-update release, with two roots', () => {
         },
       );
       expect(n).toBeGreaterThan(12);
+    }, 900_000);
+
+    it('at every moment of taking back one that waits for its boot in the first root leaves that of before', async () => {
+      offer(await newRoot());
+      instance.boot();
+      confirm();
+      expect(offer(await newRoot('15.1-RELEASE-p3', { serial: 21 })).code).toBe(0);
+      expect(instance.attributes).toEqual({ a: ['bootme', 'bootonce'], b: ['bootme'] });
+      cutAtEach(
+        instance,
+        PROGRAMS,
+        1,
+        () => instance.fake.run(TRIAL, ['back']),
+        (n) => {
+          wake();
+          expect([n, runs()]).toEqual([n, { ...WHOLE, version: NEW, root: 'b' }]);
+          expect([n, says('last.result')]).toEqual([n, 'back']);
+        },
+      );
     }, 900_000);
 
     it('at every moment of the confirmation ends with one of the two, whole, and says which', async () => {

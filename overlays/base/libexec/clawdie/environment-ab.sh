@@ -32,11 +32,12 @@ ab_parts()
 # Changes an attribute of one: ab_attribute set|unset ATTRIBUTE NAME
 ab_attribute()
 {
-	local _disk _index
+	local _at _disk _index
 
-	_index=$(ab_parts | awk -v "name=$3" '$1 == name { print $3 }')
-	_disk=$(ab_parts | awk -v "name=$3" '$1 == name { print $2 }')
-	[ -n "${_index}" ] && gpart "$1" -a "$2" -i "${_index}" "${_disk}" > /dev/null
+	_at=$(ab_parts | awk -v "name=$3" '$1 == name { print $2, $3 }')
+	_disk=${_at% *}
+	_index=${_at#* }
+	[ -n "${_index}" ] && change_table "${_disk}" "$1" -a "$2" -i "${_index}"
 }
 
 ab_other()
@@ -71,13 +72,14 @@ ab_once()
 	ab_attribute unset bootfailed "$1" && ab_attribute set bootonce "$1"
 }
 
-# The one that does not run.
+# The one that does not run. With bootonce gone and bootme there it would boot from then on, were it the first; the other way round
+# boot code passes it over.
 ab_never()
 {
 	local _other
 
 	_other=$(ab_other "$(ab_current)")
-	ab_attribute unset bootonce "${_other}" && ab_attribute unset bootme "${_other}"
+	ab_attribute unset bootme "${_other}" && ab_attribute unset bootonce "${_other}"
 }
 
 # Until the last step the one before boots, or this one does.
