@@ -7,7 +7,7 @@ import { FAULT_NAMES, FAULTS, faultyImage } from '../../build/boot/faults.js';
 import { sha256 } from '../../build/host/hash.js';
 import { findInRoot } from '../../build/image/iso9660.js';
 import { SAMPLE_MESSAGE } from '../../build/release/sample/stub.js';
-import { blankIso, stubMachine, writeDisk } from '../helpers/disk.js';
+import { blankIso, SLOT_AT, stubMachine, writeDisk } from '../helpers/disk.js';
 import { cli, MAIN, sampleArgs } from '../helpers/cli.js';
 import type { BootReport } from '../../build/boot/report.js';
 
@@ -200,7 +200,7 @@ describe('clawdie-iso boot', () => {
       `if=${join(folder, 'overlay')}`,
       `of=${disk}`,
       'bs=512',
-      'seek=133120',
+      `seek=${SLOT_AT}`,
       'conv=notrunc,sync',
     ]);
     const bin = stubMachine(
