@@ -20,11 +20,12 @@ const GPART = `
 disk="$CLAWDIE_TEST_ROOT/../disk"
 table="$disk/table"
 size=$(cat "$disk/megabytes")
-how=$1; index= first= size_= label=
+how=$1; index= first= size_= label= align=
 shift
 [ "$how" != show ] || set --
 while [ $# -gt 1 ]; do
 	case $1 in
+	-a) align=$2 ;;
 	-i) index=$2 ;;
 	-b) first=\${2%m} ;;
 	-s) size_=\${2%m} ;;
@@ -32,6 +33,8 @@ while [ $# -gt 1 ]; do
 	esac
 	shift 2
 done
+# What it was told of is then no more than a wish (gpart_autofill in geom_part.c).
+[ -z "$align" ] || [ -z "$size_" ] || exit 98
 end() { awk -v at="$1" -v end="$size" '$2 / 2048 >= at && $2 / 2048 < end { end = $2 / 2048 } END { print end }' "$table"; }
 case $how in
 show)
