@@ -29,14 +29,18 @@ ab_parts()
 	}'
 }
 
-# Changes an attribute of one: ab_attribute set|unset ATTRIBUTE NAME
-ab_attribute()
+# Changes attributes of one, in this order: ab_attributes NAME set|unset ATTRIBUTE ...
+ab_attributes()
 {
-	local _disk _index
+	local _part
 
-	_index=$(ab_parts | awk -v "name=$3" '$1 == name { print $3 }')
-	_disk=$(ab_parts | awk -v "name=$3" '$1 == name { print $2 }')
-	[ -n "${_index}" ] && gpart "$1" -a "$2" -i "${_index}" "${_disk}" > /dev/null
+	_part=$(ab_parts | awk -v "name=$1" '$1 == name { print $3, $2 }')
+	[ -n "${_part}" ] || return 1
+	shift
+	while [ $# -gt 0 ]; do
+		gpart "$1" -a "$2" -i "${_part% *}" "${_part#* }" > /dev/null || return 1
+		shift 2
+	done
 }
 
 ab_other()
@@ -68,26 +72,19 @@ ab_boots()
 
 ab_once()
 {
-	ab_attribute unset bootfailed "$1" && ab_attribute set bootonce "$1"
+	ab_attributes "$1" unset bootfailed set bootonce
 }
 
 # The one that does not run.
 ab_never()
 {
-	local _other
-
-	_other=$(ab_other "$(ab_current)")
-	ab_attribute unset bootonce "${_other}" && ab_attribute unset bootme "${_other}"
+	ab_attributes "$(ab_other "$(ab_current)")" unset bootonce unset bootme
 }
 
 # Until the last step the one before boots, or this one does.
 ab_keep()
 {
-	local _other
-
-	_other=$(ab_other "$1")
-	ab_attribute unset bootonce "$1" && ab_attribute set bootme "$1" &&
-	    ab_attribute unset bootonce "${_other}" && ab_attribute unset bootme "${_other}" && ab_boots "$1"
+	ab_attributes "$1" unset bootonce set bootme && ab_attributes "$(ab_other "$1")" unset bootonce unset bootme && ab_boots "$1"
 }
 
 # Whether the partition of data is mounted.
