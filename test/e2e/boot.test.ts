@@ -162,7 +162,7 @@ describe('clawdie-iso boot', () => {
 
   it('starts a disk image as the disk that it is, in its own format, and leaves it as it was', async () => {
     const [raw, image] = [join(folder, 'raw'), join(folder, 'disk.qcow2')];
-    writeDisk(raw, 64 * 1024 * 1024 + 512 * 403456, 'r');
+    writeDisk(raw, 64 * 1024 * 1024 + 512 * 536576, 'r');
     spawnSync('qemu-img', ['convert', '-O', 'qcow2', raw, image]);
     const sum = sha256(readFileSync(image));
     const bin = stubMachine(folder, raw, 'exec sleep 60');
