@@ -108,13 +108,6 @@ export function crossCheck(c: Partial<Config>): readonly Breach[] {
       'take INSTALL_LAYOUT out, or set INSTALL_FS="ufs"',
     );
   }
-  if (c.INSTALL_LAYOUT === 'ab' && c.FORMATS?.includes('iso') === false) {
-    add(
-      'INSTALL_LAYOUT',
-      'INSTALL_LAYOUT is "ab", but FORMATS asks for disk images alone, which have one root',
-      'add iso to FORMATS, or take INSTALL_LAYOUT out',
-    );
-  }
   networks(c, add);
   wan(c, add);
   ports(c, add);

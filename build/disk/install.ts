@@ -181,8 +181,12 @@ async function watch(
   }
 }
 
-/** What has to be on a disk that clawdie-install has come to an end with: labels of its partitions. */
-const LABELS = ['clawdie-boot', 'clawdie-efi', 'clawdie-slot', 'clawdie-swap', 'clawdie-root'];
+/**
+ * What has to be on a disk that clawdie-install has come to an end with: labels of its partitions. The second copies of what the
+ * firmware starts are on every image, and on instances with a pool.
+ */
+const LABELS =
+  /^clawdie-boot (clawdie-boot-b )?clawdie-efi (clawdie-efi-b )?clawdie-slot clawdie-swap clawdie-root$/;
 
 /** @returns where its slot is @throws UserError if a disk is not what clawdie-install leaves at its end. */
 async function checkDisk(disk: string, as: Installation['as']): Promise<Extent> {
@@ -193,7 +197,9 @@ async function checkDisk(disk: string, as: Installation['as']): Promise<Extent> 
     const read = (offset: number, length: number): Promise<Buffer> => readAt(file, offset, length);
     const partitions = await readGpt(read, (await file.stat()).size, disk);
     const labels = partitions.map(({ label }) => label);
-    if (labels.join() !== LABELS.join()) throw refuse(`the partitions ${labels.join(', ') || '(none)'}`);
+    const found = LABELS.exec(labels.join(' '));
+    if (!found || (as === 'image' && (found[1] === undefined || found[2] === undefined)))
+      throw refuse(`the partitions ${labels.join(', ') || '(none)'}`);
     const by = (label: string): Partition | undefined => partitions.find((each) => each.label === label);
     if (((by('clawdie-root')?.attributes ?? 0n) & BOOTME) === 0n) throw refuse('no partition that boots');
     if (by('clawdie-slot')?.type !== SLOT_TYPE) throw refuse('no partition for the overlay');

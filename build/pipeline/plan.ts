@@ -21,7 +21,7 @@ export interface BaseInputs {
 }
 
 /** Raised when what a stage makes of the same inputs changes: older results in caches are then not used. */
-export const STAGE_VERSIONS = { rootfs: 4, ufs: 2, compress: 2, base: 1, disk: 1 } as const;
+export const STAGE_VERSIONS = { rootfs: 4, ufs: 2, compress: 2, base: 1, disk: 2 } as const;
 
 export interface BaseKeys {
   /** Of the compressed root file system and the boot files. */

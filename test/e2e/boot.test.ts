@@ -7,7 +7,7 @@ import { FAULT_NAMES, FAULTS, faultyImage } from '../../build/boot/faults.js';
 import { sha256 } from '../../build/host/hash.js';
 import { findInRoot } from '../../build/image/iso9660.js';
 import { SAMPLE_MESSAGE } from '../../build/release/sample/stub.js';
-import { blankIso, stubMachine, writeDisk } from '../helpers/disk.js';
+import { blankIso, SLOT_AT, stubMachine, writeDisk } from '../helpers/disk.js';
 import { cli, MAIN, sampleArgs } from '../helpers/cli.js';
 import type { BootReport } from '../../build/boot/report.js';
 
@@ -162,7 +162,7 @@ describe('clawdie-iso boot', () => {
 
   it('starts a disk image as the disk that it is, in its own format, and leaves it as it was', async () => {
     const [raw, image] = [join(folder, 'raw'), join(folder, 'disk.qcow2')];
-    writeDisk(raw, 64 * 1024 * 1024 + 512 * 403456, 'r');
+    writeDisk(raw, 64 * 1024 * 1024 + 512 * 536576, 'r');
     spawnSync('qemu-img', ['convert', '-O', 'qcow2', raw, image]);
     const sum = sha256(readFileSync(image));
     const bin = stubMachine(folder, raw, 'exec sleep 60');
@@ -200,7 +200,7 @@ describe('clawdie-iso boot', () => {
       `if=${join(folder, 'overlay')}`,
       `of=${disk}`,
       'bs=512',
-      'seek=133120',
+      `seek=${SLOT_AT}`,
       'conv=notrunc,sync',
     ]);
     const bin = stubMachine(

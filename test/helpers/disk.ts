@@ -50,14 +50,21 @@ export function gpt(rows: readonly Row[], sectors: number): Buffer {
 
 const FREEBSD = (last: string): string => `516e7cb${last}-6ecf-11d6-8ff8-00022d09712b`;
 
-/** The partitions that clawdie-install makes on a disk of so many sectors. */
+const ROOT_AT = 536576;
+
+/** Where the slot lies on a disk image, in sectors. */
+export const SLOT_AT = 266240;
+
+/** The partitions that clawdie-install makes on a disk image of so many sectors. */
 export const installed = (sectors: number): readonly Row[] => [
   { type: '83bd6b9d-7f41-11dc-be0b-001560b84f0f', label: 'clawdie-boot', first: 40, count: 1024 },
-  { type: 'c12a7328-f81f-11d2-ba4b-00a0c93ec93b', label: 'clawdie-efi', first: 2048, count: 131072 },
-  { type: SLOT_TYPE, label: 'clawdie-slot', first: 133120, count: 8192 },
-  { type: FREEBSD('5'), label: 'clawdie-swap', first: 141312, count: 262144 },
+  { type: '83bd6b9d-7f41-11dc-be0b-001560b84f0f', label: 'clawdie-boot-b', first: 1064, count: 1024 },
+  { type: 'c12a7328-f81f-11d2-ba4b-00a0c93ec93b', label: 'clawdie-efi', first: 4096, count: 131072 },
+  { type: 'c12a7328-f81f-11d2-ba4b-00a0c93ec93b', label: 'clawdie-efi-b', first: 135168, count: 131072 },
+  { type: SLOT_TYPE, label: 'clawdie-slot', first: SLOT_AT, count: 8192 },
+  { type: FREEBSD('5'), label: 'clawdie-swap', first: 274432, count: 262144 },
   {
-    ...{ type: FREEBSD('6'), label: 'clawdie-root', first: 403456, count: sectors - 403456 - 34 },
+    ...{ type: FREEBSD('6'), label: 'clawdie-root', first: ROOT_AT, count: sectors - ROOT_AT - 34 },
     attributes: BOOTME,
   },
 ];
@@ -83,9 +90,9 @@ export function writeDisk(
     writeSync(file, data, 0, data.length, sector * 512);
   };
   put(0, gpt(change(installed(sectors)), sectors));
-  put(2048, Buffer.from('an EFI system partition'));
-  put(133120, emptySlot(release));
-  put(403456, Buffer.from('a root file system'.repeat(5000)));
+  put(4096, Buffer.from('an EFI system partition'));
+  put(SLOT_AT, emptySlot(release));
+  put(ROOT_AT, Buffer.from('a root file system'.repeat(5000)));
   put(sectors - 40, Buffer.from('its end'));
   closeSync(file);
 }

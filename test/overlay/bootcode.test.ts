@@ -298,6 +298,15 @@ describe('clawdie-bootcode', () => {
     expect(fake.has('var/db/clawdie/bootcode')).toBe(false);
   });
 
+  it('leaves that of one root alone, which no newer one comes to', () => {
+    fake.files({ 'sbin/clawdie-environment': '#!/bin/sh\n' });
+    expect(run('update')).toMatchObject({
+      code: 0,
+      stdout: 'The boot code stays as installed: there is one root.\n',
+    });
+    expect(bios()).toBe('old');
+  });
+
   it.each([
     [
       'a copy that is there twice',

@@ -62,6 +62,7 @@ describe('clawdie-install', () => {
       .file('etc/clawdie/applied', `${sha256('the archive')}\n`)
       .file('media/overlay', Buffer.concat([slot], SLOT_SIZE))
       .file('mnt/boot/kernel/pf.ko', '')
+      .files(ENVIRONMENT_FILES)
       .file('mnt/etc/clawdie/applied', '')
       .file('var/run/x', '');
     disk('vtbd0', 600);
@@ -389,6 +390,56 @@ describe('clawdie-install', () => {
       expect(fake.run(TOOL, ['--status']).stdout).toBe('vtbd0 installed 600\n');
     });
 
+    it('can become two roots at its first boot, which decides: has all of what these need, and one root', () => {
+      fake
+        .file('boot/gptboot.efi', 'gptboot.efi')
+        .stub(
+          'tar',
+          'case "$*" in *--format*) echo "./a type=file" ;; *-cf*) echo archive ;; *-xpf*) cat > /dev/null ;; esac',
+        );
+      const result = fake.run(TOOL, ['--image']);
+      expect(result).toMatchObject({ code: 0, stderr: '' });
+      const calls = steps(result);
+      expect(calls.filter((call) => call.startsWith('gpart add'))).toEqual([
+        'gpart add -t freebsd-boot -a 4k -s 512k -l clawdie-boot vtbd0',
+        'gpart add -t freebsd-boot -a 4k -s 512k -l clawdie-boot-b vtbd0',
+        'gpart add -t efi -a 1m -s 64m -l clawdie-efi vtbd0',
+        'gpart add -t efi -a 1m -s 64m -l clawdie-efi-b vtbd0',
+        'gpart add -t !5d1f7a4e-0c6b-4b7a-9a53-2f1c6e0d9c11 -a 1m -s 4m -l clawdie-slot vtbd0',
+        'gpart add -t freebsd-swap -a 1m -s 128m -l clawdie-swap vtbd0',
+        'gpart add -t freebsd-ufs -a 1m -l clawdie-new vtbd0',
+      ]);
+      expect(calls.filter((call) => call.startsWith('gpart bootcode'))).toEqual([
+        'gpart bootcode -p /boot/gptboot -i 2 vtbd0',
+        'gpart bootcode -b /boot/pmbr -p /boot/gptboot -i 1 vtbd0',
+      ]);
+      expect(fake.read('media/EFI/BOOT/BOOTX64.EFI')).toBe('gptboot.efi');
+      expect(fake.has('mnt/etc/clawdie/image')).toBe(true);
+      expect(fake.has('mnt/var/db/clawdie/base.mtree.gz')).toBe(true);
+      expect(fake.read('mnt/boot/loader.conf.local')).toBe(
+        'vfs.root.mountfrom="ufs:/dev/gpt/clawdie-root"\n',
+      );
+      expect(fake.read('mnt/etc/fstab')).not.toContain('/data');
+    });
+
+    it('stays with one root where the release cannot choose between two, and where it is a pool', () => {
+      expect(fake.run(TOOL, ['--image'])).toMatchObject({ code: 0, stderr: '' });
+      expect(fake.read('media/EFI/BOOT/BOOTX64.EFI')).toBe('loader.efi');
+      expect(fake.has('mnt/etc/clawdie/image')).toBe(false);
+      fake
+        .file('boot/gptboot.efi', 'gptboot.efi')
+        .file('sbin/zpool', '', 0o755)
+        .file('boot/gptzfsboot', 'x')
+        .stub('kldload')
+        .stub('zpool')
+        .stub('zfs')
+        .file('tables/vtbd0', '');
+      disk('vtbd0', 600);
+      expect(fake.run(TOOL, ['--image', '--fs', 'zfs'])).toMatchObject({ code: 0, stderr: '' });
+      expect(fake.read('media/EFI/BOOT/BOOTX64.EFI')).toBe('loader.efi');
+      expect(fake.has('mnt/etc/clawdie/image')).toBe(false);
+    });
+
     it.each(['etc/ssh/ssh_host_ed25519_key', 'etc/hostid', 'boot/entropy', 'var/db/entropy/saved-entropy.1'])(
       'is not made of a system that has %s',
       (path) => {
@@ -417,7 +468,6 @@ describe('clawdie-install', () => {
           'tar',
           'case "$*" in *--format*) echo "./a type=file" ;; *-cf*) echo archive ;; *-xpf*) cat > /dev/null ;; esac',
         )
-        .files(ENVIRONMENT_FILES)
         .file('boot/gptboot.efi', 'gptboot.efi');
 
     it('makes them where the disk has the room, a partition of data for both, and what boots either', () => {
@@ -554,18 +604,19 @@ describe('clawdie_grow', () => {
       .stub('growfs');
   });
 
+  const run = (on: FakeRoot = fake): ScriptResult => on.run(SCRIPT, ['start'], { clawdie_grow_at: on.root });
   const changes = (result: ScriptResult): readonly string[] =>
     result.calls.filter((call) => /^(?:growfs|gpart (?!show))/.test(call));
 
   it('gives the room that the disk has gained to the root', () => {
-    const result = fake.run(SCRIPT, ['start']);
+    const result = run();
     expect(result).toMatchObject({ code: 0, stderr: '' });
     expect(changes(result)).toEqual(['gpart resize -i 5 vtbd0', 'growfs -y /dev/gpt/clawdie-root']);
   });
 
   it('finds the second copy of the table again first', () => {
     fake.stub('gpart', `case $1 in show) ${table(4194304)}; echo CORRUPT ;; esac`);
-    expect(changes(fake.run(SCRIPT, ['start']))[0]).toBe('gpart recover vtbd0');
+    expect(changes(run())[0]).toBe('gpart recover vtbd0');
   });
 
   it.each<[string, (fake: FakeRoot) => FakeRoot]>([
@@ -574,7 +625,7 @@ describe('clawdie_grow', () => {
     ['nothing is installed', (each) => each.removeFile('etc/clawdie/installed')],
     ['the root is no partition of its own', (each) => each.stub('gpart')],
   ])('changes nothing where %s', (_, change) => {
-    const result = change(fake).run(SCRIPT, ['start']);
+    const result = run(change(fake));
     expect(result.code).toBe(0);
     expect(changes(result)).toEqual([]);
   });
@@ -582,24 +633,21 @@ describe('clawdie_grow', () => {
   it('gives the room to the data, where there are two roots', () => {
     const roots = `echo "=> 40 16777136 vtbd0 GPT (8.0G)"; echo "  9 9 5 clawdie-root [bootme] (2.0G)"; echo "  9 9 6 clawdie-root-b (2.0G)"; echo "  9 9 7 clawdie-data (3.3G)"; echo "  8386560 4194304 - free - (2G)"`;
     fake.stub('gpart', `case $1 in show) ${roots} ;; esac`);
-    expect(changes(fake.run(SCRIPT, ['start']))).toEqual([
-      'gpart resize -i 7 vtbd0',
-      'growfs -y /dev/gpt/clawdie-data',
-    ]);
+    expect(changes(run())).toEqual(['gpart resize -i 7 vtbd0', 'growfs -y /dev/gpt/clawdie-data']);
   });
 
   it('grows a pool, whether its root is in use or not', () => {
     fake
       .stub('mount', 'echo "clawdie/ROOT/default / zfs rw 0 0"')
       .stub('zpool', 'case $1 in list) echo "clawdie 4G"; echo "/dev/gpt/clawdie-root 4G" ;; esac');
-    const result = fake.run(SCRIPT, ['start']);
+    const result = run();
     expect(changes(result)).toEqual(['gpart resize -i 5 vtbd0']);
     expect(result.calls).toContain('zpool online -e clawdie /dev/gpt/clawdie-root');
   });
 
   it('does not grow a file system whose partition could not be', () => {
     fake.stub('gpart', `case $1 in show) ${table(4194304)} ;; resize) exit 1 ;; esac`);
-    expect(changes(fake.run(SCRIPT, ['start']))).toEqual(['gpart resize -i 5 vtbd0']);
+    expect(changes(run())).toEqual(['gpart resize -i 5 vtbd0']);
   });
 });
 

@@ -161,6 +161,21 @@ describe.skipIf(!BSDTAR)('clawdie-update release, with two roots', () => {
     expect(runs()).toEqual(OLD_RUNS);
   });
 
+  it('says so where the table cannot be told that the new one is taken back, and it is with the second restart', async () => {
+    expect(offer(await newRoot()).code).toBe(0);
+    const gpart = readFileSync(join(instance.fake.bin, 'gpart'), 'utf8');
+    instance.fake.stub('gpart', `[ "$1" != unset ] || exit 1\n${gpart}`);
+    const result = update('back');
+    expect(result.code).toBe(1);
+    expect(result.stdout).toContain('nothing keeps the new one from its next boot: do not confirm it');
+    writeFileSync(join(instance.fake.bin, 'gpart'), gpart);
+    instance.boot();
+    expect(runs()).toMatchObject({ version: NEW, root: 'b', boots: false, waits: true });
+    instance.boot();
+    expect(runs()).toEqual(OLD_RUNS);
+    expect(says('last.result')).toBe('back');
+  });
+
   it('changes nothing where it cannot be made', async () => {
     const bytes = await newRoot();
     const refused = (why: string): void => {

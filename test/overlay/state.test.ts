@@ -158,19 +158,23 @@ describe('clawdie_state, before the firewall has its rules', () => {
     await boot();
     fake.file('var/db/clawdie/work.a1B2c3/slot', 'x').file('var/db/clawdie/trial.4711', 'kind overlay\n');
     fake.file('data/work.d4E5f6/root', 'x').file('data/home/natasha/own', 'x');
+    fake.file('var/db/clawdie/notify/.work.g7H8i9/url', 'x').file('var/db/clawdie/notify/told', 'x');
     fake.file('var/db/clawdie/trial/last', 'result kept\n');
     expect(start()).toMatchObject({ code: 0, stderr: '' });
     const left = readdirSync(join(fake.root, 'var/db/clawdie'));
     expect(left.filter((name) => /^(work|trial)/.test(name))).toEqual(['trial']);
     expect(fake.has('var/db/clawdie/trial/last')).toBe(true);
     expect(readdirSync(join(fake.root, 'data'))).toEqual(['home']);
+    expect(readdirSync(join(fake.root, 'var/db/clawdie/notify'))).toEqual(['told']);
   });
 
   it('takes away what an import had in work: host keys', async () => {
     await boot();
     fake.file('var/db/clawdie/.import.a1B2c3/new/etc/ssh/ssh_host_rsa_key', 'x');
+    fake.file('var/db/clawdie/jaildisks/.import.img', 'x').file('var/db/clawdie/jaildisks/worker.img', 'x');
     expect(start()).toMatchObject({ code: 0, stderr: '' });
     expect(fake.has('var/db/clawdie/.import.a1B2c3')).toBe(false);
+    expect(readdirSync(join(fake.root, 'var/db/clawdie/jaildisks'))).toEqual(['worker.img']);
   });
 
   it('stops the boot where it cannot', async () => {

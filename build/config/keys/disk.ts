@@ -19,7 +19,7 @@ export const DISK_KEYS = {
         : { value: format };
     }, IMAGE_FORMATS.length),
     'Images that are built: "iso"; and disk images, for providers that take one: "img" (raw, compressed with zstd),',
-    '"qcow2", "vmdk", "vhd". A disk image is an installed instance; its root grows with the disk at the first boot.',
+    '"qcow2", "vmdk", "vhd". A disk image is an installed instance, which takes the room of its disk at the first boot.',
   ),
   INSTALL: key(
     'never',
@@ -44,8 +44,9 @@ export const DISK_KEYS = {
   INSTALL_LAYOUT: key(
     'auto',
     oneOf('auto', 'single', 'ab'),
-    'Roots of an instance that the ISO installs on UFS: "single", or "ab" (two, and a partition for jails, homes and logs), so',
-    'that a newer release can be tried (clawdie-update release). "auto" is "ab" on disks of 8 GiB that have the room.',
+    'Roots of an installed instance on UFS: "single", or "ab" (two, and a partition for jails, homes and logs), so that a newer',
+    'release can be tried (clawdie-update release). "auto" is "ab" on disks of 8 GiB that have the room. The first boot of a',
+    'disk image makes them, and leaves it at one, whatever is asked for, where its disk has no room.',
   ),
   INSTALL_WIPE: key(
     'no',

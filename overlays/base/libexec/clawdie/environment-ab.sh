@@ -29,15 +29,18 @@ ab_parts()
 	}'
 }
 
-# Changes an attribute of one: ab_attribute set|unset ATTRIBUTE NAME
-ab_attribute()
+# Changes attributes of one, in this order: ab_attributes NAME set|unset ATTRIBUTE ...
+ab_attributes()
 {
-	local _at _disk _index
+	local _at
 
-	_at=$(ab_parts | awk -v "name=$3" '$1 == name { print $2, $3 }')
-	_disk=${_at% *}
-	_index=${_at#* }
-	[ -n "${_index}" ] && change_table "${_disk}" "$1" -a "$2" -i "${_index}"
+	_at=$(ab_parts | awk -v "name=$1" '$1 == name { print $2, $3 }')
+	[ -n "${_at}" ] || return 1
+	shift
+	while [ $# -gt 0 ]; do
+		change_table "${_at% *}" "$1" -a "$2" -i "${_at#* }" || return 1
+		shift 2
+	done
 }
 
 ab_other()
@@ -69,27 +72,20 @@ ab_boots()
 
 ab_once()
 {
-	ab_attribute unset bootfailed "$1" && ab_attribute set bootonce "$1"
+	ab_attributes "$1" unset bootfailed set bootonce
 }
 
 # The one that does not run. With bootonce gone and bootme there it would boot from then on, were it the first; the other way round
 # boot code passes it over.
 ab_never()
 {
-	local _other
-
-	_other=$(ab_other "$(ab_current)")
-	ab_attribute unset bootme "${_other}" && ab_attribute unset bootonce "${_other}"
+	ab_attributes "$(ab_other "$(ab_current)")" unset bootme unset bootonce
 }
 
 # Until the last step the one before boots, or this one does.
 ab_keep()
 {
-	local _other
-
-	_other=$(ab_other "$1")
-	ab_attribute unset bootonce "$1" && ab_attribute set bootme "$1" &&
-	    ab_attribute unset bootonce "${_other}" && ab_attribute unset bootme "${_other}" && ab_boots "$1"
+	ab_attributes "$1" unset bootonce set bootme && ab_attributes "$(ab_other "$1")" unset bootonce unset bootme && ab_boots "$1"
 }
 
 # Whether the partition of data is mounted.

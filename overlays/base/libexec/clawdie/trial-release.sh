@@ -53,7 +53,8 @@ keep_release()
 # Before its boot.
 undo_release()
 {
-	sh "${environment}" never
+	sh "${environment}" never ||
+	    refuse "nothing keeps the new one from its next boot: do not confirm it, and the one before comes back with the restart after"
 	[ ! -e "${trial}/slot" ] || old_slot || refuse "the slot could not be written: the next boot tries it again"
 }
 
