@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { configOf } from '../helpers/config.js';
@@ -174,6 +174,30 @@ describe.skipIf(!BSDTAR)('clawdie-update release, with two roots', () => {
     instance.boot();
     expect(runs()).toEqual(OLD_RUNS);
     expect(says('last.result')).toBe('back');
+  });
+
+  it('gives way to the one before where its root is full, and says why all the same', async () => {
+    const bytes = await newRoot();
+    expect(offer(bytes).code).toBe(0);
+    // Not even that its boot has begun can be noted.
+    instance.fake.stub(
+      'mv',
+      `case "$(cat '${instance.disk}/.running') $*" in b*/pending.new\\ *) exit 1 ;; esac\nexec /bin/mv "$@"`,
+    );
+    expect(instance.boot().calls).toContain('reboot -q');
+    instance.boot();
+    expect(runs()).toEqual(OLD_RUNS);
+    instance.fake.stub('mv', 'exec /bin/mv "$@"');
+    expect(offer(bytes).code).toBe(0);
+    instance.boot();
+    const token = /^token (.*)$/m.exec(instance.fake.read('var/db/clawdie/trial/pending'))?.[1] ?? '';
+    // What cannot be written here is told the other root.
+    symlinkSync('/nonexistent/why', join(instance.fake.root, 'var/db/clawdie/trial/why'));
+    instance.fake.stub('sockstat', 'echo "root sshd 7 4 tcp4 203.0.113.10:22"');
+    instance.fake.run(TRIAL, ['watch', token]);
+    instance.boot();
+    expect(says('last.why')).toBe('nobody has logged in to confirm it within 60 s');
+    expect(runs()).toEqual(OLD_RUNS);
   });
 
   it('changes nothing where it cannot be made', async () => {

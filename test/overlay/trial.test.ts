@@ -169,6 +169,18 @@ describe('an overlay on trial', () => {
     expect(readdirSync(join(fake.root, STATE))).toEqual(['last']);
   });
 
+  it('is taken back where the disk is so full that its boot cannot even be noted', () => {
+    put(next);
+    fake.stub(
+      'mv',
+      `case "$*" in */pending.new\\ *) [ ! -e '${fake.root}/${STATE}/room' ] || exit 1 ;; esac\nexec /bin/mv "$@"`,
+    );
+    const why = 'the root file system could not be written when it was to be tried';
+    expect(boot().stdout).toContain(`the overlay on trial is taken back: ${why}.`);
+    expect(inForce()).toEqual(force(10, before));
+    expect([waits(), says('last.result'), says('last.why')]).toEqual([false, 'back', why]);
+  });
+
   it('is taken back on a file system that a power cut has damaged, once all of that was looked at', () => {
     put(next);
     boot();

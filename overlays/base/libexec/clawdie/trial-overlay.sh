@@ -85,11 +85,14 @@ undo_overlay()
 boot_overlay()
 {
 	if [ "$(value phase)" = "new" ]; then
-		if in_slot "$(value new)"; then
-			try
+		if ! in_slot "$(value new)"; then
+			because "the instance was restarted before it was written"
+		elif try; then
 			return 0
+		else
+			rm -f "${trial}/room"
+			because "the root file system could not be written when it was to be tried"
 		fi
-		because "the instance was restarted before it was written"
 	fi
 	return 1
 }
@@ -106,7 +109,7 @@ restore_overlay()
 		echo "the overlay before cannot come back, what was kept of it is damaged: the one that was on trial stays."
 		return 0
 	fi
-	echo "the overlay on trial is taken back: $(head -n 1 "${trial}/why" 2> /dev/null)."
+	echo "the overlay on trial is taken back: $(why)."
 }
 
 # Once clawdie-init has done what it could. Fails where there is no trial any more.

@@ -41,7 +41,7 @@ begin_release()
 # The boot environment before is told why.
 tell_release()
 {
-	sh "${environment}" note "$(value new)" "$(head -n 1 "${trial}/why")"
+	sh "${environment}" note "$(value new)" "$(why)"
 }
 
 # Confirmed: until this is done, the boot environment before boots.
@@ -70,8 +70,10 @@ boot_release()
 			rm -f "${root}/boot/lua/local.lua"
 			mv "${trial}/pending" "${trial}/kept"
 			finish kept
-		else
-			try
+		elif ! try; then
+			# Any restart is of the one before.
+			reboot -q
+			refuse "the root file system cannot be written"
 		fi
 		return 0
 	fi
@@ -85,7 +87,7 @@ boot_release()
 restore_release()
 {
 	[ ! -e "${trial}/slot" ] || old_slot || refuse "the slot cannot be written"
-	echo "the release on trial is taken back: $(head -n 1 "${trial}/why" 2> /dev/null)."
+	echo "the release on trial is taken back: $(why)."
 }
 
 # For the one before, which still waits for the news, should it boot again.
