@@ -51,7 +51,7 @@ export async function loadConfig(
     `The configuration ${path} cannot be read: ${why}.`,
     named === undefined
       ? 'Copy build.cfg.example to build.cfg.'
-      : 'Check the path after --config (make: CONFIG=).',
+      : 'Check the path (--config; make: CONFIG=).',
   ]);
   const name = shownPath(path);
   const folder = dirname(path);

@@ -119,7 +119,10 @@ async function makeReady(options: PushOptions, context: PushContext): Promise<re
   const files =
     all === undefined ? [one?.config ?? ''] : (await deploymentFiles(all)).map((file) => join(all, file));
   if (one && !isDestination(one.address))
-    throw new InputError(`"${one.address}" is no destination of ssh(1).`, 'Write it as root@198.51.100.7.');
+    throw new InputError(
+      `"${one.address}" is no destination of ssh(1).`,
+      'Write it as root@198.51.100.7, with a port as ssh://root@198.51.100.7:2222.',
+    );
   const common = await readCommon(join(resolvePath(folder), COMMON));
   const loaded = await Promise.all(
     files.map((config) => loadConfig({ config, set, ...(common && { common }) }, context.environment)),

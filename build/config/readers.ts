@@ -158,9 +158,16 @@ export function isSource(input: string): boolean {
   return input !== '' && (!/^[a-z][a-z0-9+.-]*:/i.test(input) || HTTP_URL.test(input));
 }
 
-/** Whether a word is a destination of ssh(1), and no option of it: USER@HOST, HOST of ssh_config(5), ssh://USER@HOST:PORT. */
+/**
+ * Whether a word is a destination of ssh(1), and no option of it: USER@HOST, HOST of ssh_config(5), ssh://USER@HOST:PORT. Without ssh://
+ * a port would be taken for a part of the name.
+ */
 export function isDestination(word: string): boolean {
-  return /^(?:ssh:\/\/)?(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?(?:[A-Za-z0-9_][A-Za-z0-9_.:-]*|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?)$/.test(
-    word,
+  const user = '(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?';
+  const name = '[A-Za-z0-9_][A-Za-z0-9_.-]*';
+  const six = '[0-9A-Fa-f]*(?::[0-9A-Fa-f.]*){2,}(?:%[A-Za-z0-9_.-]+)?';
+  return (
+    new RegExp(`^${user}(?:${name}|${six}|\\[${six}\\])$`).test(word) ||
+    new RegExp(`^ssh://${user}(?:${name}|\\[${six}\\])(?::[0-9]{1,5})?$`).test(word)
   );
 }

@@ -81,6 +81,16 @@ describe('packages of the lock', () => {
     expect(installs(run())).toEqual([]);
   });
 
+  it('are installed again where somebody has taken away what others need', () => {
+    run();
+    fake.file('db', fake.read('db').replace(/^libevent .*\n/m, ''));
+    expect(run('--missing').code).toBe(0);
+    expect(installs(run())).toEqual([
+      'pkg -R /var/run/clawdie-pkg/repos install -y -U -r FreeBSD-ports pkg libevent',
+    ]);
+    expect(run('--missing').code).toBe(1);
+  });
+
   const flip = (path: string): void => {
     const full = join(fake.root, FOLDER, path);
     const bytes = readFileSync(full);

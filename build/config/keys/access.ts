@@ -42,7 +42,10 @@ export const ACCESS_KEYS = {
     optional((input) =>
       isDestination(input)
         ? { value: input }
-        : { message: 'must be what ssh(1) takes as its destination', fix: 'write it as "root@198.51.100.7"' },
+        : {
+            message: 'must be what ssh(1) takes as its destination',
+            fix: 'write it as "root@198.51.100.7", with a port as "ssh://root@198.51.100.7:2222"',
+          },
     ),
     'Where `clawdie-iso push --all` reaches the instance: a destination of ssh(1), as root. Nothing of it is in the image.',
   ),

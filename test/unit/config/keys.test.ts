@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { exampleText } from '../../../build/config/example.js';
 import { KEY_NAMES } from '../../../build/config/keys.js';
 import { parse } from '../../../build/config/parse.js';
+import { isDestination } from '../../../build/config/readers.js';
 import { report } from '../../../build/config/report.js';
 import { configOf, findingsOf, HASH, PUBLIC_KEY } from '../../helpers/config.js';
 
@@ -216,5 +217,33 @@ describe('rules between keys', () => {
 
   it("takes the older document's layout", () => {
     expect(() => configOf({ JAIL_SUPERNET: '10.83.0.0/24', AGENT_NET: '10.83.0.0/24' })).not.toThrow();
+  });
+});
+
+describe('PUSH_TO', () => {
+  it.each([
+    'root@198.51.100.7',
+    'natasha',
+    'root@2001:db8::7',
+    'root@[2001:db8::7]',
+    'root@fe80::1%em0',
+    'ssh://root@198.51.100.7:2222',
+    'ssh://root@[2001:db8::7]:2222',
+    'ssh://natasha',
+  ])('takes %s', (word) => {
+    expect(isDestination(word)).toBe(true);
+  });
+
+  it.each([
+    'root@198.51.100.7:2222',
+    'natasha:22',
+    '-oProxyCommand=x',
+    'ssh://-x',
+    'a b',
+    '$(id)',
+    '',
+    'ssh://h:1:2',
+  ])('does not take %j', (word) => {
+    expect(isDestination(word)).toBe(false);
   });
 });

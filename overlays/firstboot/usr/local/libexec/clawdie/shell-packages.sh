@@ -11,6 +11,12 @@ wanted=
 for package in ${PACKAGES}; do
 	pkg -N info -e "${package}" > /dev/null 2>&1 || wanted="${wanted} ${package}"
 done
+if [ -z "${wanted}" ] && packages_locked; then
+	# What they need, where somebody has taken that away.
+	for package in $(packages_lines needed | awk '{ print $6 }'); do
+		pkg -N info -e "${package}" > /dev/null 2>&1 || wanted="${wanted} ${package}"
+	done
+fi
 if [ "${1-}" = "--missing" ]; then
 	[ -n "${wanted}" ]
 	exit
