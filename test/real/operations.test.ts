@@ -87,7 +87,7 @@ function scenesOf(deployment: Deployment, folder: string, installed: string): Sc
       at: 'push --rules',
       before: () => {
         deployment.configure(4);
-        desk.write('my-rules.conf', 'block in quick proto udp from 198.51.100.76\n');
+        desk.write('my-rules.conf', 'block in quick proto udp from 198.51.100.76 to port 53\n');
       },
       after: async (said) => {
         expect(said).toContain('has these rules in force: clawdie-pf: the rules stay');
