@@ -59,6 +59,11 @@ export async function push(options: PushOptions, context: PushContext): Promise<
   const endings = new Map<string, Ending>();
   const left = [...ready];
   const batch = options.all !== undefined;
+  const what = options.rules === undefined ? 'overlay' : 'rules';
+  const tell = ({ name, address, sum }: Ready, runs: string, words?: string): void => {
+    const said = words === undefined ? '' : `: ${plain(words.replaceAll('\n', ' '))}`;
+    context.print(`${name}  ${address}  ${sum.slice(0, 12)}  ${runs}${said}`);
+  };
   let failed = false;
   const work = async (): Promise<void> => {
     for (let next = left.shift(); next && !failed; next = left.shift()) {
@@ -73,22 +78,26 @@ export async function push(options: PushOptions, context: PushContext): Promise<
         wait: options.wait,
       });
       endings.set(name, ending);
+      // A fleet takes its time: who watches, or interrupts it, knows of each what came of it.
+      if (batch) context.print(`${name}: ${RUNS[ending.runs](what)}.`);
       if (ending.runs !== 'new' && options.keepGoing !== true) failed = true;
     }
   };
   await Promise.all(Array.from({ length: Math.min(options.parallel, ready.length) }, work)).catch(
     (error: unknown) => {
+      if (!context.signal.aborted) throw error;
+      for (const one of ready) {
+        const ending = endings.get(one.name);
+        if (ending) tell(one, RUNS[ending.runs](what), ending.words);
+        else if (left.includes(one)) tell(one, 'not begun');
+      }
       const within = ready.filter((one) => !left.includes(one) && !endings.has(one.name));
-      throw context.signal.aborted ? interruptedWith(within, context.signal.reason) : error;
+      throw interruptedWith(within, context.signal.reason);
     },
   );
-  const what = options.rules === undefined ? 'overlay' : 'rules';
-  for (const { name, address, sum } of ready) {
-    const ending = endings.get(name);
-    const runs = ending === undefined ? NOT_BEGUN : RUNS[ending.runs](what);
-    context.print(
-      `${name}  ${address}  ${sum.slice(0, 12)}  ${runs}${ending ? `: ${plain(ending.words.replaceAll('\n', ' '))}` : ''}`,
-    );
+  for (const one of ready) {
+    const ending = endings.get(one.name);
+    tell(one, ending ? RUNS[ending.runs](what) : NOT_BEGUN, ending?.words);
   }
   return ready.every(({ name }) => endings.get(name)?.runs === 'new');
 }

@@ -113,6 +113,19 @@ async function pushing(
   return { all, text: lines.join('\n') };
 }
 
+/** Three instances, and the folder of what their deployments are to become. */
+async function makeFleet(): Promise<{ readonly all: readonly Instance[]; readonly deployments: string }> {
+  const all = [await Instance.make('anna'), await Instance.make('boris'), await Instance.make('clara')];
+  const deployments = await tmp();
+  writeFileSync(
+    join(deployments, 'common.cfg'),
+    `SSH_AUTHORIZED_KEYS="${PUBLIC_KEY}"\nSIGN_KEY="${ours.path}"\nSERIAL="11"\nPACKAGES=""\nHTTP="no"\n`,
+  );
+  for (const { name } of all)
+    writeFileSync(join(deployments, `${name}.cfg`), `ASSISTANT_NAME="${name}"\nPUSH_TO="root@${name}"\n`);
+  return { all, deployments };
+}
+
 const cfg = (name: string, text = '', key = ours): string => {
   const path = join(folder, `${name}.cfg`);
   writeFileSync(
@@ -280,18 +293,12 @@ describe('a push', () => {
   });
 
   it('of a fleet stops at the first that fails, and says what runs on each', async () => {
-    const all = [await Instance.make('anna'), await Instance.make('boris'), await Instance.make('clara')];
-    const deployments = await tmp();
-    writeFileSync(
-      join(deployments, 'common.cfg'),
-      `SSH_AUTHORIZED_KEYS="${PUBLIC_KEY}"\nSIGN_KEY="${ours.path}"\nSERIAL="11"\nPACKAGES=""\nHTTP="no"\n`,
-    );
-    for (const { name } of all)
-      writeFileSync(join(deployments, `${name}.cfg`), `ASSISTANT_NAME="${name}"\nPUSH_TO="root@${name}"\n`);
+    const { all, deployments } = await makeFleet();
     const boris = all[1];
     if (boris) boris.lets = (rules) => rules.includes('port 80 ');
     const result = await pushing({ all: deployments }, all);
     expect(result.all).toBe(false);
+    expect(result.text).toContain('anna: runs it.\n');
     const [anna, failed, clara] = result.text.split('\n').slice(-3);
     expect(anna).toMatch(/^anna .* runs it: /);
     expect(failed).toMatch(/^boris .* runs the overlay before: /);
@@ -344,6 +351,30 @@ it('says what an interrupted push leaves behind', async () => {
     cause: reason,
   });
   expect(natasha.fake.has('restart')).toBe(true);
+});
+
+it('says of an interrupted fleet what runs on those that were done', async () => {
+  const { all, deployments } = await makeFleet();
+  const interruption = new AbortController();
+  const reason = new UserError('Interrupted by SIGTERM.');
+  const lines: string[] = [];
+  const pushed = push(
+    { all: deployments, set: [], parallel: 1, wait: 400 },
+    {
+      ...{ environment: {}, signal: interruption.signal, print: (line) => void lines.push(line) },
+      sleep: () => {
+        for (const each of all) each.pass();
+        if (!lines.some((line) => line.startsWith('boris: Overlay '))) return Promise.resolve();
+        interruption.abort(reason);
+        return Promise.reject(reason);
+      },
+    },
+  );
+  await expect(pushed).rejects.toThrow('What was pushed may be on trial on boris (root@boris).');
+  expect(lines.slice(-2)).toEqual([
+    expect.stringMatching(/^anna {2}root@anna {2}[0-9a-f]{12} {2}runs it: It stays\./),
+    expect.stringMatching(/^clara {2}root@clara {2}[0-9a-f]{12} {2}not begun$/),
+  ]);
 });
 
 describe('clawdie-update', () => {
