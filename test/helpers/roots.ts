@@ -41,9 +41,20 @@ case "$1" in
 	echo "/dev/gpt/$(label "$(cat "$disk/.running")") / ufs rw 1 1"
 	[ ! -e "$disk/.mounted" ] || echo "/dev/gpt/clawdie-data /data ufs rw 2 2"
 	;;
--o) case "$3" in *md9) rmdir "$4" && ln -s "$disk/../md" "$4" ;; esac ;;
+-o)
+	case "$3" in
+	*md9) rmdir "$4" && ln -s "$disk/../md" "$4" ;;
+	*/clawdie-data) [ ! -e "$disk/.mounted" ] && : > "$disk/.mounted" ;;
+	esac
+	;;
 -u) ;;
 *) [ "$(name "$1")" != "$(cat "$disk/.running")" ] && rmdir "$2" && ln -s "$disk/$(name "$1")" "$2" ;;
+esac`;
+
+const UMOUNT = `
+case $1 in
+*/data) rm "$CLAWDIE_TEST_ROOT/../disk/.mounted" ;;
+*) ${UPDATING.umount ?? ''} ;;
 esac`;
 
 const NEWFS = `
@@ -74,6 +85,7 @@ export class RootsInstance {
       )
       .withTurns();
     for (const [name, body] of Object.entries(UPDATING)) fake.stub(name, body);
+    fake.stub('umount', UMOUNT);
     const instance = new RootsInstance(fake);
     rmSync(join(fake.root, 'etc/clawdie'), { recursive: true });
     for (const name of ['a', 'b']) mkdirSync(join(instance.disk, name), { recursive: true });
@@ -147,11 +159,16 @@ export class RootsInstance {
     return next;
   }
 
-  /** A boot, as far as clawdie-init, rc.d/clawdie_trial and rc.d/gptboot go. */
-  boot(): ScriptResult {
+  /** A boot that stops behind clawdie-init: no file system but the root was mounted. */
+  init(): ScriptResult {
     this.load();
     rmSync(join(this.disk, '.mounted'), { force: true });
-    const result = this.fake.run(INIT);
+    return this.fake.run(INIT);
+  }
+
+  /** A boot, as far as clawdie-init, rc.d/clawdie_trial and rc.d/gptboot go. */
+  boot(): ScriptResult {
+    const result = this.init();
     if (result.code !== 0) return result;
     writeFileSync(join(this.disk, '.mounted'), '');
     const started = this.fake.run(TRIAL, ['start']);

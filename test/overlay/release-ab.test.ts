@@ -200,6 +200,20 @@ describe.skipIf(!BSDTAR)('clawdie-update release, with two roots', () => {
     expect(runs()).toEqual(OLD_RUNS);
   });
 
+  it('gives way to the one before where its boot stops before anything is mounted, and says why all the same', async () => {
+    expect(offer(await newRoot()).code).toBe(0);
+    expect(instance.init().stdout).toContain('clawdie-init: overlay');
+    const trial = join(instance.fake.root, 'var/db/clawdie/trial');
+    const token = /^token (.*)$/m.exec(readFileSync(join(trial, 'pending'), 'utf8'))?.[1] ?? '';
+    // Its root takes nothing either.
+    symlinkSync('/nonexistent/why', join(trial, 'why'));
+    expect(instance.fake.run(TRIAL, ['deadman', token]).calls).toContain('reboot -q');
+    expect(existsSync(join(instance.disk, '.mounted'))).toBe(false);
+    instance.boot();
+    expect(says('last.why')).toBe('its boot did not come to an end within 480 s');
+    expect(runs()).toEqual(OLD_RUNS);
+  });
+
   it('changes nothing where it cannot be made', async () => {
     const bytes = await newRoot();
     const refused = (why: string): void => {

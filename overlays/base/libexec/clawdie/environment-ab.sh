@@ -94,23 +94,37 @@ ab_mounted()
 	mount -p | awk -v "at=${ab_data}" '$2 == at { found = 1 } END { exit !found }'
 }
 
+# Runs what follows with the partition of data mounted; clawdie-init, and a boot that stopped, are from before rc(8) mounts it:
+# ab_with_data ro|rw COMMAND ...
+ab_with_data()
+{
+	local _code _mounted
+
+	_mounted=
+	if ! ab_mounted; then
+		mount -o "$1" "${root}/dev/gpt/clawdie-data" "${root}${ab_data}" 2> /dev/null && _mounted=yes
+	fi
+	shift
+	"$@"
+	_code=$?
+	[ -z "${_mounted}" ] || umount "${root}${ab_data}"
+	return "${_code}"
+}
+
 ab_note()
+{
+	ab_with_data rw ab_write "$@"
+}
+
+ab_write()
 {
 	ab_mounted || return 1
 	echo "$2" > "${root}${ab_data}/why.$1.new" && mv -f "${root}${ab_data}/why.$1.new" "${root}${ab_data}/why.$1"
 }
 
-# clawdie-init asks before file systems are mounted, and nothing is written.
 ab_noted()
 {
-	local _mounted
-
-	_mounted=
-	if ! ab_mounted; then
-		mount -o ro "${root}/dev/gpt/clawdie-data" "${root}${ab_data}" 2> /dev/null && _mounted=yes
-	fi
-	cat "${root}${ab_data}/why.$1" 2> /dev/null
-	[ -z "${_mounted}" ] || umount "${root}${ab_data}"
+	ab_with_data ro cat "${root}${ab_data}/why.$1" 2> /dev/null
 }
 
 # What is in a tree, a line each, but for what is mounted there and what is made anew.
