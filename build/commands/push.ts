@@ -5,6 +5,7 @@ import { InputError, messageOf, UserError } from '../error.js';
 import { ssh } from '../host/ssh.js';
 import { makeView } from '../overlay/view.js';
 import { proveImage } from '../policy/image.js';
+import type { ImageProof } from '../policy/image.js';
 import { pushRules } from '../push/rules.js';
 import { pushSlot } from '../push/session.js';
 import type { Ending, Session } from '../push/session.js';
@@ -161,6 +162,13 @@ const noteOf =
     print(`${name}: ${text}`);
   };
 
+/** Notes what of the policy the rules of a deployment may break. */
+function warn(proof: ImageProof, note: (text: string) => void): void {
+  warnOfExceptions(proof, (event) => {
+    if (event.type === 'warning') note(event.text);
+  });
+}
+
 /** Rules in the place of those of PF_RULES_FILE, proved with what the deployment renders. */
 async function makeRules(loaded: LoadedConfig, rules: string, context: PushContext): Promise<Parcel> {
   const name = basename(loaded.path, '.cfg');
@@ -168,9 +176,7 @@ async function makeRules(loaded: LoadedConfig, rules: string, context: PushConte
   const sum = await overlaySum(loaded, await renderDeployment(loaded, note), context.environment);
   const config = { ...loaded.config, PF_RULES_FILE: rules };
   const files = ruleFiles(await renderDeployment({ ...loaded, config }, () => undefined));
-  warnOfExceptions(proveImage(files, makeView(config), config.POLICY_EXCEPTIONS), (event) => {
-    if (event.type === 'warning') note(event.text);
-  });
+  warn(proveImage(files, makeView(config), config.POLICY_EXCEPTIONS), note);
   return { name, sum, give: (session) => pushRules(Buffer.from(files.operator), sum, session) };
 }
 
@@ -180,9 +186,7 @@ async function makeSlot(loaded: LoadedConfig, context: PushContext): Promise<Par
   const note = noteOf(name, context);
   const entries = await renderDeployment(loaded, note);
   const { bytes, sum, signing, proof } = await proveSlot(loaded, entries, context.environment, note);
-  warnOfExceptions(proof, (event) => {
-    if (event.type === 'warning') note(event.text);
-  });
+  warn(proof, note);
   if (!signing) note('not signed (SIGN_KEY): an instance that has signers refuses it.');
   return { name, sum, give: (session) => pushSlot(bytes, sum, session) };
 }

@@ -16,6 +16,12 @@ say()
 	echo "${0##*/}: $*"
 }
 
+# Whether a file system is mounted there: is_mounted FOLDER
+is_mounted()
+{
+	mount -p | awk -v folder="$1" '$2 == folder { found = 1 } END { exit !found }'
+}
+
 # Puts standard input into a file in one step, and only if it differs: write_file PATH MODE
 write_file()
 {

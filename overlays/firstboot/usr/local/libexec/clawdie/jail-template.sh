@@ -49,7 +49,9 @@ apply_template()
 	shift
 	_tree=${jails_folder}/$1/root
 	_ready=yes
+	_shows=no
 	if template_packages "$2"; then
+		_shows=yes
 		packages_open && packages_verify catalogue asked needed other npm &&
 		    { [ "${_state}" = "new" ] || jail_stop "$1"; } && packages_into "${_tree}" || _ready=no
 	fi
@@ -62,7 +64,7 @@ apply_template()
 		} 3>&1)
 		exec 4>&-
 	fi
-	! template_packages "$2" || packages_out "$1" "${_tree}" || say "packages of the lock are still seen in $1"
+	[ "${_shows}" = "no" ] || packages_out "$1" "${_tree}" || say "packages of the lock are still seen in $1"
 	jail_settle "$1"
 	[ "${_applied}" = "yes" ]
 }

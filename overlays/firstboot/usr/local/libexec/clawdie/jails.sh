@@ -175,7 +175,7 @@ disk_unit()
 disk_mount()
 {
 	_root=${jails_folder}/$1/root
-	! mount -p | awk -v folder="${_root}" '$2 == folder { found = 1 } END { exit !found }' || return 0
+	! is_mounted "${_root}" || return 0
 	_unit=$(disk_unit "$1")
 	[ -n "${_unit}" ] || _unit=$(mdconfig -a -t vnode -f "${jails_disks}/$1.img") || return 1
 	fsck_ffs -p "/dev/${_unit}" > /dev/null || fsck_ffs -y "/dev/${_unit}" > /dev/null || return 1

@@ -251,7 +251,7 @@ packages_into()
 # included: packages_unmount ROOT
 packages_unmount()
 {
-	while mount -p | awk -v folder="$1${packages_in_jail}" '$2 == folder { found = 1 } END { exit !found }'; do
+	while is_mounted "$1${packages_in_jail}"; do
 		umount "$1${packages_in_jail}" || umount -f "$1${packages_in_jail}" || return 1
 	done
 }

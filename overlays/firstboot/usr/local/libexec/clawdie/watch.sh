@@ -91,7 +91,7 @@ check_room()
 		found host files fail "the root file system has room for few files more, ${_share}% are taken: see find -x /var /usr/local"
 	fi
 	# Jails, homes and logs, where there are two roots.
-	if mount -p | awk '$2 == "/data" { found = 1 } END { exit !found }'; then
+	if is_mounted /data; then
 		_share=$(df -k "${root}/data" | awk 'NR == 2 { all = $3 + $4; print all ? int(100 * $3 / all) : 0 }')
 		[ "${_share:-0}" -lt 90 ] || found host data fail "the file system of /data is ${_share}% full: see du -xh -d 2 /data"
 	fi
