@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   existsSync,
+  mkdirSync,
   readdirSync,
   readFileSync,
   rmdirSync,
@@ -278,6 +279,16 @@ describe('clawdie-init', () => {
       expect((await boot(conf)).code).toBe(0);
       expect(fake.has('etc/half')).toBe(false);
       expect(fake.read(LIST)).toBe('etc/rc.conf\n');
+    });
+
+    it('says why it stays closed where nothing can be written', async () => {
+      await boot(conf);
+      fake.removeFile('etc/clawdie/applied');
+      mkdirSync(join(fake.root, 'etc/clawdie/applied'));
+      const result = await boot(conf, file('etc/new'));
+      expect(result.code).toBe(1);
+      expect(result.stdout).toContain('the root file system cannot be written');
+      expect(fake.has('etc/new')).toBe(false);
     });
 
     it('leaves all as it is where that one is damaged', async () => {

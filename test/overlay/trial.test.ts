@@ -63,6 +63,15 @@ const force = (serial: number, each: Buffer): unknown => ({
   last: `${serial}`,
 });
 
+/** Seconds that a turn of who watches takes, which asks ps(1) how long it has been running. */
+function turnsTake(seconds: number): void {
+  const turns = join(fake.root, '..', 'turns');
+  rmSync(turns, { force: true });
+  fake
+    .stub('sleep', `[ "$1" != 1 ] || echo >> '${turns}'`)
+    .stub('ps', `[ "$1 $2 $3" = '-o etimes= -p' ] && echo "   $(($(wc -l < '${turns}') * ${seconds}))"`);
+}
+
 beforeEach(async () => {
   ours = makeKey(await tmp(), 'ours');
   fake = (await installedInstance())
@@ -72,8 +81,8 @@ beforeEach(async () => {
     .stub('reboot')
     .stub('jls', '[ "$*" != name ] || echo worker')
     .stub('sockstat', 'echo "root sshd 7 4 tcp4 203.0.113.10:22 198.51.100.20:40000"')
-    .stub('sleep')
     .stub('pfctl');
+  turnsTake(1);
   [before, next] = [await slot(10), await slot(11)];
   expect(bootWith(fake, before).code).toBe(0);
 });
@@ -140,6 +149,23 @@ describe('an overlay on trial', () => {
     fake.stub('sockstat');
     expect(trial('watch', token).calls.filter((call) => call === 'sleep 1')).toHaveLength(300);
     expect(says('against')).toBe('it was not confirmed within 300 s of its boot');
+  });
+
+  it('has these seconds, not turns of a loop, where a machine is slow', () => {
+    put(next);
+    boot();
+    const token = /^token (.*)$/m.exec(fake.read(`${STATE}/pending`))?.[1] ?? '';
+    turnsTake(7);
+    expect(trial('watch', token).calls.filter((call) => call === 'sleep 1')).toHaveLength(9);
+    expect(says('against')).toBe('nobody has logged in to confirm it within 60 s');
+  });
+
+  it('counts turns where ps(1) says nothing', () => {
+    put(next);
+    boot();
+    const token = /^token (.*)$/m.exec(fake.read(`${STATE}/pending`))?.[1] ?? '';
+    fake.stub('ps', 'exit 1');
+    expect(trial('watch', token).calls.filter((call) => call === 'sleep 1')).toHaveLength(60);
   });
 
   it('is taken back by a restart where clawdie-init cannot put it in place', () => {
