@@ -243,7 +243,10 @@ async function inspect(
       ? []
       : later.length === 0
         ? notLookedAt('the firewall of this image has no bridge for a second tenant')
-        : judgeJails({ console: text, steps: later, logins, passages, left: first ? told.typed.left : [] });
+        : judgeJails({
+            ...{ console: text, steps: later, logins, passages },
+            ...{ left: first ? told.typed.left : [], emulated: report.accelerator === 'tcg' },
+          });
   const checks = [
     ...report.checks,
     ...judged,

@@ -16,10 +16,19 @@ export interface Lived {
   readonly passages: readonly Passage[];
   /** Blocks of the documents that could not be typed. */
   readonly left: readonly Block[];
+  /** Whether its processor was emulated, see {@link loginFlaws}. */
+  readonly emulated: boolean;
 }
 
 /** Judges what an instance said to the steps. Pure. */
-export function judgeJails({ console, steps, logins, passages, left }: Lived): readonly CheckResult[] {
+export function judgeJails({
+  console,
+  steps,
+  logins,
+  passages,
+  left,
+  emulated,
+}: Lived): readonly CheckResult[] {
   const typed = typedOn(console);
   const checks = [...new Set(steps.map(({ check }) => check))];
   const base = { seconds: 0, packets: [] } as const;
@@ -33,7 +42,12 @@ export function judgeJails({ console, steps, logins, passages, left }: Lived): r
       const wrong = [
         ...own.flatMap((step) => stepFlaws(step, typed.get(step.name))),
         ...(id === WAYS_STEP ? wayFlaws(passages) : []),
-        ...(flood ? loginFlaws(logins.filter((login) => login.flood === flood)) : []),
+        ...(flood
+          ? loginFlaws(
+              logins.filter((login) => login.flood === flood),
+              emulated,
+            )
+          : []),
       ];
       const told = [
         ...new Set(own.flatMap((step) => stepTold(step, typed.get(step.name)))),

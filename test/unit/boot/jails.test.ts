@@ -244,8 +244,8 @@ describe('steps of an instance with Bastille', () => {
 describe('the judgement', () => {
   const flood: Step = { name: 'flood-fork', check: 'flood-fork', typed: 'x' };
   const console = '===step 001.flood-fork begun\n===step 001.flood-fork ended 0 9\n';
-  const judge = (logins: readonly Login[]): string => {
-    const result = judgeJails({ console, steps: [flood], logins, passages: [], left: [] }).find(
+  const judge = (logins: readonly Login[], emulated = false): string => {
+    const result = judgeJails({ console, steps: [flood], logins, passages: [], left: [], emulated }).find(
       ({ id }) => id === 'flood-fork',
     );
     return `${result?.state ?? ''}: ${result?.detail ?? ''} ${result?.packets.join() ?? ''}`;
@@ -256,6 +256,8 @@ describe('the judgement', () => {
     const quiet: Login = { flood: undefined, seconds: 1.2, failure: undefined };
     expect(judge([quiet, login(3)])).toContain('held: 1 step typed; logged in after 3.0 s (1.2 s without)');
     expect(judge([login(6)])).toMatch(/^failed.*logged in after 6.0 s, not within 5/);
+    expect(judge([login(6)], true)).toContain('held');
+    expect(judge([login(16)], true)).toMatch(/^failed.*logged in after 16.0 s, not within 15/);
     expect(judge([login(4, 'Connection refused')])).toMatch(/^failed.*Connection refused/);
     expect(judge([])).toMatch(/^failed.*nobody tried to log in/);
     expect(FLOODS).toHaveLength(5);
@@ -268,7 +270,14 @@ describe('the judgement', () => {
     );
     const told = '===step 001.ways-in begun\n| banned: \n===step 001.ways-in ended 0 46\n';
     const judge = (passages: readonly Passage[], text = told): string => {
-      const [result] = judgeJails({ console: text, steps: [step], logins: [], passages, left: [] });
+      const [result] = judgeJails({
+        console: text,
+        steps: [step],
+        logins: [],
+        passages,
+        left: [],
+        emulated: false,
+      });
       return `${result?.state ?? ''} ${result?.packets.join('; ') ?? ''}`;
     };
     const way = (open: boolean): Passage => ({ what: 'port 8443 of the host', open });
@@ -283,13 +292,27 @@ describe('the judgement', () => {
   });
 
   it('says of what was not typed that it was not looked at', () => {
-    const results = judgeJails({ console, steps: [flood], logins: [login(1)], passages: [], left: [] });
+    const results = judgeJails({
+      console,
+      steps: [flood],
+      logins: [login(1)],
+      passages: [],
+      left: [],
+      emulated: false,
+    });
     expect(results.find(({ id }) => id === 'host-ports')).toMatchObject({ state: 'not looked at' });
     expect(results.map(({ id }) => id).sort()).toEqual(Object.keys(JAIL_CHECKS).sort());
   });
 
   it('fails what was to be typed and never came', () => {
-    const results = judgeJails({ console: '', steps: stepsOf(), logins: [], passages: [], left: [] });
+    const results = judgeJails({
+      console: '',
+      steps: stepsOf(),
+      logins: [],
+      passages: [],
+      left: [],
+      emulated: false,
+    });
     expect(results.filter(({ state }) => state === 'held')).toEqual([]);
   });
 
@@ -297,7 +320,7 @@ describe('the judgement', () => {
     const doc: Step = { name: 'doc-network-3', check: 'documents', typed: 'x' };
     const [result] = judgeJails({
       console: '===step 001.doc-network-3 begun\n===step 001.doc-network-3 ended 0 1\n',
-      ...{ steps: [doc], logins: [], passages: [] },
+      ...{ steps: [doc], logins: [], passages: [], emulated: false },
       left: [{ at: 'instance', document: 'network', line: 9, text: '', needs: ['tailscale'], ends: 0 }],
     });
     expect(result).toMatchObject({
