@@ -77,7 +77,7 @@ export function floodSteps(jail: DeployedJail, internet: string): readonly Step[
     return {
       name: flood,
       check: flood,
-      // Killed from outside: a jail without processes to spare lets nobody in.
+      // Killed from outside: a jail without processes to spare lets nobody in. At once, as they fork; then what waits for a disk.
       typed: `worker=$(jexec ${jail.name} id -u worker) || exit 3
 left=90
 most=0
@@ -91,10 +91,11 @@ until { [ -e ${seenFile(flood)} ] && ${enough}; } || [ "$left" -eq 0 ]; do
 done
 echo "processes: $most at most"
 ${after}
-left=60
+left=120
 while pgrep -j ${jail.name} -U "$worker" > /dev/null && [ "$left" -gt 0 ]; do
 	pkill -KILL -j ${jail.name} -U "$worker"
 	left=$((left - 1))
+	[ "$left" -gt 60 ] || sleep 1
 done
 pgrep -j ${jail.name} -U "$worker" > /dev/null || echo 'it is over'
 jls -j ${jail.name} name`,
@@ -107,7 +108,7 @@ jls -j ${jail.name} name`,
           : [/^processes: (?:[3-9]|\d{2,}) at most$/m]),
       ],
       tells: /^processes/,
-      seconds: 300,
+      seconds: 400,
     };
   });
   return [...steps, SYN_STEP];
