@@ -721,6 +721,16 @@ describe('pf_reload', () => {
     expect(result.calls.filter((call) => call.startsWith('pfctl'))).toHaveLength(1);
   });
 
+  it('loads nothing over rules that are on trial: who confirms them has to be let in by them', () => {
+    fake.file('sbin/clawdie-trial', '#!/bin/sh\nprintf "state pending\\nkind rules\\n"\n', 0o755);
+    const result = fake.run(SCRIPT, ['start'], {
+      ...enabled,
+      pf_reload_trial: join(fake.root, 'sbin/clawdie-trial'),
+    });
+    expect(result).toMatchObject({ code: 0, stdout: 'Firewall rules are on trial, and stay in force.\n' });
+    expect(result.calls.filter((call) => call.startsWith('pfctl -q -f'))).toEqual([]);
+  });
+
   it('does nothing without Tailscale', () => {
     expect(fake.run(SCRIPT, ['start'])).toMatchObject({ code: 0, calls: [], stdout: '', stderr: '' });
   });

@@ -329,7 +329,7 @@ describe('clawdie-pf', () => {
     );
     const result = run('clawdie-pf', ['try', join(fake.root, 'mine')]);
     expect(result).toMatchObject({ code: 0, stderr: '' });
-    expect(calls(result, 'pfctl')).toEqual([
+    expect(calls(result, 'pfctl -q')).toEqual([
       'pfctl -q -n -f /var/db/clawdie/trial/rules',
       'pfctl -q -f /var/db/clawdie/trial/rules',
       'pfctl -q -f /etc/pf.conf',
@@ -368,6 +368,40 @@ describe('clawdie-pf', () => {
     expect(fake.run(join(TOOLS, 'clawdie-pf'), ['try', '--overlay', 'abc', '-'], {}, mine).code).toBe(0);
     expect(fake.read(OWN)).toBe(mine);
     expect(run('clawdie-pf', ['try', '--over', 'abc', '-']).code).toBe(2);
+  });
+
+  it('is confirmed by no login that other rules have let in, and by the console', () => {
+    const loaded = join(fake.root, 'loaded');
+    fake.stub(
+      'pfctl',
+      `case "$*" in *" -n "*) ;; "-v -s info") echo "Checksum: 0x$(cksum < '${loaded}' | cut -d ' ' -f 1)" ;; *"-f "*) for f; do :; done; cp "$f" '${loaded}' ;; esac`,
+    );
+    wait(`pfctl -q -f '${join(fake.root, 'etc/pf.conf')}'`);
+    expect(run('clawdie-pf', ['try', join(fake.root, 'mine')]).code).toBe(1);
+    const result = run('clawdie-pf', ['confirm'], NEW);
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain('somebody has loaded other rules since, so this proves nothing');
+    expect(fake.read(OWN)).toBe('# nothing\n');
+    expect(run('clawdie-pf', ['confirm', '--console']).code).toBe(0);
+    expect([fake.read(OWN), fake.read('loaded')]).toEqual([mine, PF_CONF]);
+  });
+
+  it('is confirmed by no connection that came while the rules were loaded, nor before they were', () => {
+    const came = join(fake.root, 'came');
+    fake
+      .stub('pfctl', `case "$*" in *" -n "*) ;; *"-f "*trial/rules) : > '${came}' ;; esac`)
+      .stub(
+        'sockstat',
+        `[ ! -e '${came}' ] || echo "root sshd 7 4 tcp4 203.0.113.10:22 198.51.100.20:40001"`,
+      );
+    wait(':');
+    run('clawdie-pf', ['try', join(fake.root, 'mine')]);
+    expect(run('clawdie-pf', ['confirm'], NEW).stderr).toContain('older than the change');
+    fake.removeFile('var/db/clawdie/trial/connections');
+    expect(run('clawdie-pf', ['confirm'], NEW)).toMatchObject({
+      code: 75,
+      stdout: 'the rules are not in force yet: ask again.\n',
+    });
   });
 
   it('confirms nothing of another tool', () => {
@@ -440,7 +474,7 @@ describe('clawdie-tailscale', () => {
   it('does the documented steps in an order that locks nobody out: what takes it back stands first', () => {
     meanwhile(`SSH_CONNECTION='${NEW}' sh '${self()}' confirm`);
     const result = run('clawdie-tailscale', ['enable'], { SSH_CONNECTION: OLD });
-    const order = calls(result).filter((call) => /^(?:sysrc|service|daemon|pfctl)/.test(call));
+    const order = calls(result).filter((call) => /^(?:sysrc|service|daemon|pfctl -q)/.test(call));
     expect(order.map((call) => call.replace(/watch .*/, 'watch TOKEN'))).toEqual([
       'sysrc -q tailscaled_enable=YES',
       'service tailscaled status',

@@ -62,6 +62,10 @@ trial_login()
 {
 	_code=0
 	_client=$(sh "${trial_program}" login "$@") || _code=$?
+	if [ "${_code}" -eq 75 ]; then
+		echo "${_client}: ask again."
+		exit 75
+	fi
 	[ "${_code}" -eq 0 ] || fail "${_client}." "Open a new SSH connection and run it there; on the console: ${tool} confirm --console"
 }
 
