@@ -404,6 +404,48 @@ describe('clawdie-pf', () => {
     });
   });
 
+  it('is taken back where it cannot be made to last, and stays where the disk has become full meanwhile', () => {
+    wait(':');
+    const put = (): ScriptResult => run('clawdie-pf', ['try', join(fake.root, 'mine')]);
+    put();
+    fake.stub('mv', `case "$*" in *trial/file\\ *) exit 1 ;; esac\nexec /bin/mv "$@"`);
+    const result = run('clawdie-pf', ['confirm'], NEW);
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain('it cannot be made to last: the rules before are in force again.');
+    expect([fake.read(OWN), fake.read('loaded')]).toEqual(['# nothing\n', PF_CONF]);
+    expect(fake.read('var/db/clawdie/trial/last')).toContain('result back');
+    fake.remove('mv');
+    put();
+    fake.stub('mktemp', 'exit 1');
+    expect(run('clawdie-pf', ['confirm'], NEW)).toMatchObject({ code: 0, stderr: '' });
+    expect(fake.read(OWN)).toBe(mine);
+    expect(fake.read('var/db/clawdie/trial/last')).toContain('result kept');
+  });
+
+  it('loads the rules before once more where somebody else loads some right then, and says where none load', () => {
+    wait(':');
+    const state = 'var/db/clawdie/trial';
+    const pfctl = (fails: number): void => {
+      fake
+        .file('busy', '')
+        .stub(
+          'pfctl',
+          `case "$*" in *" -n "*) ;; *trial/rules) cp "$3" '${join(fake.root, 'loaded')}' ;; *"-f "*) echo >> '${fake.root}/busy'; [ "$(wc -l < '${fake.root}/busy')" -gt ${fails} ] && cp "$3" '${join(fake.root, 'loaded')}' ;; esac`,
+        );
+    };
+    fake.file('etc/pf-fallback.conf', '# fallback\n');
+    pfctl(1);
+    run('clawdie-pf', ['try', join(fake.root, 'mine')]);
+    expect(run('clawdie-pf', ['back']).code).toBe(0);
+    expect(fake.read('loaded')).toBe(PF_CONF);
+    pfctl(9);
+    run('clawdie-pf', ['try', join(fake.root, 'mine')]);
+    const result = run('clawdie-pf', ['back']);
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain('neither /etc/pf.conf nor /etc/pf-fallback.conf loads');
+    expect(fake.has(`${state}/back`)).toBe(true);
+  });
+
   it('confirms nothing of another tool', () => {
     fake.file(
       'var/db/clawdie/trial/pending',
@@ -557,6 +599,16 @@ describe('clawdie-tailscale', () => {
       expect(run('clawdie-tailscale', args, environment)).toMatchObject({ code: 0 });
       expect(fake.read('etc/pf.conf')).toBe(active);
     }
+  });
+
+  it('is in pf.conf and in the state once it is confirmed, on a disk that has become full as well', () => {
+    meanwhile(':');
+    run('clawdie-tailscale', ['enable'], { SSH_CONNECTION: OLD });
+    fake.stub('mktemp', 'exit 1');
+    expect(run('clawdie-tailscale', ['confirm'], { SSH_CONNECTION: NEW }).code).toBe(0);
+    expect([fake.read('etc/pf.conf'), fake.read('var/db/clawdie/state/tailnet')]).toEqual([active, 'on\n']);
+    for (const file of ['etc/pf.conf', 'var/db/clawdie/state/tailnet'])
+      expect(statSync(join(fake.root, file)).mode & 0o777).toBe(0o600);
   });
 
   it('ends the connections of the old way when asked, once it is confirmed', () => {

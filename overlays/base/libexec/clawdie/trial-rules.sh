@@ -1,10 +1,11 @@
 # Sourced by clawdie-trial: rules of pf on trial. A boot loads /etc/pf.conf, so that none goes on with others.
 # shellcheck shell=sh disable=SC2154
 
-# The rules of /etc/pf.conf again, or if they do not load the fallback.
+# The rules of /etc/pf.conf again, or if they do not load the fallback. Of two that load rules at once one fails, and nothing is wrong
+# with its file then (EBUSY: tickets in pf_ioctl.c).
 old_rules()
 {
-	pfctl -q -f "${root}/etc/pf.conf" || pfctl -q -f "${root}/etc/pf-fallback.conf"
+	pfctl -q -f "${root}/etc/pf.conf" || { sleep 1 && pfctl -q -f "${root}/etc/pf.conf"; } || pfctl -q -f "${root}/etc/pf-fallback.conf"
 }
 
 # Puts rules on trial: begin_rules WHAT FILE [FILE]; the second is kept for whoever confirms.
@@ -51,5 +52,7 @@ proves_rules()
 
 undo_rules()
 {
-	old_rules
+	old_rules && return 0
+	echo "neither /etc/pf.conf nor /etc/pf-fallback.conf loads: the rules on trial are in force until one does, or until a restart" > "${trial}/why"
+	refuse "$(why)"
 }
