@@ -295,6 +295,45 @@ describe('an overlay on trial', () => {
     expect(trial('back').code).toBe(1);
   });
 
+  it('goes back once who puts it on trial is done with that: the slot has no two that write it', () => {
+    put(next);
+    const token = /^token (.*)$/m.exec(fake.read(`${STATE}/pending`))?.[1] ?? '';
+    const beginner = (turns: number): void => {
+      const left = join(fake.root, '..', 'left');
+      writeFileSync(left, 'x'.repeat(turns));
+      fake
+        .stub(
+          'ps',
+          `[ "$*" = "-o command= -p ${token.split('.')[0] ?? ''}" ] && [ -s '${left}' ] && echo "sh /sbin/clawdie-trial overlay"`,
+        )
+        .stub('sleep', `truncate -s -1 '${left}'`);
+    };
+    beginner(99);
+    expect(trial('back')).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining('it is being put on trial by process') as string,
+    });
+    expect([says('phase'), inForce()]).toEqual([
+      'new',
+      { ...(force(10, before) as object), slot: sumOf(next) },
+    ]);
+    beginner(3);
+    const result = trial('back');
+    expect([result.code, result.calls.filter((call) => call === 'sleep 1').length]).toEqual([0, 3]);
+    expect(inForce()).toEqual(force(10, before));
+  });
+
+  it('has its files to itself: nobody begins another one before those of the last are gone', () => {
+    const seen = join(fake.root, '..', 'seen');
+    put(next);
+    fake.stub('find', `ls '${join(fake.root, STATE)}' >> '${seen}'\nexec /usr/bin/find "$@"`);
+    expect(trial('back').code).toBe(0);
+    expect(readFileSync(seen, 'utf8').split('\n')).toContain('back');
+    fake.remove('find').file(`${STATE}/kept`, 'kind rules\nwhat x\ntoken x\nphase new\n');
+    expect(put(next).stdout).toContain('a change waits');
+    expect(readdirSync(join(fake.root, STATE)).sort()).toEqual(['kept', 'last']);
+  });
+
   it('takes back an overlay whose key in the slot was overwritten since it was signed', () => {
     // As forget_member() leaves it: other contents, their sum in the header, and the signature of before.
     const spoilt = Buffer.from(before);

@@ -73,7 +73,7 @@ trial_login()
 # The decision, in one step, then what makes it last, for which a disk that is full has room: trial_keep COMMAND ...
 trial_keep()
 {
-	find "${trial_folder}" -type f -exec fsync {} +
+	find "${trial_folder}" -type f -exec fsync {} + || fail "the disk cannot be written to; nothing was confirmed." "See: dmesg(8)"
 	# A connection that is cut now does not cut off what is half done.
 	trap '' HUP INT PIPE TERM
 	_said=$(sh "${trial_program}" keep) || fail "${_said}."
