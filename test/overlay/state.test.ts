@@ -88,6 +88,19 @@ describe('an overlay on an instance that is reached over the tailnet alone', () 
     expect(statSync(join(fake.root, STATE)).mode & 0o777).toBe(0o700);
   });
 
+  it('has the rules on the disk before they get their name: a power cut leaves no empty file', async () => {
+    await boot();
+    confirmed('on');
+    // What a file has when it is handed to the disk, whose name is not that of another one yet.
+    fake.stub(
+      'fsync',
+      `[ ! -s "$1" ] || echo "written $1 $(wc -l < "$1" | tr -d ' ')" >> '${fake.root}/written'`,
+    );
+    await boot({ OPEN_PORTS: '8443/tcp' });
+    const lines = withTailscale(pfOf({ OPEN_PORTS: '8443/tcp' })).split('\n').length - 1;
+    expect(fake.read('written')).toMatch(new RegExp(`^written \\S+/etc/pf\\.conf\\.\\w{6} ${lines}$`, 'm'));
+  });
+
   it('opens it again once that was confirmed', async () => {
     await boot();
     confirmed('on');
