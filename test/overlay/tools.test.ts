@@ -404,6 +404,17 @@ describe('clawdie-pf', () => {
     });
   });
 
+  it('is confirmed by no connection over IPv6 that was there before', () => {
+    // As sockstat(1) writes an address of IPv6.
+    fake.stub('sockstat', 'echo "root sshd 7 4 tcp6 [2001:db8::10]:22 [2001:db8::20]:40001"');
+    wait(':');
+    run('clawdie-pf', ['try', join(fake.root, 'mine')]);
+    const from = (port: number): ScriptResult =>
+      run('clawdie-pf', ['confirm'], { SSH_CONNECTION: `2001:db8::20 ${port} 2001:db8::10 22` });
+    expect(from(40001).stderr).toContain('older than the change');
+    expect(from(40002).code).toBe(0);
+  });
+
   it('is taken back where it cannot be made to last, and stays where the disk has become full meanwhile', () => {
     wait(':');
     const put = (): ScriptResult => run('clawdie-pf', ['try', join(fake.root, 'mine')]);

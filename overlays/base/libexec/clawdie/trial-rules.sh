@@ -26,7 +26,7 @@ begin_rules()
 	fi
 	rules_in_force > "${trial}/checksum"
 	# Whoever is connected by now was let in by the rules before. Until this is there nobody confirms.
-	if ! sockstat -46cqw -P tcp -p 22 2> /dev/null | awk '{ print $NF }' | sort -u | put connections; then
+	if ! sockstat -46cqw -P tcp -p 22 2> /dev/null | awk '{ gsub(/[][]/, "", $NF); print $NF }' | sort -u | put connections; then
 		echo "the root file system could not be written" > "${trial}/why"
 		back
 		refuse "the root file system cannot be written; the old rules are in force"
