@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { withTailscale } from '../../build/policy/image.js';
 import { configOf } from '../helpers/config.js';
 import { bodyOf, overlayOf } from '../helpers/deployment.js';
-import { bootWith, installedInstance, slotOf } from '../helpers/instance.js';
+import { bootWith, INIT, installedInstance, slotOf } from '../helpers/instance.js';
 import type { FakeRoot, ScriptResult } from '../helpers/shell.js';
 
 const SBIN = 'overlays/firstboot/usr/local/sbin';
@@ -223,6 +223,24 @@ describe('what was set on the instance', () => {
     expect(rc('postgresql_enable', 'motto')).toEqual(['', 'two words']);
     expect(fake.read('etc/rc.conf').match(/^tailscaled_enable=/gm)).toHaveLength(1);
     expect(fake.read(`${STATE}/rc.conf`)).toBe('motto="two words"\n');
+  });
+
+  it('is as before where an overlay on trial has set the same, and is taken back', async () => {
+    const trial = (...args: readonly string[]): ScriptResult =>
+      fake.run('overlays/base/sbin/clawdie-trial', args);
+    for (const each of ['daemon', 'jls', 'reboot']) fake.stub(each);
+    await boot();
+    sysrc('tailscaled_enable=YES', 'motto=two words');
+    fake.file('new', await slotOf(overlayOf(configOf({ ...NAMES, TAILSCALE: 'host' }))));
+    expect(trial('overlay', 'x', join(fake.root, 'new'))).toMatchObject({ code: 0, stdout: '' });
+    expect(fake.run(INIT).stdout).toContain(' applied.');
+    expect(fake.read(`${STATE}/rc.conf`)).toBe('motto="two words"\n');
+    expect(fake.run(INIT).stdout).toContain('the overlay on trial is taken back');
+    trial('start');
+    expect(trial('status').stdout).toContain('last.result back');
+    expect(rc('tailscaled_enable', 'motto')).toEqual(['YES', 'two words']);
+    expect(fake.read('etc/rc.conf').match(/^tailscaled_enable=/gm)).toHaveLength(1);
+    expect(fake.has('var/db/clawdie/trial/settings')).toBe(false);
   });
 
   it('does not take what is no setting', async () => {
