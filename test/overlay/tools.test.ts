@@ -368,6 +368,10 @@ describe('clawdie-pf', () => {
     expect(fake.run(join(TOOLS, 'clawdie-pf'), ['try', '--overlay', 'abc', '-'], {}, mine).code).toBe(0);
     expect(fake.read(OWN)).toBe(mine);
     expect(run('clawdie-pf', ['try', '--over', 'abc', '-']).code).toBe(2);
+    // Something of it was overwritten since it came.
+    fake.file('etc/clawdie/applied', 'abd\n').file('var/db/clawdie/overlay.came', 'abd abc\n');
+    fake.removeFile('slept');
+    expect(fake.run(join(TOOLS, 'clawdie-pf'), ['try', '--overlay', 'abc', '-'], {}, mine).code).toBe(0);
   });
 
   it('is confirmed by no login that other rules have let in, and by the console', () => {

@@ -341,7 +341,14 @@ describe('an overlay on trial', () => {
     const other = 'e'.repeat(64);
     spoilt.write(spoilt.toString('latin1', 0, SECTOR).replace(sum, other), 'latin1');
     fake.stub('sha256', `s=$(sha256sum | cut -d ' ' -f 1); [ $s != ${sum} ] || s=${other}; echo $s`);
-    fake.file('dev/gpt/clawdie-slot', spoilt).file('etc/clawdie/applied', `${other}\n`);
+    fake
+      .file('dev/gpt/clawdie-slot', spoilt)
+      .file('etc/clawdie/applied', `${other}\n`)
+      .file('var/db/clawdie/overlay.came', `${other} ${sum}\n`);
+    // It is the one that it was.
+    fake.stub('sha256', `sha256sum | cut -d ' ' -f 1`);
+    expect(put(before).code).toBe(3);
+    fake.stub('sha256', `s=$(sha256sum | cut -d ' ' -f 1); [ $s != ${sum} ] || s=${other}; echo $s`);
     expect(put(next)).toMatchObject({ code: 0, stdout: '' });
     boot();
     expect(fake.read('etc/serial')).toBe('11');
