@@ -36,10 +36,11 @@ export async function pushRules(rules: Buffer, sum: string, session: Session): P
   } else if (early) return { runs: early.kind === 'failed' ? 'old' : 'new', words: early.words };
   // Whether a login may have confirmed them whose answer was lost.
   let lost = false;
-  for (let waited = BETWEEN; waited < TRIAL;) {
+  // A slow instance has them on trial later: as long as it has not said how that ended there may be something to confirm.
+  for (let waited = BETWEEN; waited < TRIAL || !decided.signal.aborted;) {
     const answer = answerOf(await remote([PF, 'confirm']));
     if (answer.kind === 'done') return { runs: 'new', words: answer.words };
-    if (answer.kind === 'failed') return ended(await tried, lost, answer.words);
+    if (answer.kind === 'failed' && decided.signal.aborted) return ended(await tried, lost, answer.words);
     lost ||= answer.kind === 'silent' && answer.login === 'maybe';
     if (answer.words !== '') say(answer.words);
     const pause = answer.kind === 'silent' && !answer.counted ? SOON : BETWEEN;

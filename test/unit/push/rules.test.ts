@@ -81,3 +81,11 @@ it('knows by what tried them of a confirmation whose answer was lost', async () 
   // Where that one was cut as well nobody knows.
   expect((await push(CUT, 3, [CUT, late])).ending.runs).toBe('unknown');
 });
+
+it('asks again where an instance is so slow that there is nothing to confirm yet', async () => {
+  const early = said(1, '', 'there is nothing to confirm');
+  const kept = said(0, 'the rules stay');
+  const { ending, asked } = await push(said(0, 'confirmed'), 130, [early, CUT, early, kept]);
+  expect(ending).toEqual({ runs: 'new', words: 'the rules stay' });
+  expect(asked.map(({ at }) => at)).toEqual([0, 25, 50, 75, 100]);
+});
