@@ -323,6 +323,20 @@ describe('an overlay on trial', () => {
     expect(inForce()).toEqual(force(10, before));
   });
 
+  it('does not begin on a disk that has no room for what is to take it back', () => {
+    // No byte can be written to any file.
+    fake.through = ['sh', '-c', `trap '' XFSZ; ulimit -f 0; exec "$0" "$@"`];
+    expect(trial('rules', 'x', join(fake.root, 'etc/serial'))).toMatchObject({
+      code: 1,
+      stdout: 'the root file system cannot be written\n',
+    });
+    fake.through = [];
+    expect([waits(), inForce()]).toEqual([false, force(10, before)]);
+    expect(
+      readdirSync(join(fake.root, 'var/db/clawdie')).filter((name) => name.startsWith('trial.')),
+    ).toEqual([]);
+  });
+
   it('has its files to itself: nobody begins another one before those of the last are gone', () => {
     const seen = join(fake.root, '..', 'seen');
     put(next);

@@ -396,6 +396,11 @@ describe('clawdie-update', () => {
     expect(natasha.serial).toBe('10');
     expect(natasha.update('confirm').stderr).toContain('there is nothing to confirm');
     expect(natasha.update('back').stderr).toContain('no overlay is on trial');
+    natasha.fake.stub('daemon', 'exit 1');
+    expect(natasha.update('overlay', slot)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('the instance cannot restart by itself') as string,
+    });
   });
 
   it.each([
