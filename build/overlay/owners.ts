@@ -5,7 +5,7 @@
 export type Owner = 'overlay' | 'instance' | 'operator';
 
 const INSTANCE =
-  /^(?:etc\/ssh\/ssh_host_.*|etc\/(?:hostid|machine-id)|etc\/clawdie\/(?:applied|installed|released?)|var\/db\/tailscale(?:\/.*)?|var\/db\/clawdie\/(?:jails\.(?:added|gone)|overlay\.files|(?:state|trust|trial|notify|jaildisks)(?:\/.*)?))$/;
+  /^(?:etc\/ssh\/ssh_host_.*|etc\/(?:hostid|machine-id)|etc\/clawdie\/(?:applied|installed|released?)|var\/db\/tailscale(?:\/.*)?|var\/db\/clawdie\/(?:jails\.(?:added|gone)|overlay\.(?:files|came)|(?:state|trust|trial|notify|jaildisks)(?:\/.*)?))$/;
 const OPERATOR = new Set(['etc/rc.conf.local', 'etc/pf.conf.d/local.conf']);
 
 /** @param path without a slash in front */

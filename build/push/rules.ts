@@ -1,4 +1,5 @@
 import { answerOf } from './answer.js';
+import type { Answer } from './answer.js';
 import { BETWEEN, lastLine, SOON } from './session.js';
 import type { Ending, Session } from './session.js';
 
@@ -33,19 +34,32 @@ export async function pushRules(rules: Buffer, sum: string, session: Session): P
     // The rules themselves may have cut it: a new one tells.
     await sleep(BETWEEN);
   } else if (early) return { runs: early.kind === 'failed' ? 'old' : 'new', words: early.words };
-  for (let waited = BETWEEN; waited < TRIAL;) {
+  // Whether a login may have confirmed them whose answer was lost.
+  let lost = false;
+  // A slow instance has them on trial later: as long as it has not said how that ended there may be something to confirm.
+  for (let waited = BETWEEN; waited < TRIAL || !decided.signal.aborted;) {
     const answer = answerOf(await remote([PF, 'confirm']));
     if (answer.kind === 'done') return { runs: 'new', words: answer.words };
-    if (answer.kind === 'failed') return { runs: 'old', words: answer.words };
+    if (answer.kind === 'failed' && decided.signal.aborted) return ended(await tried, lost, answer.words);
+    lost ||= answer.kind === 'silent' && answer.login === 'maybe';
     if (answer.words !== '') say(answer.words);
     const pause = answer.kind === 'silent' && !answer.counted ? SOON : BETWEEN;
     await sleep(pause);
     waited += pause;
   }
-  const end = await tried;
-  if (end.kind === 'failed') return { runs: 'old', words: end.words };
+  return ended(await tried, true);
+}
+
+/**
+ * @param end what `clawdie-pf try` has said, which waits until it is decided
+ * @param lost whether a login may have confirmed them all the same
+ * @param refusal what the last one that was answered was refused with
+ */
+function ended(end: Answer, lost: boolean, refusal?: string): Ending {
+  if (end.kind === 'done') return { runs: 'new', words: end.words };
+  if (end.kind === 'failed' || !lost) return { runs: 'old', words: refusal ?? end.words };
   return {
     runs: 'unknown',
-    words: `No new login came about: unless one did and its answer was lost, the rules before are in force again, ${TRIAL} s after the new ones were.`,
+    words: `No new login was answered that confirms them: unless one did and its answer was lost, the rules before are in force again, ${TRIAL} s after the new ones were.`,
   };
 }

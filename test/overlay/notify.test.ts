@@ -195,6 +195,15 @@ describe('by mail', () => {
     look();
     look();
     expect(mails()[1]).toContain('clawdie-status came to nothing (139)');
+    expect(mails()[1]).toContain('Still, as told before:\n  full\n');
+    for (let i = 0; i < 5; i++) look();
+    needs('host.disk\tfull');
+    look();
+    look();
+    expect(mails()).toHaveLength(3);
+    expect(mails()[2]).toContain(
+      'Over:\n  clawdie-status came to nothing (139)\nStill, as told before:\n  full\n',
+    );
   });
 
   it('says why it does not work, and tries again', () => {

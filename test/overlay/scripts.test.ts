@@ -721,6 +721,16 @@ describe('pf_reload', () => {
     expect(result.calls.filter((call) => call.startsWith('pfctl'))).toHaveLength(1);
   });
 
+  it('loads nothing over rules that are on trial: who confirms them has to be let in by them', () => {
+    fake.file('sbin/clawdie-trial', '#!/bin/sh\nprintf "state pending\\nkind rules\\n"\n', 0o755);
+    const result = fake.run(SCRIPT, ['start'], {
+      ...enabled,
+      pf_reload_trial: join(fake.root, 'sbin/clawdie-trial'),
+    });
+    expect(result).toMatchObject({ code: 0, stdout: 'Firewall rules are on trial, and stay in force.\n' });
+    expect(result.calls.filter((call) => call.startsWith('pfctl -q -f'))).toEqual([]);
+  });
+
   it('does nothing without Tailscale', () => {
     expect(fake.run(SCRIPT, ['start'])).toMatchObject({ code: 0, calls: [], stdout: '', stderr: '' });
   });
@@ -1100,11 +1110,13 @@ describe('modules of the first boot', () => {
       after.copy(expected, 0, 0, 512);
       expect(after.equals(expected)).toBe(true);
       if (installed) expect(fake.run(INIT).stdout).toMatch(/overlay [0-9a-f]{64} stands/);
+      // Who made it knows it by the sum of before.
+      expect(fake.read('var/db/clawdie/overlay.came')).toBe(`${sumOf(after)} ${sumOf(before)}\n`);
     });
 
     it('leaves no instance with other rules than it had, wherever the power fails', async () => {
       for (const survives of [0, 1, 2, 3]) {
-        await prepare(true);
+        const before = await prepare(true);
         fake.file('etc/pf.conf', 'rules that were confirmed\n');
         fake.file('writes', '');
         // Of the writes (contents, applied, header) so many; the module ends there.
@@ -1120,6 +1132,7 @@ describe('modules of the first boot', () => {
         expect(run('tailscale').code).toBe(0);
         expect(slotNow().includes('tskey')).toBe(false);
         expect(fake.run(INIT).stdout).toBe(`clawdie-init: overlay ${sumOf(slotNow())} stands.\n`);
+        expect(fake.read('var/db/clawdie/overlay.came')).toBe(`${sumOf(slotNow())} ${sumOf(before)}\n`);
         expect(fake.has('var/db/clawdie/tailscale.key')).toBe(false);
       }
     });

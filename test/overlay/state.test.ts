@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { withTailscale } from '../../build/policy/image.js';
 import { configOf } from '../helpers/config.js';
 import { bodyOf, overlayOf } from '../helpers/deployment.js';
-import { bootWith, installedInstance, slotOf } from '../helpers/instance.js';
+import { bootWith, INIT, installedInstance, slotOf } from '../helpers/instance.js';
 import type { FakeRoot, ScriptResult } from '../helpers/shell.js';
 
 const SBIN = 'overlays/firstboot/usr/local/sbin';
@@ -86,6 +86,19 @@ describe('an overlay on an instance that is reached over the tailnet alone', () 
     expect(fake.read('etc/pf.conf')).toBe(withTailscale(pfOf({ OPEN_PORTS: '8443/tcp' })));
     expect(statSync(join(fake.root, 'etc/pf.conf')).mode & 0o777).toBe(0o600);
     expect(statSync(join(fake.root, STATE)).mode & 0o777).toBe(0o700);
+  });
+
+  it('has the rules on the disk before they get their name: a power cut leaves no empty file', async () => {
+    await boot();
+    confirmed('on');
+    // What a file has when it is handed to the disk, whose name is not that of another one yet.
+    fake.stub(
+      'fsync',
+      `[ ! -s "$1" ] || echo "written $1 $(wc -l < "$1" | tr -d ' ')" >> '${fake.root}/written'`,
+    );
+    await boot({ OPEN_PORTS: '8443/tcp' });
+    const lines = withTailscale(pfOf({ OPEN_PORTS: '8443/tcp' })).split('\n').length - 1;
+    expect(fake.read('written')).toMatch(new RegExp(`^written \\S+/etc/pf\\.conf\\.\\w{6} ${lines}$`, 'm'));
   });
 
   it('opens it again once that was confirmed', async () => {
@@ -210,6 +223,24 @@ describe('what was set on the instance', () => {
     expect(rc('postgresql_enable', 'motto')).toEqual(['', 'two words']);
     expect(fake.read('etc/rc.conf').match(/^tailscaled_enable=/gm)).toHaveLength(1);
     expect(fake.read(`${STATE}/rc.conf`)).toBe('motto="two words"\n');
+  });
+
+  it('is as before where an overlay on trial has set the same, and is taken back', async () => {
+    const trial = (...args: readonly string[]): ScriptResult =>
+      fake.run('overlays/base/sbin/clawdie-trial', args);
+    for (const each of ['daemon', 'jls', 'reboot']) fake.stub(each);
+    await boot();
+    sysrc('tailscaled_enable=YES', 'motto=two words');
+    fake.file('new', await slotOf(overlayOf(configOf({ ...NAMES, TAILSCALE: 'host' }))));
+    expect(trial('overlay', 'x', join(fake.root, 'new'))).toMatchObject({ code: 0, stdout: '' });
+    expect(fake.run(INIT).stdout).toContain(' applied.');
+    expect(fake.read(`${STATE}/rc.conf`)).toBe('motto="two words"\n');
+    expect(fake.run(INIT).stdout).toContain('the overlay on trial is taken back');
+    trial('start');
+    expect(trial('status').stdout).toContain('last.result back');
+    expect(rc('tailscaled_enable', 'motto')).toEqual(['YES', 'two words']);
+    expect(fake.read('etc/rc.conf').match(/^tailscaled_enable=/gm)).toHaveLength(1);
+    expect(fake.has('var/db/clawdie/trial/settings')).toBe(false);
   });
 
   it('does not take what is no setting', async () => {

@@ -329,7 +329,7 @@ describe('clawdie-pf', () => {
     );
     const result = run('clawdie-pf', ['try', join(fake.root, 'mine')]);
     expect(result).toMatchObject({ code: 0, stderr: '' });
-    expect(calls(result, 'pfctl')).toEqual([
+    expect(calls(result, 'pfctl -q')).toEqual([
       'pfctl -q -n -f /var/db/clawdie/trial/rules',
       'pfctl -q -f /var/db/clawdie/trial/rules',
       'pfctl -q -f /etc/pf.conf',
@@ -368,6 +368,97 @@ describe('clawdie-pf', () => {
     expect(fake.run(join(TOOLS, 'clawdie-pf'), ['try', '--overlay', 'abc', '-'], {}, mine).code).toBe(0);
     expect(fake.read(OWN)).toBe(mine);
     expect(run('clawdie-pf', ['try', '--over', 'abc', '-']).code).toBe(2);
+    // Something of it was overwritten since it came.
+    fake.file('etc/clawdie/applied', 'abd\n').file('var/db/clawdie/overlay.came', 'abd abc\n');
+    fake.removeFile('slept');
+    expect(fake.run(join(TOOLS, 'clawdie-pf'), ['try', '--overlay', 'abc', '-'], {}, mine).code).toBe(0);
+  });
+
+  it('is confirmed by no login that other rules have let in, and by the console', () => {
+    const loaded = join(fake.root, 'loaded');
+    fake.stub(
+      'pfctl',
+      `case "$*" in *" -n "*) ;; "-v -s info") echo "Checksum: 0x$(cksum < '${loaded}' | cut -d ' ' -f 1)" ;; *"-f "*) for f; do :; done; cp "$f" '${loaded}' ;; esac`,
+    );
+    wait(`pfctl -q -f '${join(fake.root, 'etc/pf.conf')}'`);
+    expect(run('clawdie-pf', ['try', join(fake.root, 'mine')]).code).toBe(1);
+    const result = run('clawdie-pf', ['confirm'], NEW);
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain('somebody has loaded other rules since, so this proves nothing');
+    expect(fake.read(OWN)).toBe('# nothing\n');
+    expect(run('clawdie-pf', ['confirm', '--console']).code).toBe(0);
+    expect([fake.read(OWN), fake.read('loaded')]).toEqual([mine, PF_CONF]);
+  });
+
+  it('is confirmed by no connection that came while the rules were loaded, nor before they were', () => {
+    const came = join(fake.root, 'came');
+    fake
+      .stub('pfctl', `case "$*" in *" -n "*) ;; *"-f "*trial/rules) : > '${came}' ;; esac`)
+      .stub(
+        'sockstat',
+        `[ ! -e '${came}' ] || echo "root sshd 7 4 tcp4 203.0.113.10:22 198.51.100.20:40001"`,
+      );
+    wait(':');
+    run('clawdie-pf', ['try', join(fake.root, 'mine')]);
+    expect(run('clawdie-pf', ['confirm'], NEW).stderr).toContain('older than the change');
+    fake.removeFile('var/db/clawdie/trial/connections');
+    expect(run('clawdie-pf', ['confirm'], NEW)).toMatchObject({
+      code: 75,
+      stdout: 'the rules are not in force yet: ask again.\n',
+    });
+  });
+
+  it('is confirmed by no connection over IPv6 that was there before', () => {
+    // As sockstat(1) writes an address of IPv6.
+    fake.stub('sockstat', 'echo "root sshd 7 4 tcp6 [2001:db8::10]:22 [2001:db8::20]:40001"');
+    wait(':');
+    run('clawdie-pf', ['try', join(fake.root, 'mine')]);
+    const from = (port: number): ScriptResult =>
+      run('clawdie-pf', ['confirm'], { SSH_CONNECTION: `2001:db8::20 ${port} 2001:db8::10 22` });
+    expect(from(40001).stderr).toContain('older than the change');
+    expect(from(40002).code).toBe(0);
+  });
+
+  it('is taken back where it cannot be made to last, and stays where the disk has become full meanwhile', () => {
+    wait(':');
+    const put = (): ScriptResult => run('clawdie-pf', ['try', join(fake.root, 'mine')]);
+    put();
+    fake.stub('mv', `case "$*" in *trial/file\\ *) exit 1 ;; esac\nexec /bin/mv "$@"`);
+    const result = run('clawdie-pf', ['confirm'], NEW);
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain('it cannot be made to last: the rules before are in force again.');
+    expect([fake.read(OWN), fake.read('loaded')]).toEqual(['# nothing\n', PF_CONF]);
+    expect(fake.read('var/db/clawdie/trial/last')).toContain('result back');
+    fake.remove('mv');
+    put();
+    fake.stub('mktemp', 'exit 1');
+    expect(run('clawdie-pf', ['confirm'], NEW)).toMatchObject({ code: 0, stderr: '' });
+    expect(fake.read(OWN)).toBe(mine);
+    expect(fake.read('var/db/clawdie/trial/last')).toContain('result kept');
+  });
+
+  it('loads the rules before once more where somebody else loads some right then, and says where none load', () => {
+    wait(':');
+    const state = 'var/db/clawdie/trial';
+    const pfctl = (fails: number): void => {
+      fake
+        .file('busy', '')
+        .stub(
+          'pfctl',
+          `case "$*" in *" -n "*) ;; *trial/rules) cp "$3" '${join(fake.root, 'loaded')}' ;; *"-f "*) echo >> '${fake.root}/busy'; [ "$(wc -l < '${fake.root}/busy')" -gt ${fails} ] && cp "$3" '${join(fake.root, 'loaded')}' ;; esac`,
+        );
+    };
+    fake.file('etc/pf-fallback.conf', '# fallback\n');
+    pfctl(1);
+    run('clawdie-pf', ['try', join(fake.root, 'mine')]);
+    expect(run('clawdie-pf', ['back']).code).toBe(0);
+    expect(fake.read('loaded')).toBe(PF_CONF);
+    pfctl(9);
+    run('clawdie-pf', ['try', join(fake.root, 'mine')]);
+    const result = run('clawdie-pf', ['back']);
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain('neither /etc/pf.conf nor /etc/pf-fallback.conf loads');
+    expect(fake.has(`${state}/back`)).toBe(true);
   });
 
   it('confirms nothing of another tool', () => {
@@ -440,7 +531,7 @@ describe('clawdie-tailscale', () => {
   it('does the documented steps in an order that locks nobody out: what takes it back stands first', () => {
     meanwhile(`SSH_CONNECTION='${NEW}' sh '${self()}' confirm`);
     const result = run('clawdie-tailscale', ['enable'], { SSH_CONNECTION: OLD });
-    const order = calls(result).filter((call) => /^(?:sysrc|service|daemon|pfctl)/.test(call));
+    const order = calls(result).filter((call) => /^(?:sysrc|service|daemon|pfctl -q)/.test(call));
     expect(order.map((call) => call.replace(/watch .*/, 'watch TOKEN'))).toEqual([
       'sysrc -q tailscaled_enable=YES',
       'service tailscaled status',
@@ -523,6 +614,16 @@ describe('clawdie-tailscale', () => {
       expect(run('clawdie-tailscale', args, environment)).toMatchObject({ code: 0 });
       expect(fake.read('etc/pf.conf')).toBe(active);
     }
+  });
+
+  it('is in pf.conf and in the state once it is confirmed, on a disk that has become full as well', () => {
+    meanwhile(':');
+    run('clawdie-tailscale', ['enable'], { SSH_CONNECTION: OLD });
+    fake.stub('mktemp', 'exit 1');
+    expect(run('clawdie-tailscale', ['confirm'], { SSH_CONNECTION: NEW }).code).toBe(0);
+    expect([fake.read('etc/pf.conf'), fake.read('var/db/clawdie/state/tailnet')]).toEqual([active, 'on\n']);
+    for (const file of ['etc/pf.conf', 'var/db/clawdie/state/tailnet'])
+      expect(statSync(join(fake.root, file)).mode & 0o777).toBe(0o600);
   });
 
   it('ends the connections of the old way when asked, once it is confirmed', () => {

@@ -295,6 +295,59 @@ describe('an overlay on trial', () => {
     expect(trial('back').code).toBe(1);
   });
 
+  it('goes back once who puts it on trial is done with that: the slot has no two that write it', () => {
+    put(next);
+    const token = /^token (.*)$/m.exec(fake.read(`${STATE}/pending`))?.[1] ?? '';
+    const beginner = (turns: number): void => {
+      const left = join(fake.root, '..', 'left');
+      writeFileSync(left, 'x'.repeat(turns));
+      fake
+        .stub(
+          'ps',
+          `[ "$*" = "-o command= -p ${token.split('.')[0] ?? ''}" ] && [ -s '${left}' ] && echo "sh /sbin/clawdie-trial overlay"`,
+        )
+        .stub('sleep', `truncate -s -1 '${left}'`);
+    };
+    beginner(99);
+    expect(trial('back')).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining('it is being put on trial by process') as string,
+    });
+    expect([says('phase'), inForce()]).toEqual([
+      'new',
+      { ...(force(10, before) as object), slot: sumOf(next) },
+    ]);
+    beginner(3);
+    const result = trial('back');
+    expect([result.code, result.calls.filter((call) => call === 'sleep 1').length]).toEqual([0, 3]);
+    expect(inForce()).toEqual(force(10, before));
+  });
+
+  it('does not begin on a disk that has no room for what is to take it back', () => {
+    // No byte can be written to any file.
+    fake.through = ['sh', '-c', `trap '' XFSZ; ulimit -f 0; exec "$0" "$@"`];
+    expect(trial('rules', 'x', join(fake.root, 'etc/serial'))).toMatchObject({
+      code: 1,
+      stdout: 'the root file system cannot be written\n',
+    });
+    fake.through = [];
+    expect([waits(), inForce()]).toEqual([false, force(10, before)]);
+    expect(
+      readdirSync(join(fake.root, 'var/db/clawdie')).filter((name) => name.startsWith('trial.')),
+    ).toEqual([]);
+  });
+
+  it('has its files to itself: nobody begins another one before those of the last are gone', () => {
+    const seen = join(fake.root, '..', 'seen');
+    put(next);
+    fake.stub('find', `ls '${join(fake.root, STATE)}' >> '${seen}'\nexec /usr/bin/find "$@"`);
+    expect(trial('back').code).toBe(0);
+    expect(readFileSync(seen, 'utf8').split('\n')).toContain('back');
+    fake.remove('find').file(`${STATE}/kept`, 'kind rules\nwhat x\ntoken x\nphase new\n');
+    expect(put(next).stdout).toContain('a change waits');
+    expect(readdirSync(join(fake.root, STATE)).sort()).toEqual(['kept', 'last']);
+  });
+
   it('takes back an overlay whose key in the slot was overwritten since it was signed', () => {
     // As forget_member() leaves it: other contents, their sum in the header, and the signature of before.
     const spoilt = Buffer.from(before);
@@ -302,7 +355,14 @@ describe('an overlay on trial', () => {
     const other = 'e'.repeat(64);
     spoilt.write(spoilt.toString('latin1', 0, SECTOR).replace(sum, other), 'latin1');
     fake.stub('sha256', `s=$(sha256sum | cut -d ' ' -f 1); [ $s != ${sum} ] || s=${other}; echo $s`);
-    fake.file('dev/gpt/clawdie-slot', spoilt).file('etc/clawdie/applied', `${other}\n`);
+    fake
+      .file('dev/gpt/clawdie-slot', spoilt)
+      .file('etc/clawdie/applied', `${other}\n`)
+      .file('var/db/clawdie/overlay.came', `${other} ${sum}\n`);
+    // It is the one that it was.
+    fake.stub('sha256', `sha256sum | cut -d ' ' -f 1`);
+    expect(put(before).code).toBe(3);
+    fake.stub('sha256', `s=$(sha256sum | cut -d ' ' -f 1); [ $s != ${sum} ] || s=${other}; echo $s`);
     expect(put(next)).toMatchObject({ code: 0, stdout: '' });
     boot();
     expect(fake.read('etc/serial')).toBe('11');

@@ -1,3 +1,4 @@
+import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { SECTOR, signatureIn, withSignature } from '../../build/image/slot.js';
@@ -63,6 +64,24 @@ describe('an instance with signers', () => {
     const result = boot(await signedSlot(files('first'), natasha(10), ours));
     expect(result.code).toBe(0);
     expect(result.stdout).not.toContain('no signers');
+  });
+
+  it('verifies two at once, neither with what is of the other', async () => {
+    const slot = join(fake.root, 'new');
+    writeFileSync(slot, await signedSlot(files('second'), natasha(11), ours));
+    // The other one comes to its end in between.
+    fake.stub(
+      'ssh-keygen',
+      `rm -f '${fake.root}'/var/db/clawdie/trust/header '${fake.root}'/var/db/clawdie/trust/signature\nexec /usr/bin/ssh-keygen "$@"`,
+    );
+    expect(fake.run(TRUST, ['check', slot])).toMatchObject({ code: 0, stdout: '', stderr: '' });
+    writeFileSync(slot, await signedSlot(files('second'), natasha(11), others));
+    expect(fake.run(TRUST, ['check', slot]).stdout).toContain('it is signed by none of the signers');
+    expect(readdirSync(join(fake.root, 'var/db/clawdie/trust')).sort()).toEqual([
+      'deployment',
+      'serial',
+      'signers',
+    ]);
   });
 
   it('takes the next overlay of theirs, of the same or a later serial', async () => {

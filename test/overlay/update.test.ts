@@ -37,6 +37,8 @@ class Instance {
     for (const each of ['logger', 'sleep', 'tailscale.none', 'sysrc', 'chown']) fake.stub(each);
     fake
       .stub('id', 'echo 0')
+      // Who watches counts turns then: seconds are those of this machine, which sleeps for none.
+      .stub('ps', 'exit 1')
       .stub('daemon', `case "$*" in *"shutdown -r now"*) : > '${fake.root}/restart' ;; esac`)
       .stub('shutdown', `: > '${fake.root}/restart'`)
       .stub('reboot', `: > '${fake.root}/restart'`)
@@ -394,6 +396,44 @@ describe('clawdie-update', () => {
     expect(natasha.serial).toBe('10');
     expect(natasha.update('confirm').stderr).toContain('there is nothing to confirm');
     expect(natasha.update('back').stderr).toContain('no overlay is on trial');
+    natasha.fake.stub('daemon', 'exit 1');
+    expect(natasha.update('overlay', slot)).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('the instance cannot restart by itself') as string,
+    });
+  });
+
+  it.each([
+    [
+      'while it waits',
+      '[ ! -e "$CLAWDIE_ROOT/mended" ] || echo "  interface: vtnet0"',
+      '[ "$1" != 3 ] || { : > "$CLAWDIE_ROOT/mended"; sh "$CLAWDIE_ROOT/.run/clawdie-update" confirm; }',
+    ],
+    [
+      'when it does the same',
+      '[ -e "$CLAWDIE_ROOT/ill" ] || { : > "$CLAWDIE_ROOT/ill"; exit; }\n' +
+        '[ -e "$CLAWDIE_ROOT/twice" ] || { : > "$CLAWDIE_ROOT/twice"; sh "$CLAWDIE_ROOT/.run/clawdie-update" confirm > /dev/null; }\necho "  interface: vtnet0"',
+      '',
+    ],
+  ])('is told what another login has decided %s', async (_, route, sleep) => {
+    const natasha = await Instance.make('natasha');
+    const entries = overlayOf(configOf({ ASSISTANT_NAME: 'natasha', HTTP: 'no' }), { signKey: ours.line });
+    const slot = join(folder, 'slot');
+    writeFileSync(slot, await signedSlot(entries, { deployment: 'natasha', serial: 12 }, ours));
+    natasha.update('overlay', slot);
+    natasha.pass();
+    natasha.fake.stub('route', route).stub('sleep', sleep);
+    const result = natasha.update('confirm');
+    expect(result).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^It was confirmed\. /m) as string,
+    });
+    expect(result.stderr).toBe('');
+    natasha.fake.file('var/db/clawdie/trial/kept', 'kind overlay\nwhat x\ntoken x\nphase tried\n');
+    expect(natasha.update('confirm')).toMatchObject({
+      code: 75,
+      stdout: 'Somebody else is confirming it.\n',
+    });
   });
 
   it('takes no part of a slot: what a cut connection left', async () => {

@@ -72,3 +72,20 @@ it('tells rules that were taken back from those that nobody knows of', async () 
   // It came too late.
   expect((await push(CUT, 3, [said(1, '', 'there is nothing to confirm')])).ending.runs).toBe('old');
 });
+
+it('knows by what tried them of a confirmation whose answer was lost', async () => {
+  const kept = said(0, 'clawdie-pf: confirmed');
+  const late = said(1, '', 'there is nothing to confirm');
+  expect((await push(kept, 30, [CUT, late])).ending).toEqual({ runs: 'new', words: 'clawdie-pf: confirmed' });
+  expect((await push(kept, 55, [CUT, CUT])).ending.runs).toBe('new');
+  // Where that one was cut as well nobody knows.
+  expect((await push(CUT, 3, [CUT, late])).ending.runs).toBe('unknown');
+});
+
+it('asks again where an instance is so slow that there is nothing to confirm yet', async () => {
+  const early = said(1, '', 'there is nothing to confirm');
+  const kept = said(0, 'the rules stay');
+  const { ending, asked } = await push(said(0, 'confirmed'), 130, [early, CUT, early, kept]);
+  expect(ending).toEqual({ runs: 'new', words: 'the rules stay' });
+  expect(asked.map(({ at }) => at)).toEqual([0, 25, 50, 75, 100]);
+});

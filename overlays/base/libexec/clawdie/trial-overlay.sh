@@ -52,6 +52,13 @@ keep_slot()
 	find "${trial}/trust" -type f -exec fsync {} + 2> /dev/null
 }
 
+# Whether the overlay in force is one, by the sum that it came with: something of it may have been overwritten since (slot.sh of the
+# overlay): in_force SUM
+in_force()
+{
+	[ "$1" = "$(applied)" ] || grep -qxF "$(applied) $1" "${folder}/overlay.came" 2> /dev/null
+}
+
 # Has the next boot try an overlay: begin_overlay WHAT FILE
 begin_overlay()
 {
@@ -61,7 +68,7 @@ begin_overlay()
 	_old=$(applied)
 	_new=$(sh "${trust}" field sha256 "$2")
 	_reason=$(sh "${trust}" check "$2") || refuse "it is refused: ${_reason:-it cannot be verified}"
-	[ "${_new}" != "${_old}" ] || exit 3
+	! in_force "${_new}" || exit 3
 	# What takes it back is in this boot environment. Where the root is no pool there are none.
 	_runs=$(sh "${environment}" current 2> /dev/null)
 	[ -z "${_runs}" ] || sh "${environment}" boots "${_runs}" || refuse "another boot environment boots next: bectl list"
@@ -115,7 +122,7 @@ restore_overlay()
 # Once clawdie-init has done what it could. Fails where there is no trial any more.
 start_overlay()
 {
-	[ "$(applied)" != "$(value new)" ] || return 0
+	! in_force "$(value new)" || return 0
 	echo "clawdie-init has not applied it" > "${trial}/why"
 	mv "${trial}/pending" "${trial}/back"
 	old_slot || refuse "the slot cannot be written"

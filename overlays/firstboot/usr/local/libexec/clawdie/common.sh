@@ -35,6 +35,8 @@ write_file()
 		rm -f "${_new}"
 		return 0
 	fi
+	# UFS may write a name before what is in its file: after a power cut there would be neither the old text nor the new one.
+	fsync "${_new}" 2> /dev/null || true
 	mv -f "${_new}" "${_path}"
 	say "wrote ${_path#"${root}"}"
 }

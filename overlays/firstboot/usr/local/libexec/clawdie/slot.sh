@@ -33,6 +33,18 @@ slot_member()
 	return 1
 }
 
+# The sum that the overlay in force came with, by which those know it who made it. Since something of it was overwritten it has another
+# one, and this file both.
+came_with()
+{
+	_sums=${root}/var/db/clawdie/overlay.came
+	_now=
+	read -r _now 2> /dev/null < "${root}/etc/clawdie/applied" || true
+	_came=$(sed -n "s/^${_now:-none} //p" "${_sums}" 2> /dev/null) || true
+	[ -n "${_came}" ] || _came=${_now}
+	echo "${_came}"
+}
+
 # Overwrites a file of the overlay in the slot with as many "#": forget_member NAME. The header and /etc/clawdie/applied get
 # the new sum, in an order that a power cut cannot hurt: the contents, for which nobody looks while the header has the sum
 # that was applied; then "applied", beside which clawdie-init takes the slot for damaged and leaves things as they are; then the
@@ -57,6 +69,8 @@ forget_member()
 		} | dd of="${_slot}" ibs=512 obs=512 seek="${_place% *}" conv=notrunc 2> /dev/null || return 1
 		_new=$(slot_sum "${_slot}" "${_length}")
 		[ "${#_new}" -eq 64 ] || return 1
+		# Not what a secret has to wait for.
+		{ echo "${_new} $(came_with)" > "${root}/var/db/clawdie/overlay.new" && mv -f "${root}/var/db/clawdie/overlay.new" "${root}/var/db/clawdie/overlay.came"; } || true
 		echo "${_new}" | dd of="${_applied}" conv=notrunc,fsync 2> /dev/null || return 1
 		slot_header "${_slot}" | sed "s/^sha256 .*/sha256 ${_new}/" |
 		    dd of="${_slot}" ibs=512 obs=512 conv=sync,notrunc 2> /dev/null || return 1

@@ -39,7 +39,8 @@ try_rules()
 		sleep 1
 		_left=$((_left - 1))
 	done
-	if [ "$(trial_says last.result)" != "kept" ] || sh "${trial_program}" waits; then
+	! sh "${trial_program}" waits || fail "it has not ended yet." "See: clawdie-trial status"
+	if [ "$(trial_says last.result)" != "kept" ]; then
 		fail "nobody confirmed: the old rules are in force again." "Nothing is lost. Find out why the new connection failed: clawdie-netcheck"
 	fi
 	say "confirmed"
@@ -62,13 +63,24 @@ trial_login()
 {
 	_code=0
 	_client=$(sh "${trial_program}" login "$@") || _code=$?
+	if [ "${_code}" -eq 75 ]; then
+		echo "${_client}: ask again."
+		exit 75
+	fi
 	[ "${_code}" -eq 0 ] || fail "${_client}." "Open a new SSH connection and run it there; on the console: ${tool} confirm --console"
 }
 
-# The decision, in one step, then what makes it last: trial_keep COMMAND ...
+# The decision, in one step, then what makes it last, for which a disk that is full has room: trial_keep COMMAND ...
 trial_keep()
 {
+	find "${trial_folder}" -type f -exec fsync {} + || fail "the disk cannot be written to; nothing was confirmed." "See: dmesg(8)"
+	# A connection that is cut now does not cut off what is half done.
+	trap '' HUP INT PIPE TERM
 	_said=$(sh "${trial_program}" keep) || fail "${_said}."
-	"$@"
+	if ! "$@"; then
+		mv "${trial_folder}/kept" "${trial_folder}/pending"
+		_said=$(sh "${trial_program}" back "it could not be made to last") || fail "${_said}."
+		fail "it cannot be made to last: the rules before are in force again." "See: df; dmesg(8)"
+	fi
 	sh "${trial_program}" end
 }
