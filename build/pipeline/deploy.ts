@@ -251,7 +251,10 @@ export async function lockOutput(
   const lock = await acquire(join(folder, '.clawdie-iso.lock'), {
     wait,
     onWait: (holder) => {
-      work.emit({ type: 'note', text: `Waiting for ${holder}, which is building into ${folder}.` });
+      work.emit({
+        type: 'note',
+        text: `Waiting for ${holder}, which is building into ${folder}; with --no-wait this would end instead.`,
+      });
     },
     signal: work.signal,
   });
