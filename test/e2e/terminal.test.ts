@@ -123,3 +123,26 @@ describe('a build in a terminal', () => {
     expect(running.screen()).toMatch(/^Compressed root: done in /m);
   });
 });
+
+describe('Ctrl-C, where the end of a tool is heard of before the signal', () => {
+  /** Ends as Ctrl-C ends it, which reaches its parent a moment later. */
+  const ends = '(sleep 0.2; kill -INT $PPID) > /dev/null 2>&1 &\nkill -INT $$\n';
+  const interrupted = { code: 130, stderr: expect.stringMatching(/^Interrupted by SIGINT\./) as string };
+
+  it('is an interruption, while a tool works', async () => {
+    const folder = await tmp();
+    const env = withTool(folder, 'pigz', `[ "$1" = --version ] && exec ${real('pigz')} --version\n${ends}`);
+    expect(await cli(sampleArgs(folder), { env })).toMatchObject(interrupted);
+  });
+
+  it('is an interruption, while a lock is waited for', async () => {
+    const folder = await tmp();
+    const lock = join(folder, 'dist', '.clawdie-iso.lock');
+    mkdirSync(join(folder, 'dist'));
+    const holder = spawn('flock', ['-x', lock, 'sleep', '60']);
+    onTestFinished(() => void holder.kill());
+    await until(() => existsSync(lock));
+    const env = withTool(folder, 'flock', `case "$*" in *-n*) exec ${real('flock')} "$@" ;; esac\n${ends}`);
+    expect(await cli(sampleArgs(folder), { env })).toMatchObject(interrupted);
+  });
+});
