@@ -596,7 +596,7 @@ describe('secrets', () => {
     }
     expect(result.stdout).not.toMatch(/saltsalt|hunter2/);
     const shown = await cli(['config', '--config', join(folder, 'build.cfg')]);
-    expect(shown.stdout).toMatch(/ROOT_PASSWORD_HASH="\(hidden\)" +# file, line 2/);
+    expect(shown.stdout).toMatch(/ROOT_PASSWORD_HASH="\(hidden\)" +# build\.cfg, line 2/);
     expect(shown.stdout).not.toContain('saltsalt');
   });
 });
