@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -114,6 +114,18 @@ describe('a build in a terminal', () => {
     );
     expect(readdirSync(join(folder, 'dist'))).toEqual([]);
     for (const name of ['work', 'locks']) expect(readdirSync(join(folder, 'cache', name))).toEqual([]);
+  });
+
+  it('shows what is wrong in red, and writes it to a file without colour', async () => {
+    const folder = await tmp();
+    const wrong = lineOf(['iso', '--config', join(folder, 'none.cfg')]);
+    const file = join(folder, 'err');
+    for (const line of [wrong, `${wrong} 2> ${file}`]) {
+      const shown = inTerminal(line);
+      expect(await shown.ended).toBe(2);
+      expect(shown.screen().startsWith('\u001b[31mThe configuration ')).toBe(line === wrong);
+    }
+    expect(readFileSync(file, 'utf8')).toMatch(/^The configuration .* cannot be read: [^\u001b]*$/);
   });
 
   it('that has no plan tells its stages in lines', async () => {
