@@ -116,6 +116,13 @@ describe('CLAWDIE_<KEY>__<NAME>', () => {
     await expect(loadConfig({ config, set: [] }, {})).rejects.toThrow(message);
   });
 
+  it('says of a folder of deployments that it is not there', async () => {
+    const folder = join(await tmp(), 'nope');
+    await expect(loadFleet(folder, [], {})).rejects.toThrow(
+      `The folder of deployments ${folder} cannot be read: no such file or directory.`,
+    );
+  });
+
   it('counts for a configuration that stands alone, too, by the name of its file', async () => {
     const folder = await deployments();
     const environment = {
