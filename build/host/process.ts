@@ -49,11 +49,11 @@ export async function attempt(command: readonly string[], options: RunOptions = 
 }
 
 /**
- * Waits for half a second whether the signal comes: Ctrl-C in a terminal ends the tools as well, and the end of one may be
+ * Waits for a second whether the signal comes: Ctrl-C in a terminal ends the tools as well, and the end of one may be
  * heard of first.
  */
 export async function heardOf(signal: AbortSignal | undefined): Promise<void> {
-  if (signal) await sleep(500, undefined, { signal }).catch(() => undefined);
+  if (signal) await sleep(1000, undefined, { signal }).catch(() => undefined);
 }
 
 /**

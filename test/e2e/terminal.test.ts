@@ -57,9 +57,14 @@ async function holding(folder: string): Promise<{ env: { PATH: string }; go: () 
   const env = withTool(
     folder,
     'pigz',
-    `[ "$1" = --version ] || { : > '${folder}/reached'; while [ ! -e '${folder}/go' ]; do sleep 0.1; done; }\nexec ${real('pigz')} "$@"\n`,
+    `[ "$1" = --version ] || { : > '${folder}/reached'; while [ -e '${folder}/reached' ] && [ ! -e '${folder}/go' ]; do sleep 0.1; done; }\nexec ${real('pigz')} "$@"\n`,
   );
-  const running = cli(sampleArgs(folder), { env });
+  const running = cli(sampleArgs(folder), {
+    env,
+    started: (child) => {
+      onTestFinished(() => void child.kill());
+    },
+  });
   await until(() => existsSync(join(folder, 'reached')));
   return {
     env,
@@ -70,7 +75,7 @@ async function holding(folder: string): Promise<{ env: { PATH: string }; go: () 
   };
 }
 
-describe('a build in a terminal', () => {
+describe('a build in a terminal', { timeout: 300_000 }, () => {
   it('that waits for the base image of another says for whom, and that nothing failed', async () => {
     const folder = await tmp();
     const other = await holding(folder);
@@ -136,7 +141,7 @@ describe('a build in a terminal', () => {
   });
 });
 
-describe('Ctrl-C, where the end of a tool is heard of before the signal', () => {
+describe('Ctrl-C, where the end of a tool is heard of before the signal', { timeout: 300_000 }, () => {
   /** Ends as Ctrl-C ends it, which reaches its parent a moment later. */
   const ends = '(sleep 0.2; kill -INT $PPID) > /dev/null 2>&1 &\nkill -INT $$\n';
   const interrupted = { code: 130, stderr: expect.stringMatching(/^Interrupted by SIGINT\./) as string };
