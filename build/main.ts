@@ -22,7 +22,8 @@ import { visible } from './quote.js';
 const { env } = process;
 const print = (line: string): void => void process.stdout.write(`${line}\n`);
 const complain = (line: string): void => void process.stderr.write(`${line}\n`);
-const colour = process.stdout.isTTY && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb';
+const coloured = ({ isTTY }: NodeJS.WriteStream): boolean =>
+  isTTY && (env['NO_COLOR'] ?? '') === '' && env['TERM'] !== 'dumb';
 const columns = (): number => (process.stdout.columns > 0 ? process.stdout.columns : 100);
 // A terminal that tells no width cannot hold tasks that are drawn over.
 const interactive =
@@ -90,7 +91,7 @@ const cli: Cli = {
   print,
   complain,
   columns,
-  colour,
+  colour: coloured(process.stdout),
   surroundings: (json) => ({
     environment: env,
     signal: interruption.signal,
@@ -126,7 +127,7 @@ function describe(error: unknown): string {
     return error instanceof Error ? (error.stack ?? error.message) : messageOf(error);
   const fix = error instanceof UserError ? error.fix : undefined;
   const text = visible(fix === undefined ? error.message : `${error.message}\n${fix}`);
-  return colour ? `\u001b[31m${text}\u001b[0m` : text;
+  return coloured(process.stderr) ? `\u001b[31m${text}\u001b[0m` : text;
 }
 
 try {

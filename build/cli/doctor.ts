@@ -23,6 +23,6 @@ export function doctorCommand(program: Command, cli: Cli): void {
     .action(async (options: { install?: Purpose; json: boolean }) => {
       if (options.install)
         await ensureTools(options.install, { install: true, note: cli.print, signal: cli.signal });
-      cli.ends(await doctor({ json: options.json, colour: cli.colour }, cli.print));
+      cli.ends(await doctor({ json: options.json, colour: cli.colour, columns: cli.columns() }, cli.print));
     });
 }

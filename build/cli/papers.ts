@@ -43,10 +43,10 @@ export function verifyCommand(program: Command, cli: Cli): void {
       'say whether images, their sums and their overlays are signed by one of the signers; needs no network',
     )
     .argument('<folder, image or slot>')
-    .requiredOption('--signers <file>', 'public keys, or a file of allowed signers (ssh-keygen(1))')
+    .option('--signers <file>', 'public keys, or a file of allowed signers (ssh-keygen(1))')
     .option('--json', 'as JSON', false)
     .addHelpText('after', '\nExit codes: 0 all holds, 1 something does not, 2 wrong input.')
-    .action(async (subject: string, options: { signers: string; json: boolean }) => {
+    .action(async (subject: string, options: { signers?: string; json: boolean }) => {
       const { verify } = await import('../commands/verify.js');
       cli.ends(await verify({ subject, ...options }, cli.print));
     });

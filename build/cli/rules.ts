@@ -23,7 +23,7 @@ export function ruleCommands(program: Command, cli: Cli): void {
     .addOption(setOption)
     .option('--json', 'as JSON', false)
     .action((options: { config?: string; set: string[]; json: boolean }) =>
-      showConfig(options, cli.environment, cli.print),
+      showConfig(options, cli.environment, cli.print, cli.columns()),
     );
 
   program

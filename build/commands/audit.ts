@@ -1,5 +1,5 @@
 import { dirname, join, resolve as resolvePath } from 'node:path';
-import { codeOf, InputError, messageOf, UserError } from '../error.js';
+import { codeOf, InputError, messageOf, UserError, whyOf } from '../error.js';
 import { isFolder, readBytes, readText, writeFileAtomic } from '../host/files.js';
 import { open } from '../packages/archive.js';
 import { AUDIT_FILE, auditLock, parseAudit } from '../packages/audit.js';
@@ -126,7 +126,7 @@ export async function auditBeside(
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return undefined;
     const why =
-      codeOf(error) === '' ? messageOf(error) : `${shownPath(path)} cannot be read: ${messageOf(error)}.`;
+      codeOf(error) === '' ? messageOf(error) : `${shownPath(path)} cannot be read: ${whyOf(error)}.`;
     warn(`${why} Run \`clawdie-iso audit --save\`.`);
     return undefined;
   }
@@ -160,7 +160,7 @@ async function readFile(path: string): Promise<Buffer> {
     return await readBytes(path, MOST);
   } catch (error) {
     throw new InputError(
-      `--vuxml ${path} cannot be read: ${messageOf(error)}.`,
+      `--vuxml ${path} cannot be read: ${whyOf(error)}.`,
       'Name a file, or an http(s) URL.',
     );
   }

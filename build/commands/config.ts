@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import { SECRET_KEYS } from '../config/keys.js';
 import type { KeyName } from '../config/keys.js';
 import { loadConfig } from './configuration.js';
@@ -8,6 +9,7 @@ export async function showConfig(
   options: ConfigOptions & { readonly json: boolean },
   environment: NodeJS.ProcessEnv,
   print: (line: string) => void,
+  columns: number,
 ): Promise<void> {
   const { settings, path } = await loadConfig(options, environment);
   const rows = Object.values(settings).map(({ key, value, origin, from, place }) => ({
@@ -16,18 +18,21 @@ export async function showConfig(
     origin: origin === 'preset' ? from : origin,
     ...(place && { line: place.line }),
   }));
+  const names = new Map(Object.values(settings).map(({ key, from }) => [key, basename(from)]));
   if (options.json) {
     print(JSON.stringify({ file: path, settings: rows }, null, 2));
     return;
   }
-  const width = Math.max(
-    ...rows.map(({ key, value }) => Math.min(60, key.length + 1 + quoted(value).length)),
+  const lines = rows.map(
+    ({ key, value, origin, line }) =>
+      [
+        `${key}=${quoted(value)}`,
+        `  # ${line === undefined ? origin : `${names.get(key) ?? origin}, line ${line}`}`,
+      ] as const,
   );
-  for (const { key, value, origin, line } of rows) {
-    print(
-      `${`${key}=${quoted(value)}`.padEnd(width)}  # ${origin}${line === undefined ? '' : `, line ${line}`}`,
-    );
-  }
+  const room = columns - Math.max(...lines.map(([, comment]) => comment.length));
+  const width = Math.max(...lines.map(([setting]) => Math.min(60, room, setting.length)));
+  for (const [setting, comment] of lines) print(setting.padEnd(width) + comment);
 }
 
 function quoted(value: string): string {

@@ -5,7 +5,7 @@ import type { Config, KeyName } from '../config/keys.js';
 import { mask, report } from '../config/report.js';
 import { resolve } from '../config/resolve.js';
 import type { Layers, Resolved } from '../config/resolve.js';
-import { InputError, messageOf, whyOf } from '../error.js';
+import { InputError, whyOf } from '../error.js';
 import { readText, readTextSync } from '../host/files.js';
 import { fromEnvironment } from './environment.js';
 
@@ -130,8 +130,10 @@ export function expandKeyFiles(
         lines.push(readTextSync(path).replace(/\r\n/g, '\n'));
       } catch (error) {
         return {
-          message: `the file ${path} cannot be read: ${messageOf(error)}`,
-          fix: 'check the path behind the @; relative ones begin at the folder of the configuration',
+          message: `the file ${path} cannot be read: ${whyOf(error)}`,
+          fix: line.startsWith('@~')
+            ? 'write the path whole: nothing expands ~ here'
+            : 'check the path behind the @; relative ones begin at the folder of the configuration',
         };
       }
     }

@@ -5,7 +5,7 @@ import { parseNetwork4 } from '../config/net.js';
 import { reports } from '../config/report.js';
 import type { Finding } from '../config/report.js';
 import { resolve } from '../config/resolve.js';
-import { codeOf, InputError, messageOf, UserError } from '../error.js';
+import { codeOf, InputError, messageOf, UserError, whyOf } from '../error.js';
 import { readText } from '../host/files.js';
 import { findConflicts } from '../fleet/conflicts.js';
 import { sha256 } from '../host/hash.js';
@@ -124,7 +124,7 @@ export async function deploymentFiles(folder: string): Promise<readonly string[]
   const files = (
     await readdir(resolvePath(folder)).catch((error: unknown) => {
       throw new InputError(
-        `The folder of deployments ${folder} cannot be read: ${messageOf(error)}.`,
+        `The folder of deployments ${folder} cannot be read: ${whyOf(error)}.`,
         'Name a folder with one file <name>.cfg for each deployment.',
       );
     })
@@ -147,7 +147,7 @@ export async function readCommon(
     return { name: shownPath(path), text: await readText(path) };
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return undefined;
-    throw new InputError(`${shownPath(path)} cannot be read: ${messageOf(error)}.`);
+    throw new InputError(`${shownPath(path)} cannot be read: ${whyOf(error)}.`);
   }
 }
 

@@ -1,5 +1,5 @@
 import { dirname, join, basename } from 'node:path';
-import { InputError, messageOf } from '../error.js';
+import { InputError, whyOf } from '../error.js';
 import { readText } from '../host/files.js';
 import { sha256File } from '../host/hash.js';
 import { stemOf } from '../image/formats.js';
@@ -102,7 +102,7 @@ export async function diffPapers(
 
 async function readPaper(path: string): Promise<Papers> {
   const text = await readText(path, MOST_PAPER).catch((error: unknown) => {
-    throw new InputError(`${path} cannot be read: ${messageOf(error)}.`);
+    throw new InputError(`${path} cannot be read: ${whyOf(error)}.`);
   });
   return { bill: readBill(text), statement: readStatement(text) };
 }

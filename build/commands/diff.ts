@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { plain } from '../boot/stages.js';
 import { rawImage } from '../disk/raw.js';
-import { codeOf, InputError, messageOf } from '../error.js';
+import { codeOf, InputError, messageOf, whyOf } from '../error.js';
 import { readAt, removeTree } from '../host/files.js';
 import { hashRange, sha256 } from '../host/hash.js';
 import { isIso, listFiles } from '../image/iso9660.js';
@@ -97,7 +97,7 @@ export async function diff(options: DiffOptions, print: (line: string) => void):
 /** @param folder for what has to be unpacked */
 async function readImage(path: string, folder: string): Promise<Image> {
   const unreadable = (error: unknown): InputError =>
-    new InputError(`The image ${path} cannot be read: ${messageOf(error)}.`);
+    new InputError(`The image ${path} cannot be read: ${whyOf(error)}.`);
   await mkdir(folder);
   const raw = await rawImage(path, folder, 'disk').catch((error: unknown) => {
     throw codeOf(error) === '' ? error : unreadable(error);

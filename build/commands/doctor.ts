@@ -3,6 +3,7 @@ import type { Purpose } from '../host/tool-list.js';
 import { find, installCommands, versionOf } from '../host/tools.js';
 import { existsSync } from 'node:fs';
 import { shellQuote } from '../quote.js';
+import { wrap } from '../wrap.js';
 
 const NEEDED_BY: Readonly<Record<Purpose, string>> = {
   build: 'A build needs',
@@ -19,7 +20,7 @@ const NEEDED_BY: Readonly<Record<Purpose, string>> = {
  * @returns whether everything is there that a build needs
  */
 export async function doctor(
-  options: { readonly json: boolean; readonly colour: boolean },
+  options: { readonly json: boolean; readonly colour: boolean; readonly columns: number },
   print: (line: string) => void,
 ): Promise<boolean> {
   const rows = await Promise.all(
@@ -64,9 +65,10 @@ export async function doctor(
   for (const { name, version, need, for: purpose } of table) {
     const state = version ?? 'missing';
     const shown = state.padEnd(versions);
-    print(
-      `${name.padEnd(names)}  ${version === undefined ? paint(purpose === 'build' ? 31 : 33, shown) : paint(32, shown)}  ${need}`,
-    );
+    const colour = version !== undefined ? 32 : purpose === 'build' ? 31 : 33;
+    const [first = '', ...more] = wrap(need, Math.max(20, options.columns - names - versions - 4), 0);
+    print(`${name.padEnd(names)}  ${paint(colour, shown)}  ${first}`);
+    for (const line of more) print(' '.repeat(names + versions + 4) + line);
   }
   for (const purpose of ['build', 'store', 'test', 'bench'] as const) {
     const { names: lacking, commands } = installCommands(purpose);

@@ -225,17 +225,23 @@ function* rowLines(row: RowReport, id: number, columns: number): Generator<strin
   const whole = `${line} (${row.why})`;
   if (whole.length <= columns) yield whole;
   else {
-    yield line;
-    yield `${indent}${row.why}`;
+    yield* wrap(line, columns, indent.length);
+    yield* wrap(`${indent}${row.why}`, columns, indent.length);
   }
   // What does not hold is always shown.
   const shown = row.rules.filter(({ state }, index) => index < SHOWN || state !== 'holds');
   for (const { state, file, line: number, rule, broken, way } of shown) {
+    // A rule stays whole: it is copied, and searched for.
     yield `${indent}${file === null ? '' : `${file}:${number}: `}${rule}`;
     if (state === 'holds') continue;
     yield `${indent}  ${state === 'excepted' ? 'breaks the row, as POLICY_EXCEPTIONS allows' : 'BREAKS THE ROW'}: ${broken ?? ''}`;
     for (const step of numbered(way ?? [])) yield `${indent}  ${step}`;
   }
   const more = row.rules.length - shown.length;
-  if (more > 0) yield `${indent}and ${more} more ${more === 1 ? 'line' : 'lines'} (--json lists them)`;
+  if (more > 0)
+    yield* wrap(
+      `${indent}and ${more} more ${more === 1 ? 'line' : 'lines'} (--json lists them)`,
+      columns,
+      indent.length,
+    );
 }

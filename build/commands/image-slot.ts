@@ -2,7 +2,7 @@ import { mkdtemp, open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { rawImage } from '../disk/raw.js';
-import { InputError, messageOf, UserError } from '../error.js';
+import { InputError, UserError, whyOf } from '../error.js';
 import { readAt, removeTree } from '../host/files.js';
 import { findSlot } from '../image/slot-place.js';
 import { OVERLAY_MAGIC, SLOT_SIZE } from '../image/slot.js';
@@ -27,7 +27,7 @@ export async function readSlot(path: string): Promise<Buffer> {
     }
   } catch (error) {
     if (error instanceof UserError) throw new InputError(error.message, error.fix);
-    throw new InputError(`The image ${path} cannot be read: ${messageOf(error)}.`);
+    throw new InputError(`The image ${path} cannot be read: ${whyOf(error)}.`);
   } finally {
     await removeTree(work);
   }

@@ -1,4 +1,4 @@
-import { codeOf, InputError, messageOf } from '../error.js';
+import { codeOf, InputError, whyOf } from '../error.js';
 import { readText } from '../host/files.js';
 import { parseLock } from '../packages/lockfile.js';
 import { shownPath } from './configuration.js';
@@ -23,7 +23,7 @@ export async function readLock(
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return undefined;
     throw new InputError(
-      `${shownPath(path)} cannot be read: ${messageOf(error)}.`,
+      `${shownPath(path)} cannot be read: ${whyOf(error)}.`,
       'Remove it, and run `make lock`.',
     );
   }

@@ -1,6 +1,6 @@
 import { join, resolve as resolvePath } from 'node:path';
 import type { Config } from '../config/keys.js';
-import { InputError, messageOf } from '../error.js';
+import { InputError, whyOf } from '../error.js';
 import { readBytes } from '../host/files.js';
 import { abiOf } from '../packages/base.js';
 import { baseKeysOf, baseRepositoryUrl, meansPackages } from '../packages/base-keys.js';
@@ -87,7 +87,7 @@ export async function readRepositoryKey(
     return await readBytes(path, MOST_KEY);
   } catch (error) {
     throw new InputError(
-      `${setting}: ${path} cannot be read: ${messageOf(error)}.`,
+      `${setting}: ${path} cannot be read: ${whyOf(error)}.`,
       'Check the path; relative ones begin at the folder of the configuration.',
     );
   }

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { parseFleetRecord } from '../fleet/record.js';
 import type { FleetRecord } from '../fleet/record.js';
-import { codeOf, InputError, messageOf, UserError } from '../error.js';
+import { codeOf, InputError, messageOf, UserError, whyOf } from '../error.js';
 import { isPicture, MOST_PICTURE } from '../boot/picture.js';
 import { openFile, readText, writeFileAtomic } from '../host/files.js';
 import { readBoot, readFacts } from '../report/facts.js';
@@ -144,7 +144,7 @@ async function fleetAgain(path: string, record: FleetRecord, { audit }: Asked): 
     const found = readFacts(
       await readText(join(out, name), MOST_RECORD).catch((error: unknown) => {
         if (codeOf(error) === 'ENOENT') return '';
-        throw new InputError(`The record ${join(out, name)} cannot be read: ${messageOf(error)}.`);
+        throw new InputError(`The record ${join(out, name)} cannot be read: ${whyOf(error)}.`);
       }),
     );
     if ('flaw' in found) continue;

@@ -21,7 +21,7 @@ export interface VerifyOptions {
   /** A folder of images, one image or paper in it, a slot, or the root of a release. */
   readonly subject: string;
   /** File with those who may have signed: allowed_signers of ssh-keygen(1), or public keys. */
-  readonly signers: string;
+  readonly signers?: string;
   readonly json: boolean;
 }
 
@@ -43,6 +43,11 @@ interface Finding {
 export async function verify(options: VerifyOptions, print: (line: string) => void): Promise<boolean> {
   const named =
     'Name a file of public keys (id_ed25519.pub), or one as ssh-keygen(1) reads it (ALLOWED SIGNERS).';
+  if (options.signers === undefined)
+    throw new InputError(
+      'verify has to know who may have signed: --signers.',
+      `${named} Of images that nobody signed (SIGN_KEY), \`sha256sum -c ${CHECKSUM}\` in their folder compares the sums.`,
+    );
   const text = await readOr(options.signers, (why) => [
     `The signers ${options.signers} cannot be read: ${why}.`,
     named,

@@ -4,7 +4,7 @@ import type { Stats } from 'node:fs';
 import { chmod, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { codeOf, messageOf, UserError } from '../error.js';
+import { codeOf, messageOf, UserError, whyOf } from '../error.js';
 
 /** A name beside the final one for a file that is being written; `.part` files are never final. */
 export function partialName(path: string): string {
@@ -57,7 +57,7 @@ export function writeError(path: string, error: unknown): Error {
   };
   const fix = fixes[codeOf(error)];
   if (fix === undefined) return error instanceof Error ? error : new Error(messageOf(error));
-  return new UserError(`Writing ${path} failed: ${messageOf(error)}.`, fix, { cause: error });
+  return new UserError(`Writing ${path} failed: ${whyOf(error)}.`, fix, { cause: error });
 }
 
 /** Bytes of an open file from a place on; fewer where it ends before. */

@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { codeOf, UserError } from '../error.js';
 import { removeTree, writeError } from './files.js';
+import { heardOf } from './process.js';
 
 /**
  * Locks of the kernel's, flock(2): held by an open file of this process, and gone with it however it ends, whatever its
@@ -34,7 +35,7 @@ export async function acquire(path: string, { wait, onWait, signal }: LockOption
   let told = false;
   for (;;) {
     signal?.throwIfAborted();
-    const lock = await tryLock(path);
+    const lock = await tryLock(path, signal);
     if (lock) return lock;
     const holder = await holderOf(path);
     if (!wait)
@@ -63,12 +64,12 @@ function open(path: string): number | undefined {
 }
 
 /** Takes a lock if nobody has it. */
-async function tryLock(path: string): Promise<Lock | undefined> {
+async function tryLock(path: string, signal?: AbortSignal): Promise<Lock | undefined> {
   for (;;) {
     const file = open(path);
     if (file === undefined) return undefined;
     try {
-      if (O_EXLOCK === 0 && !(await flock(file, path, ['-n']))) {
+      if (O_EXLOCK === 0 && !(await flock(file, path, ['-n'], signal))) {
         closeSync(file);
         return undefined;
       }
@@ -109,7 +110,7 @@ async function untilFree(path: string, signal?: AbortSignal): Promise<void> {
 }
 
 /** Whether flock(1) took the lock of an open file. */
-function flock(
+async function flock(
   file: number,
   path: string,
   options: readonly string[],
@@ -121,7 +122,7 @@ function flock(
   });
   let said = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => (said = (said + text).slice(-1000)));
-  return new Promise((resolve, reject) => {
+  const code = await new Promise<number | null>((resolve, reject) => {
     child.once('error', (error) => {
       reject(
         codeOf(error) === 'ENOENT'
@@ -129,17 +130,17 @@ function flock(
           : error,
       );
     });
-    child.once('close', (code) => {
-      if (code === 0 || code === 1) resolve(code === 0);
-      else
-        reject(
-          new UserError(
-            `The lock ${path} cannot be taken: flock failed with exit code ${code ?? 'none'}: ${said.trim()}.`,
-            'Choose a folder on a file system that has locks.',
-          ),
-        );
-    });
+    child.once('close', resolve);
   });
+  if (code === 0 || code === 1) return code === 0;
+  if (code === null) {
+    await heardOf(signal);
+    signal?.throwIfAborted();
+  }
+  throw new UserError(
+    `The lock ${path} cannot be taken: flock ${code === null ? 'was ended by a signal' : `failed with exit code ${code}`}: ${said.trim()}.`,
+    'Choose a folder on a file system that has locks.',
+  );
 }
 
 async function isFile(path: string, file: number): Promise<boolean> {

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import type { ChildProcessByStdio } from 'node:child_process';
 import { pipeline } from 'node:stream';
 import type { Readable, Writable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { $ } from 'zx';
 import { UserError } from '../error.js';
 import { shellQuote } from '../quote.js';
@@ -42,8 +43,17 @@ export async function attempt(command: readonly string[], options: RunOptions = 
     ...(options.input !== undefined && { input: options.input }),
   })`${command}`;
   const output = await running;
+  if (output.exitCode === null) await heardOf(options.signal);
   options.signal?.throwIfAborted();
   return { code: output.exitCode, stdout: output.stdout, stderr: output.stderr };
+}
+
+/**
+ * Waits for a second whether the signal comes: Ctrl-C in a terminal ends the tools as well, and the end of one may be
+ * heard of first.
+ */
+export async function heardOf(signal: AbortSignal | undefined): Promise<void> {
+  if (signal) await sleep(1000, undefined, { signal }).catch(() => undefined);
 }
 
 /**
@@ -136,7 +146,7 @@ export function streamFrom(
   }) as unknown as ChildProcessByStdio<Writable, Readable, Readable>;
   // A command that ends early closes its input; its exit code tells.
   pipeline(stdin, child.stdin, () => undefined);
-  const done = ended(purpose, command, child);
+  const done = ended(purpose, command, child, signal);
   done.catch(() => undefined); // whoever reads the stream may fail first
   return { stdout: child.stdout, done, kill: () => child.kill() };
 }
@@ -160,26 +170,30 @@ export async function runBetween(
   }) as unknown as ChildProcessByStdio<null, null, Readable>;
   const timer = options.onTick && setInterval(options.onTick, 100);
   try {
-    await ended(purpose, command, child);
+    await ended(purpose, command, child, options.signal);
   } finally {
     clearInterval(timer);
   }
 }
 
-function ended(
+async function ended(
   purpose: string,
   command: readonly string[],
   child: ChildProcessByStdio<Writable | null, Readable | null, Readable>,
+  signal: AbortSignal | undefined,
 ): Promise<void> {
   let stderr = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     stderr = (stderr + text).slice(-4096);
   });
-  return new Promise<void>((resolve, reject) => {
+  const code = await new Promise<number | null>((resolve, reject) => {
     child.once('error', reject);
-    child.once('close', (code) => {
-      if (code === 0) resolve();
-      else reject(commandError(purpose, command, { code, stdout: '', stderr }));
-    });
+    child.once('close', resolve);
   });
+  if (code === 0) return;
+  if (code === null && !child.killed) {
+    await heardOf(signal);
+    signal?.throwIfAborted();
+  }
+  throw commandError(purpose, command, { code, stdout: '', stderr });
 }

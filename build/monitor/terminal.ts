@@ -1,7 +1,7 @@
 import { Listr } from 'listr2';
 import type { ListrTaskWrapper } from 'listr2';
 import { STAGES } from '../pipeline/events.js';
-import type { BuildEvent, Monitor, StageName } from '../pipeline/events.js';
+import type { BuildEvent, Monitor, PlannedStage, StageName } from '../pipeline/events.js';
 import { wrap } from '../wrap.js';
 import { bar, bytes, duration } from './format.js';
 import { plainMonitor } from './plain.js';
@@ -13,13 +13,17 @@ interface Row {
   task?: ListrTaskWrapper<unknown, never, never>;
   began?: number;
   /** What it waits for, until there is progress. */
-  doing?: string;
+  doing?: string | undefined;
   /** Set once the stage is done. */
   seconds?: number;
+  /** Set once it is known that it does not run after all. */
+  needless?: boolean;
 }
 
 function settleTitle(row: Row, stage: StageName): void {
-  if (row.task && row.seconds !== undefined) row.task.title = `${STAGES[stage]} (${duration(row.seconds)})`;
+  if (row.needless === true) row.task?.skip(`${STAGES[stage]} (not needed)`);
+  else if (row.task && row.seconds !== undefined)
+    row.task.title = `${STAGES[stage]} (${duration(row.seconds)})`;
 }
 
 /**
@@ -35,6 +39,7 @@ export function terminalMonitor(print: (line: string) => void, columns: () => nu
   const rows = new Map<StageName, Row>();
   const later: BuildEvent[] = [];
   let shown: Promise<unknown> | undefined;
+  let planned: readonly StageName[] = [];
   let running: StageName | undefined;
 
   const row = (stage: StageName): Row => {
@@ -51,7 +56,26 @@ export function terminalMonitor(print: (line: string) => void, columns: () => nu
     return made;
   };
 
-  const show = (stages: readonly { readonly stage: StageName; readonly action: 'run' | 'reuse' }[]): void => {
+  /** The row that runs, or else the one that will next: listr2 shows it as the one that is at work. */
+  const current = (): Row | undefined => {
+    const next = [...(running === undefined ? [] : [running]), ...planned].find(
+      (stage) => row(stage).seconds === undefined && row(stage).needless === undefined,
+    );
+    return next && row(next);
+  };
+
+  /** What was planned before a stage that begins, and has not begun, is there already: another build has made it. */
+  const passOver = (begins: StageName): void => {
+    for (const stage of planned.slice(0, Math.max(0, planned.indexOf(begins)))) {
+      const { began, settle } = row(stage);
+      if (began !== undefined) continue;
+      row(stage).needless = true;
+      settle.resolve();
+    }
+  };
+
+  const show = (stages: readonly PlannedStage[]): void => {
+    planned = stages.flatMap(({ stage, action }) => (action === 'run' ? [stage] : []));
     const tasks = stages.map(({ stage, action }) => ({
       title: STAGES[stage],
       skip: () => (action === 'reuse' ? `${STAGES[stage]} (from the cache)` : false),
@@ -76,18 +100,25 @@ export function terminalMonitor(print: (line: string) => void, columns: () => nu
 
   return {
     emit(event: BuildEvent): void {
+      if (event.type === 'plan') show(event.stages);
+      // Some commands have no plan: what they do is told in lines.
+      if (!shown) {
+        after.emit(event);
+        return;
+      }
       switch (event.type) {
         case 'plan':
-          show(event.stages);
           break;
         case 'start':
           running = event.stage;
-          row(event.stage).began = performance.now();
+          passOver(event.stage);
+          Object.assign(row(event.stage), { began: performance.now(), doing: undefined });
           break;
         case 'doing': {
-          if (running === undefined) break;
-          const doing = Object.assign(row(running), { doing: event.text });
-          if (doing.task) doing.task.output = event.text;
+          const at = current();
+          if (!at) break;
+          at.doing = event.text;
+          if (at.task) at.task.output = event.text;
           break;
         }
         case 'progress': {
@@ -125,8 +156,7 @@ export function terminalMonitor(print: (line: string) => void, columns: () => nu
           break;
         default:
           // Lines of their own would tear the tasks apart: they come when these are done.
-          if (shown) later.push(event);
-          else after.emit(event);
+          later.push(event);
       }
     },
     async close(): Promise<void> {

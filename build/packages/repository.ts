@@ -1,5 +1,5 @@
 import { isAbsolute, join, resolve as resolvePath } from 'node:path';
-import { codeOf, InputError, messageOf, UserError } from '../error.js';
+import { codeOf, InputError, UserError, whyOf } from '../error.js';
 import { openFile, readBytes } from '../host/files.js';
 import { download, downloadBytes, NotThere } from '../release/download.js';
 import type { DownloadOptions, Expected, OnProgress } from '../release/download.js';
@@ -87,7 +87,7 @@ function inFolder(url: string, folder: string, { signal }: DownloadOptions, key:
       return await read(join(folder, name));
     } catch (error) {
       if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined;
-      throw new UserError(`${join(folder, name)} cannot be read: ${messageOf(error)}.`, `Check ${key}.`);
+      throw new UserError(`${join(folder, name)} cannot be read: ${whyOf(error)}.`, `Check ${key}.`);
     }
   };
   return {

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { partialName, sweepPartial, writeError, writeFileAtomic } from '../host/files.js';
 import { acquire } from '../host/lock.js';
 import type { Lock } from '../host/lock.js';
-import { withChecksums } from '../image/checksum.js';
+import { readChecksums, withChecksums } from '../image/checksum.js';
 import { filledSlot, headerText, withSignature } from '../image/slot.js';
 import type { SlotIdentity } from '../image/slot.js';
 import { checkBase, DamagedBase, stamp } from '../image/stamp.js';
@@ -193,6 +193,10 @@ export async function writeImages(
       for (const [name, sums] of await writeDisks(disk, overlay.slot, disks, mode, time, work))
         written.set(name, sums);
     }
+    // No sum of what is about to be replaced, if what comes after this fails.
+    const listed = readChecksums(await readFile(join(out, CHECKSUM), 'utf8').catch(() => ''));
+    if ([...written].some(([name, { sha256 }]) => (listed.get(name) ?? sha256) !== sha256))
+      await writeChecksums(out, [], (name) => !name.startsWith(`${stem}.`));
     for (const { name, part } of targets) await rename(part, join(out, name));
     return targets.flatMap(({ format, name }) => {
       const sums = written.get(name);
@@ -251,7 +255,10 @@ export async function lockOutput(
   const lock = await acquire(join(folder, '.clawdie-iso.lock'), {
     wait,
     onWait: (holder) => {
-      work.emit({ type: 'note', text: `Waiting for ${holder}, which is building into ${folder}.` });
+      work.emit({
+        type: 'note',
+        text: `Waiting for ${holder}, which is building into ${folder}; with --no-wait this would end instead.`,
+      });
     },
     signal: work.signal,
   });

@@ -116,7 +116,7 @@ async function compress(
         );
       });
     await runBetween(
-      'Compressing',
+      `Compressing into ${target}`,
       ['pigz', '-6', '-n', '-T', '-p', String(availableParallelism()), '-c'],
       { stdin: input.fd, stdout: output.fd },
       { signal, ...(tick && { onTick: tick }) },

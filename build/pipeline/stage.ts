@@ -54,7 +54,7 @@ export async function underLock<T>(
   const lock = await cache.lock(
     key,
     (holder) => {
-      emit({ type: 'note', text: `Waiting for ${holder}, which ${doing}.` });
+      emit({ type: 'doing', text: `Waiting for ${holder}, which ${doing}` });
     },
     signal,
   );

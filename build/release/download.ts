@@ -315,7 +315,7 @@ function refused(url: string, response: Response, options: DownloadOptions): Err
   return new NotThere(
     message,
     options.key === undefined
-      ? 'Check FREEBSD_VERSION and FREEBSD_MIRROR: this server does not have that release.'
+      ? 'Check FREEBSD_VERSION, and FREEBSD_MIRROR or FREEBSD_DIST: this server does not have that release.'
       : `Check ${options.key}: this server does not have it.`,
   );
 }

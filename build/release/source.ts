@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { isAbsolute, join, resolve as resolvePath } from 'node:path';
 import type { Config } from '../config/keys.js';
-import { InputError, messageOf, UserError } from '../error.js';
+import { InputError, UserError, whyOf } from '../error.js';
 import { exists, openFile, readTextSync, removeTree } from '../host/files.js';
 import { hashRange, sha256 } from '../host/hash.js';
 import type { Source } from '../rootfs/release-tree.js';
@@ -167,7 +167,7 @@ function sumsInFolder(path: string, trust: Trust): Sums {
     text = readTextSync(manifest);
   } catch (error) {
     throw new InputError(
-      `FREEBSD_DIST ${path}: MANIFEST cannot be read: ${messageOf(error)}.`,
+      `FREEBSD_DIST ${path}: MANIFEST cannot be read: ${whyOf(error)}.`,
       'FREEBSD_DIST must be "mirror", "sample", a URL, or a folder with MANIFEST, base.txz and kernel.txz; a repository of base packages is "pkgbase:" and its folder.',
     );
   }
@@ -186,7 +186,7 @@ async function openChecked(folder: string, sums: Sums, context: ObtainContext): 
     for (const set of SETS) {
       const file = await openFile(path(set)).catch((error: unknown) => {
         throw new UserError(
-          `${path(set)} cannot be read: ${messageOf(error)}.`,
+          `${path(set)} cannot be read: ${whyOf(error)}.`,
           'Put the complete release sets there.',
         );
       });

@@ -101,6 +101,28 @@ describe('CLAWDIE_<KEY>__<NAME>', () => {
     );
   });
 
+  it.each([
+    [
+      'nope.pub',
+      /the file \S+nope\.pub cannot be read: no such file or directory\n[^]*check the path behind the @/,
+    ],
+    [
+      '~/.ssh/id.pub',
+      /the file \S+~\/\.ssh\/id\.pub cannot be read: no such [^]*write the path whole: nothing expands ~/,
+    ],
+  ])('says of the file of keys %s that it is not there', async (name, message) => {
+    const config = join(await tmp(), 'build.cfg');
+    writeFileSync(config, `SSH_AUTHORIZED_KEYS="@${name}"\n`);
+    await expect(loadConfig({ config, set: [] }, {})).rejects.toThrow(message);
+  });
+
+  it('says of a folder of deployments that it is not there', async () => {
+    const folder = join(await tmp(), 'nope');
+    await expect(loadFleet(folder, [], {})).rejects.toThrow(
+      `The folder of deployments ${folder} cannot be read: no such file or directory.`,
+    );
+  });
+
   it('counts for a configuration that stands alone, too, by the name of its file', async () => {
     const folder = await deployments();
     const environment = {

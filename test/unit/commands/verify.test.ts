@@ -255,6 +255,10 @@ describe('verify', () => {
     await expect(verified()).rejects.toThrow('has no CHECKSUM.SHA256 with images');
     await expect(verified(join(dist, 'nothing'))).rejects.toThrow('cannot be read');
     await expect(verified(dist, join(dist, 'nobody'))).rejects.toThrow('The signers');
+    await expect(verify({ subject: dist, json: false }, () => undefined)).rejects.toMatchObject({
+      message: 'verify has to know who may have signed: --signers.',
+      fix: expect.stringContaining('`sha256sum -c CHECKSUM.SHA256`') as string,
+    });
   });
 });
 

@@ -64,9 +64,10 @@ describe('writeFileAtomic', () => {
   });
 
   it('says what to do about a full disk or a read-only one', () => {
-    const error = (code: string): Error => Object.assign(new Error(`${code}: it failed`), { code });
+    const error = (code: string): Error =>
+      Object.assign(new Error(`${code}: it failed, copyfile '/a' -> '/b'`), { code });
     expect(writeError('/x', error('ENOSPC'))).toMatchObject({
-      message: 'Writing /x failed: ENOSPC: it failed.',
+      message: 'Writing /x failed: it failed.',
       fix: 'Free some space on that file system, or choose another folder.',
     });
     expect(writeError('/x', error('EROFS'))).toMatchObject({

@@ -166,7 +166,7 @@ describe('stamp', () => {
     const [slot, image] = [filledSlot(Buffer.from('x'), 'r'), join(folder, 'image.iso')];
     await stamp(checked, slot, image, 0o600);
     expect(statSync(image).mode & 0o777).toBe(0o600);
-    await expect(stamp(checked, slot, image, 0o600)).rejects.toThrow('EEXIST');
+    await expect(stamp(checked, slot, image, 0o600)).rejects.toThrow('failed: file already exists');
   });
 
   it('takes the copy that was made ahead, unless it is one of another file', async () => {

@@ -196,6 +196,14 @@ describe('clawdie-iso explain', () => {
     expect(page.join('\n')).toMatch(/^\+ {4}and what somebody redirects on the instance/m);
   });
 
+  it('prints rows in 60 columns, and each rule in one line', async () => {
+    const { lines } = await ask({}, { columns: 60 });
+    expect(lines.filter((line) => line.length > 60 && !/^ +\/etc\/pf\.conf:\d+: /.test(line))).toEqual([]);
+    expect(lines.join('\n')).toMatch(
+      /^block {2}spoofed {12}internet, claiming a jail’s, a\n {26}tailnet or the host’s own/m,
+    );
+  });
+
   it('splits the matrix where there are more zones than fit', async () => {
     const { lines } = await ask({ TENANTS: 'igor olga vera nina' }, { columns: 60 });
     const end = lines.findIndex((line) => line.startsWith('The rows behind it'));

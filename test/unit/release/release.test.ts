@@ -201,11 +201,15 @@ describe('a folder of release sets', () => {
 
   it('is refused if a file or MANIFEST is missing', async () => {
     const folder = await tmp();
-    expect(() => resolveRelease(config(folder, SUM), '/')).toThrow('MANIFEST cannot be read');
+    expect(() => resolveRelease(config(folder, SUM), '/')).toThrow(
+      'MANIFEST cannot be read: no such file or directory.',
+    );
     const { sum } = sets(folder);
     const release = resolveRelease(config(folder, sum), '/');
     rmSync(join(folder, 'kernel.txz'));
-    await expect(release.obtain(context(folder))).rejects.toThrow('kernel.txz cannot be read');
+    await expect(release.obtain(context(folder))).rejects.toThrow(
+      'kernel.txz cannot be read: no such file or directory.',
+    );
   });
 });
 
