@@ -277,7 +277,9 @@ describe('a fleet that something happens to', () => {
     }
     const result = await cli(fleetArgs(folder));
     expect(result.code).toBe(1);
-    expect(result.stderr).toMatch(/Writing .* failed: (?:read-only file system|permission denied)\.\n.*choose another folder/);
+    expect(result.stderr).toMatch(
+      /Writing .* failed: (?:read-only file system|permission denied)\.\n.*choose another folder/,
+    );
   }, 30_000);
 
   it.each([
