@@ -72,6 +72,14 @@ function turnsTake(seconds: number): void {
     .stub('ps', `[ "$1 $2 $3" = '-o etimes= -p' ] && echo "   $(($(wc -l < '${turns}') * ${seconds}))"`);
 }
 
+/** What the trial is known by to those who began it. */
+const tokenOf = (): string => /^token (.*)$/m.exec(fake.read(`${STATE}/pending`))?.[1] ?? '';
+
+/** Who watches over what is on trial, to its end. */
+const watch = (): ScriptResult => trial('watch', tokenOf());
+
+const turnsOf = ({ calls }: ScriptResult): number => calls.filter((call) => call === 'sleep 1').length;
+
 beforeEach(async () => {
   ours = makeKey(await tmp(), 'ours');
   fake = (await installedInstance())
@@ -128,10 +136,9 @@ describe('an overlay on trial', () => {
   it('is taken back if nobody logs in, once sshd listens: the instance restarts, and says why', () => {
     put(next);
     boot();
-    const token = /^token (.*)$/m.exec(fake.read(`${STATE}/pending`))?.[1] ?? '';
     expect(trial('watch', 'another')).toMatchObject({ code: 0, calls: [] });
-    const result = trial('watch', token);
-    expect(result.calls.filter((call) => call === 'sleep 1')).toHaveLength(60);
+    const result = watch();
+    expect(turnsOf(result)).toBe(60);
     expect(result.calls).toContain('shutdown -r now');
     // A shutdown that hangs is no way out.
     expect(result.calls.at(-1)).toBe('reboot -q');
@@ -145,27 +152,24 @@ describe('an overlay on trial', () => {
   it('has 300 seconds for a boot in which sshd never listens, or for what somebody who logged in waits for', () => {
     put(next);
     boot();
-    const token = /^token (.*)$/m.exec(fake.read(`${STATE}/pending`))?.[1] ?? '';
     fake.stub('sockstat');
-    expect(trial('watch', token).calls.filter((call) => call === 'sleep 1')).toHaveLength(300);
+    expect(turnsOf(watch())).toBe(300);
     expect(says('against')).toBe('it was not confirmed within 300 s of its boot');
   });
 
   it('has these seconds, not turns of a loop, where a machine is slow', () => {
     put(next);
     boot();
-    const token = /^token (.*)$/m.exec(fake.read(`${STATE}/pending`))?.[1] ?? '';
     turnsTake(7);
-    expect(trial('watch', token).calls.filter((call) => call === 'sleep 1')).toHaveLength(9);
+    expect(turnsOf(watch())).toBe(9);
     expect(says('against')).toBe('nobody has logged in to confirm it within 60 s');
   });
 
   it('counts turns where ps(1) says nothing', () => {
     put(next);
     boot();
-    const token = /^token (.*)$/m.exec(fake.read(`${STATE}/pending`))?.[1] ?? '';
     fake.stub('ps', 'exit 1');
-    expect(trial('watch', token).calls.filter((call) => call === 'sleep 1')).toHaveLength(60);
+    expect(turnsOf(watch())).toBe(60);
   });
 
   it('is taken back by a restart where clawdie-init cannot put it in place', () => {
@@ -297,14 +301,13 @@ describe('an overlay on trial', () => {
 
   it('goes back once who puts it on trial is done with that: the slot has no two that write it', () => {
     put(next);
-    const token = /^token (.*)$/m.exec(fake.read(`${STATE}/pending`))?.[1] ?? '';
     const beginner = (turns: number): void => {
       const left = join(fake.root, '..', 'left');
       writeFileSync(left, 'x'.repeat(turns));
       fake
         .stub(
           'ps',
-          `[ "$*" = "-o command= -p ${token.split('.')[0] ?? ''}" ] && [ -s '${left}' ] && echo "sh /sbin/clawdie-trial overlay"`,
+          `[ "$*" = "-o command= -p ${tokenOf().split('.')[0] ?? ''}" ] && [ -s '${left}' ] && echo "sh /sbin/clawdie-trial overlay"`,
         )
         .stub('sleep', `truncate -s -1 '${left}'`);
     };
