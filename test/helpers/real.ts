@@ -49,3 +49,9 @@ export function folderOf({ folder, skipped }: Real): string {
   if (folder === undefined) throw new Error(skipped);
   return folder;
 }
+
+/** Skips a test that needs what is not there, and says so. */
+export function skipWithout(needed: readonly Real[], skip: (why: string) => void): void {
+  const missing = needed.flatMap(({ skipped }) => skipped ?? []);
+  if (missing.length > 0) skip(missing.join('; '));
+}

@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { blocksOf } from '../../build/boot/documents.js';
 import { Deployment, nameOf } from '../helpers/operated.js';
 import type { Typing } from '../helpers/operated.js';
-import { folderOf, SETS } from '../helpers/real.js';
+import { folderOf, SETS, skipWithout } from '../helpers/real.js';
 import { writeNextPatch } from '../helpers/sets.js';
 
 /** What docs/operations.md has the operator type, from its first page to its last. */
@@ -197,7 +197,7 @@ async function tell(deployment: Deployment, scenes: Scene[]): Promise<void> {
 
 describe('an instance that lives for years, as docs/operations.md has it', () => {
   beforeEach(({ skip }) => {
-    if (SETS.skipped !== undefined) skip(SETS.skipped);
+    skipWithout([SETS], skip);
   });
 
   it('is what its operator types, from the image to a backup on a blank disk', async () => {
