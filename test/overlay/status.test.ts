@@ -300,6 +300,12 @@ it.each([
     'trial',
     'rules waits for its confirmation',
   ],
+  [
+    'who confirmed was killed before it had ended',
+    (): unknown => fake.file('var/db/clawdie/trial/kept', 'kind rules\nwhat rules\ntoken 1\nphase new\n'),
+    'trial',
+    'rules was confirmed, and nothing else can be tried before that has ended: a restart ends it',
+  ],
 ] as const)('says what to do if %s', (_, prepare, check, what) => {
   prepare();
   const screen = status();
