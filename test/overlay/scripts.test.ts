@@ -46,12 +46,13 @@ const MODULES = 'overlays/firstboot/usr/local/libexec/clawdie';
 describe('clawdie-init', () => {
   let fake: FakeRoot;
 
-  const archive = (): Promise<Buffer> =>
+  const archive = (...more: readonly (readonly [path: string, body: string])[]): Promise<Buffer> =>
     packOverlay(
       [
         { path: '', type: 'dir', uid: 0, gid: 0, mode: 0o755, body: '' },
         { path: 'etc', type: 'dir', uid: 0, gid: 0, mode: 0o755, body: '' },
         { path: 'etc/rc.conf', type: 'file', uid: 0, gid: 0, mode: 0o640, body: 'hostname="agent"\n' },
+        ...more.map(([path, body]) => ({ path, type: 'file', uid: 0, gid: 0, mode: 0o600, body }) as const),
       ],
       0,
     );
@@ -128,6 +129,26 @@ describe('clawdie-init', () => {
       'kenv -u init_script',
     ]);
     expect(fake.read('etc/clawdie/applied')).toMatch(/^[0-9a-f]{64}\n$/);
+  });
+
+  it('has single-user mode ask for the password that the deployment names, and for none where it names none', async () => {
+    const got = join(fake.root, 'got');
+    fake.stub('pw', `[ "$*" != 'usermod -n root -H 0' ] || cat > '${got}'`);
+    const ttys = (secure: string): string =>
+      `#\nconsole\tnone\t\t\t\tunknown\toff ${secure}\n#\nttyv0\t"/usr/libexec/getty Pc"\t\txterm\tonifexists secure\n`;
+    fake.file('etc/ttys', ttys('secure'));
+    const apply = async (...files: readonly (readonly [string, string])[]): Promise<void> => {
+      fake.file('dev/md0', slotWith(await archive(...files), RELEASE));
+      expect(fake.run(INIT)).toMatchObject({ code: 0, stderr: '' });
+    };
+    await apply(['var/db/clawdie/root.hash', '$6$salt$hash\n']);
+    expect(fake.read('etc/ttys')).toBe(ttys('insecure'));
+    expect(fake.read('got')).toBe('$6$salt$hash\n');
+    expect(statSync(join(fake.root, 'etc/ttys')).mode & 0o777).toBe(0o644);
+    // What the first boot does with it.
+    rmSync(join(fake.root, 'var/db/clawdie/root.hash'));
+    await apply();
+    expect(fake.read('etc/ttys')).toBe(ttys('secure'));
   });
 
   const stays = (message: string): void => {
