@@ -34,6 +34,7 @@ describe('an overlay', () => {
   it('starts dhclient again that has ended, and forgets hosts in <bruteforce>, every five minutes', () => {
     const crontab = bodyOf(render({ BRUTEFORCE_EXPIRE: '3600' }), 'etc/cron.d/clawdie');
     expect(crontab).toMatch(/^\*\/5(?:\t\*){4}\troot\t\/etc\/rc\.d\/clawdie_egress ask /m);
+    expect(crontab).toMatch(/^\*\/5(?:\t\*){4}\troot\t\/etc\/rc\.d\/clawdie_bans save /m);
     expect(crontab).toMatch(/^\*\/5(?:\t\*){4}\troot\tpfctl -q -t bruteforce -T expire 3600 /m);
   });
 
