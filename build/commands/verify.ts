@@ -35,7 +35,7 @@ interface Finding {
 
 /**
  * `clawdie-iso verify`: whether images are what one of the signers has signed: the list of their sums, the sums, the overlay in
- * each, and their papers: bill of materials and provenance. Needs no network.
+ * each, and their papers: bill of materials and provenance; of a folder the roots of releases as well. Needs no network.
  *
  * @returns whether all holds
  * @throws InputError if there is nothing to verify, or the signers cannot be read.
@@ -124,6 +124,16 @@ async function ofFolder(
   for (const name of wanted ?? (await readdir(folder)))
     if (isSigned(name) && !found.sums.has(name) && (await exists(join(folder, name))))
       findings.push({ what: name, holds: false, detail: `${CHECKSUM} does not list it` });
+  // Roots of releases are in no list: each has a signature of its own.
+  for (const name of only === undefined ? (await readdir(folder)).sort() : [])
+    if (name.endsWith('.root'))
+      findings.push(
+        (await ofRoot(join(folder, name), name, signers)) ?? {
+          what: name,
+          holds: false,
+          detail: 'it is no root of a release',
+        },
+      );
   return findings;
 }
 

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { withTailscale } from '../../build/policy/image.js';
@@ -315,6 +315,10 @@ describe('hosts that were shut out', () => {
     expect(fake.run(script, ['start']).calls).toEqual([]);
     expect(fake.run(script, ['stop']).code).toBe(0);
     expect(fake.read(`${STATE}/bruteforce`)).toBe('   198.51.100.66\n');
+    // A power cut asks no script: cron(8) does, before.
+    rmSync(join(fake.root, STATE, 'bruteforce'));
+    expect(fake.run(script, ['save']).code).toBe(0);
+    expect(fake.read(`${STATE}/bruteforce`)).toBe('   198.51.100.66\n');
     expect(statSync(join(fake.root, STATE, 'bruteforce')).mode & 0o777).toBe(0o600);
     expect(fake.run(script, ['start']).calls.map((call) => call.replaceAll(fake.root, ''))).toEqual([
       `pfctl -q -t bruteforce -T add -f /${STATE}/bruteforce`,
@@ -334,6 +338,8 @@ describe('clawdie-state', () => {
       .file('etc/ssh/ssh_host_ed25519_key.pub', 'public')
       .file('var/db/tailscale/tailscaled.state', 'NODE', 0o600)
       .file('var/db/clawdie/jails.added', 'first natasha plain\n')
+      .file('var/db/clawdie/trust/serial', '7\n')
+      .file('var/db/clawdie/trust/root', '5\n')
       .file('etc/rc.conf.local', 'mine\n');
     sysrc('postgresql_enable=YES');
     fake.run(join(SBIN, 'clawdie-tenant'), ['add', 'olga']);
@@ -345,7 +351,10 @@ describe('clawdie-state', () => {
     const old = fake;
     fake = withPrograms(await installedInstance());
     await boot({ OPEN_PORTS: '8443/tcp' });
-    fake.file('etc/ssh/ssh_host_ed25519_key', 'NEW', 0o600);
+    fake
+      .file('etc/ssh/ssh_host_ed25519_key', 'NEW', 0o600)
+      .file('var/db/clawdie/trust/serial', '8\n')
+      .file('var/db/clawdie/trust/root', '4\n');
     const result = state(['import', join(old.root, 'export')]);
     expect(result).toMatchObject({ code: 0, stderr: '' });
     expect(result.stdout).toContain('SSH will be over the tailnet only');
@@ -357,6 +366,9 @@ describe('clawdie-state', () => {
     expect(fake.read('etc/clawdie/clawdie.conf')).toContain('olga:warden1:');
     expect(rc('postgresql_enable')).toEqual(['YES']);
     expect(fake.has('etc/rc.conf.local')).toBe(false);
+    // What was refused there, or would have been here, is refused.
+    expect(fake.read('var/db/clawdie/trust/serial')).toBe('8\n');
+    expect(fake.read('var/db/clawdie/trust/root')).toBe('5\n');
     expect(readdirSync(join(fake.root, 'var/db/clawdie')).filter((name) => name.startsWith('.'))).toEqual([]);
     expect(state(['show']).stdout).toContain(
       'SSH        over the tailnet only\ntenants    olga \njails      first \n',

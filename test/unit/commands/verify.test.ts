@@ -122,6 +122,15 @@ describe('verify', () => {
       ) as string,
     });
     expect((await verified(path, other.path)).text).toContain('BROKEN  a.root: it is signed by none');
+    // In the folder of images as well, which does not list it.
+    await publish({ 'a.iso': await good() });
+    writeFileSync(join(dist, 'a.root'), whole);
+    expect((await verified()).text).toMatch(/^holds {3}a\.root: root of /m);
+    writeFileSync(join(dist, 'a.root'), 'none');
+    expect(await verified()).toMatchObject({
+      holds: false,
+      text: expect.stringMatching(/^BROKEN {2}a\.root: it is no root/m) as string,
+    });
     writeFileSync(path, whole.fill(8, 600, 601));
     expect((await verified(path)).text).toBe('BROKEN  a.root: it is damaged');
     writeFileSync(path, Buffer.concat([header, body]));
