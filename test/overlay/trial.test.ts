@@ -116,6 +116,18 @@ describe('an overlay on trial', () => {
     expect(statSync(join(fake.root, STATE)).mode & 0o777).toBe(0o700);
   });
 
+  it('has a watchdog of the hardware, where there is one, until it is confirmed: a kernel may hang', () => {
+    fake.stub('kldload', '[ "$2" = amdsbwd ]').stub('watchdog');
+    put(next);
+    const dogs = ({ calls }: ScriptResult): readonly string[] =>
+      calls.filter((call) => /^(?:kldload|watchdog) /.test(call));
+    expect(dogs(boot())).toEqual(['kldload -nq ichwd', 'kldload -nq amdsbwd', 'watchdog -t 512']);
+    fake.run(TRIAL, ['login'], NEW_LOGIN);
+    expect(dogs(trial('keep'))).toEqual(['watchdog -t 0']);
+    trial('end');
+    expect(dogs(boot())).toEqual([]);
+  });
+
   it('is taken back by the boot after it, with its serial, so that it can be tried again', () => {
     put(next);
     boot();
