@@ -66,9 +66,13 @@ export async function doctor(
     const state = version ?? 'missing';
     const shown = state.padEnd(versions);
     const colour = version !== undefined ? 32 : purpose === 'build' ? 31 : 33;
-    const [first = '', ...more] = wrap(need, Math.max(20, options.columns - names - versions - 4), 0);
-    print(`${name.padEnd(names)}  ${paint(colour, shown)}  ${first}`);
-    for (const line of more) print(' '.repeat(names + versions + 4) + line);
+    const row = `${name.padEnd(names)}  ${paint(colour, shown)}`;
+    // Beside them, or below where long versions leave no room for it.
+    const left = options.columns - names - versions - 4;
+    const [first = '', ...more] =
+      left < 20 ? ['', ...wrap(need, options.columns - 4, 0)] : wrap(need, left, 0);
+    print(first === '' ? row : `${row}  ${first}`);
+    for (const line of more) print(' '.repeat(left < 20 ? 4 : names + versions + 4) + line);
   }
   for (const purpose of ['build', 'store', 'test', 'bench'] as const) {
     const { names: lacking, commands } = installCommands(purpose);
