@@ -14,7 +14,7 @@ import { operate } from '../boot/operate.js';
 import { blocksOf, blockSteps, DOCUMENTS } from '../boot/documents.js';
 import type { Block } from '../boot/documents.js';
 import { waysInOf } from '../boot/expected.js';
-import { hostKeys, inspectionFiles, judgeInside, WATCHED } from '../boot/inside.js';
+import { hostKeys, inspectionFiles, judgeInside, SAME_PLACES, WATCHED } from '../boot/inside.js';
 import type { OnDisk } from '../boot/inside.js';
 import { jailSteps, restartSteps } from '../boot/jails.js';
 import { castOf } from '../boot/jails/cast.js';
@@ -94,6 +94,9 @@ async function makeTold(run: Run): Promise<Told> {
         if (bastille) typed = typedThere(run, bastille, overlay, headerOf(slot, 'release'), blocks);
         return [
           ...inspectionFiles(script, files, offenders.length, !options.checks.includes('inside')),
+          ...(session.accel === 'tcg' && !files.some(({ path }) => path === SAME_PLACES.path)
+            ? [SAME_PLACES]
+            : []),
           ...(bastille?.files ?? []).filter(({ path }) => !files.some((file) => file.path === path)),
           ...(cells ? cellFiles(cells.plan) : []),
           ...stepFiles(STEPS_FIRST, [...(cells?.steps ?? []), ...(typed?.first ?? [])]),

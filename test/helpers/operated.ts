@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished } from 'vitest';
 import { typedOf } from '../../build/boot/documents.js';
 import type { Block } from '../../build/boot/documents.js';
+import { SAME_PLACES } from '../../build/boot/inside.js';
 import { Desk } from './desk.js';
 import { Machine, makeDisk } from './machine.js';
 import { freePort, listen, makeCertificate } from './registry.js';
@@ -90,6 +91,14 @@ ${setsLines(this.sets)}`,
     this.machine = Machine.start({ disk, iso, ...this.ports });
     await this.machine.off(INSTALL);
     expect(this.machine.tail()).toContain('Installed. Restarting.');
+  }
+
+  /**
+   * Has programs of the instance lie at the same addresses each time, from now on and after restarts: a file of the operator's own. A
+   * boot takes a third of the time then, see {@link SAME_PLACES}.
+   */
+  async settle(): Promise<void> {
+    await this.desk.asks(`cat > /${SAME_PLACES.path} && sysctl -f /${SAME_PLACES.path}`, SAME_PLACES.body);
   }
 
   /** Starts a machine with a disk that begins as another one, in the place of the one before. */

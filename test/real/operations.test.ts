@@ -41,8 +41,9 @@ function scenesOf(deployment: Deployment, folder: string, installed: string): Sc
       at: 'ssh -i KEY',
       before: () => deployment.start(join(folder, 'first'), installed),
       types: 'clawdie-status; exit\n',
-      after: (said) => {
+      after: async (said) => {
         expect(said).toMatch(/^needs you +nothing$/m);
+        await deployment.settle();
       },
     },
     {
@@ -162,6 +163,7 @@ function scenesOf(deployment: Deployment, folder: string, installed: string): Sc
       before: async () => {
         knows = desk.forgetHosts();
         await deployment.start(join(folder, 'second'), installed);
+        await deployment.settle();
       },
       restarts: true,
       after: async () => {
