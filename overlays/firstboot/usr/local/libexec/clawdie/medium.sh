@@ -222,6 +222,21 @@ packages_wanted()
 	esac
 }
 
+# The packages that a template names, and the lock does not have: packages_lacking TEMPLATE
+packages_lacking()
+{
+	{
+		packages_lines asked needed other
+		echo "--"
+		template_lines "$1"
+	} | awk '
+	!lines && $1 == "--" { lines = 1; next }
+	!lines { has[$6] = 1; next }
+	/^PKG[[:space:]]/ { first = 2 }
+	/^# lock: pkg[[:space:]]/ { first = 4 }
+	first { for (i = first; i <= NF; i++) if (!($i in has)) { print $i; has[$i] = 1 }; first = 0 }'
+}
+
 # Makes a folder below the root of a jail in which nothing runs, by no link that somebody in it has made: folder_within ROOT FOLDER
 folder_within()
 {
