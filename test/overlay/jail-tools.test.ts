@@ -223,6 +223,17 @@ describe('clawdie-jail create', () => {
       );
     });
 
+    it('says what installs bastille, with a lock that has it and without', () => {
+      const says = (): string => run('create', 'two').stderr;
+      fake.remove('bastille');
+      expect(says()).toContain('or: pkg install bastille');
+      const list = 'var/db/clawdie/packages.list';
+      fake.file(list, `${fake.read(list)}asked x 1 1 All/bastille-1.0.pkg bastille 1.0\n`);
+      expect(says()).toContain('or: service clawdie_packages install');
+      fake.file(`${FOLDER}/data.pkg`, 'of another lock');
+      expect(says()).toContain('or: pkg install bastille');
+    });
+
     it('applies a template that names what the lock does not have as without a lock, and says so', () => {
       fake
         .file('usr/local/bastille/templates/clawdie/tailscale/Bastillefile', 'PKG tailscale\n')
