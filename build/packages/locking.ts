@@ -100,7 +100,7 @@ async function resolveAll(
     subjects.map(({ subject }) => subject.profile as Profile),
   );
   const kept = keptOf(input);
-  const npm = await npmOf(input, kept !== undefined, work);
+  const npm = await npmOf(input, work);
   const locked = new Map(
     (kept?.packages ?? []).map((each) => [each.name, unlocked(each, each.needs)] as const),
   );
@@ -154,14 +154,22 @@ async function resolveAll(
   };
 }
 
-/** What of the lock stays: nothing where it is of another release or repository. */
-function keptOf({ before, update, subjects, repository }: Locking): Lock | undefined {
+/** The lock, where it is of this release, and not all of it is to be brought up to date. */
+function sameRelease({ before, update, subjects }: Locking): Lock | undefined {
   const [first] = subjects;
   if (!before || update === 'all' || !first) return undefined;
-  const { release, catalogue } = before;
+  const { release } = before;
   const { version, arch, releaseId } = first.subject;
-  if (release.version !== version || release.arch !== arch || release.id !== releaseId) return undefined;
-  if (catalogue?.url !== repository.url) return undefined;
+  return release.version === version && release.arch === arch && release.id === releaseId
+    ? before
+    : undefined;
+}
+
+/** What of the packages of the lock stays: nothing where they are of another release or repository. */
+function keptOf(input: Locking): Lock | undefined {
+  const { update, repository } = input;
+  const before = sameRelease(input);
+  if (!before || update === 'all' || before.catalogue?.url !== repository.url) return undefined;
   const stranger = update.find(
     (name) => ![...before.packages, ...before.npm].some((each) => each.name === name),
   );
@@ -184,13 +192,15 @@ function universeOf(locked: ReadonlyMap<string, Package>, catalogue: Catalogue |
   };
 }
 
-async function npmOf(input: Locking, keeping: boolean, work: Work): Promise<NpmResolution> {
-  const { subjects, before, update } = input;
+/** Packages of npm of the lock stay where the same ones are asked for: PACKAGES_REPOSITORY has nothing to say there. */
+async function npmOf(input: Locking, work: Work): Promise<NpmResolution> {
+  const { subjects, update } = input;
+  const before = sameRelease(input);
   const wanted = merged(subjects.map((each) => each.wanted.npm));
   const locked = new Set(Object.values(before?.asked ?? {}).flatMap(({ npm }) => npm));
   const same = locked.size === wanted.length && wanted.every(({ name }) => locked.has(name));
-  const asked = update !== 'all' && !before?.npm.some(({ name }) => update.includes(name));
-  if (keeping && same && asked && before) return before;
+  const stays = update !== 'all' && !before?.npm.some(({ name }) => update.includes(name));
+  if (same && stays && before) return before;
   const folder = await work.cache.workFolder();
   try {
     return await resolveNpm(wanted, subjects[0]?.subject.arch ?? '', folder, work.signal);
@@ -216,7 +226,7 @@ async function bringAll(input: Locking, plan: Plan, store: PackageStore, work: W
     ...plan.resolution.packages.map((each) =>
       packageFile({ ...each, sha256: plan.known.get(each.name) }, input.repository, GONE_FOR_LOCKS),
     ),
-    ...plan.npm.npm.map((each) => npmFile(each, input.download ?? {})),
+    ...plan.npm.npm.map((each) => npmFile(each, input.repository, input.download ?? {})),
   ];
   const kept = { digest: plan.catalogue.sha256, of: 'the lock', vendor: input.vendor };
   const sums = await bringLocked(store, files, kept, work, 'packages');

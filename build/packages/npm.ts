@@ -5,12 +5,13 @@ import { UserError } from '../error.js';
 import { run } from '../host/process.js';
 import { find } from '../host/tools.js';
 import { parseJson } from '../json.js';
-import { download } from '../release/download.js';
-import type { DownloadOptions } from '../release/download.js';
+import { download, NotThere } from '../release/download.js';
+import type { DownloadOptions, Expected } from '../release/download.js';
 import { LICENSE } from './catalogue.js';
 import type { Lock, LockedNpm } from './lockfile.js';
 import { NPM_NAME, sha512Of } from './lockfile.js';
 import { EDGES, nameAt, pickEdges } from './npm-tree.js';
+import type { Repository } from './repository.js';
 import type { Wanted } from './solver.js';
 import type { WantedFile } from './store.js';
 
@@ -137,14 +138,32 @@ export function readNpmLock(text: string, wanted: readonly Wanted[], arch: strin
 /** Largest package of npm, in bytes. */
 const MOST_NPM = 512 * 1024 ** 2;
 
-/** The archive of a locked package of npm, as a file to be had from its registry. */
-export function npmFile({ name, version, integrity, url }: LockedNpm, options: DownloadOptions): WantedFile {
-  const expected = { sums: [{ algorithm: 'sha512', hex: sha512Of(integrity) }] };
+/** What the archive of a locked package of npm has to be. */
+export function npmExpected({ integrity }: Pick<LockedNpm, 'integrity'>): Expected {
+  return { sums: [{ algorithm: 'sha512', hex: sha512Of(integrity) }] };
+}
+
+/** The archive of a locked package of npm: from a repository that is a folder and keeps it, otherwise from its registry. */
+export function npmFile(
+  { name, version, integrity, url }: LockedNpm,
+  repository: Repository,
+  options: DownloadOptions,
+): WantedFile {
+  const expected = npmExpected({ integrity });
+  const kept = `npm/${name.replace('/', '+')}-${version}.tgz`;
   return {
-    ...{ label: `${name} ${version} of npm`, expected, size: undefined },
-    kept: `npm/${name.replace('/', '+')}-${version}.tgz`,
-    bring: (to, onProgress) =>
-      download(url, to, expected, { ...options, most: MOST_NPM, key: 'the registry of npm', onProgress }),
+    ...{ label: `${name} ${version} of npm`, expected, size: undefined, kept },
+    bring: async (to, onProgress) => {
+      try {
+        if (repository.isFolder) return await repository.bring(kept, to, expected, undefined);
+      } catch (error) {
+        if (!(error instanceof NotThere)) throw error;
+      }
+      return download(url, to, expected, {
+        ...{ ...options, onProgress },
+        ...{ most: MOST_NPM, key: 'the registry of npm' },
+      });
+    },
   };
 }
 
