@@ -15,7 +15,7 @@ import { signsOfAge, timeText } from './changes.js';
 import { keepCatalogue, olderCatalogue } from './keep.js';
 import { lockPackage, misfits, unlocked } from './lockfile.js';
 import type { Lock, LockSubject } from './lockfile.js';
-import { npmFile, resolveNpm } from './npm.js';
+import { npmExpected, npmFile, resolveNpm, unpackedSize } from './npm.js';
 import type { NpmResolution } from './npm.js';
 import { GONE_FOR_LOCKS, packageFile } from './package-file.js';
 import { fetchCatalogue } from './repository.js';
@@ -230,6 +230,9 @@ async function bringAll(input: Locking, plan: Plan, store: PackageStore, work: W
   ];
   const kept = { digest: plan.catalogue.sha256, of: 'the lock', vendor: input.vendor };
   const sums = await bringLocked(store, files, kept, work, 'packages');
+  const npm: Lock['npm'] = [];
+  for (const each of plan.npm.npm)
+    npm.push({ ...each, flatsize: await unpackedSize(each, store.path(npmExpected(each)), work.signal) });
   const asked = new Map(
     merged(subjects.map((each) => each.wanted.packages)).map(({ name, by }) => [name, by]),
   );
@@ -237,7 +240,7 @@ async function bringAll(input: Locking, plan: Plan, store: PackageStore, work: W
   return {
     asked: Object.fromEntries(subjects.map(({ subject }) => [subject.file, subject.asked])),
     catalogue: plan.catalogue,
-    npm: [...plan.npm.npm].sort((a, b) => compare(`${a.name}@${a.version}`, `${b.name}@${b.version}`)),
+    npm: npm.sort((a, b) => compare(`${a.name}@${a.version}`, `${b.name}@${b.version}`)),
     npmTree: plan.npm.npmTree,
     packages: plan.resolution.packages.map((each, index) =>
       lockPackage(

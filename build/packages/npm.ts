@@ -1,7 +1,10 @@
+import { createReadStream } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream';
+import { createGunzip } from 'node:zlib';
 import { z } from 'zod';
-import { UserError } from '../error.js';
+import { messageOf, UserError } from '../error.js';
 import { run } from '../host/process.js';
 import { find } from '../host/tools.js';
 import { parseJson } from '../json.js';
@@ -165,6 +168,44 @@ export function npmFile(
       });
     },
   };
+}
+
+/** Most that an archive may unpack to, in bytes. */
+const MOST_UNPACKED = 4 * 1024 ** 3;
+
+/**
+ * What a package of npm takes where it is installed, in bytes: what its archive unpacks to, in which every file has a header and is
+ * filled up to 512 bytes, as tar(5) has them.
+ *
+ * @param path of its archive, whose sum is right
+ * @param most bytes that it may unpack to
+ * @throws UserError if it cannot be unpacked, or unpacks to more than any package has.
+ */
+export async function unpackedSize(
+  { name, version }: Pick<LockedNpm, 'name' | 'version'>,
+  path: string,
+  signal: AbortSignal,
+  most = MOST_UNPACKED,
+): Promise<number> {
+  const unpacking = createGunzip();
+  pipeline(createReadStream(path), unpacking, () => undefined);
+  const refused = (what: string): UserError =>
+    new UserError(
+      `The archive of ${name} ${version} of npm ${what}. It is damaged or hostile, though its sum is that of the registry.`,
+      'Nothing was written. Choose another version of what needs it.',
+    );
+  let bytes = 0;
+  try {
+    for await (const piece of unpacking as AsyncIterable<Buffer>) {
+      signal.throwIfAborted();
+      bytes += piece.length;
+      if (bytes > most) throw refused(`unpacks to more than ${most} bytes`);
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error instanceof UserError ? error : refused(`cannot be unpacked: ${messageOf(error)}`);
+  }
+  return bytes;
 }
 
 /** Whether a list of systems, or of processors, has one in it: `!x` stands for all but x (npm-install-checks). */

@@ -7,6 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { sha256 } from '../../build/host/hash.js';
 import { SECTOR } from '../../build/image/slot.js';
 import { unpackOverlay } from '../../build/overlay/unpack.js';
+import { writeLock } from '../../build/packages/lockfile.js';
 import type { Lock } from '../../build/packages/lockfile.js';
 import { cli } from '../helpers/cli.js';
 import type { CliResult } from '../helpers/cli.js';
@@ -242,6 +243,18 @@ describe('an image with pi in its jail', { timeout: PATIENCE }, () => {
     expect(await cli([...lock, '--vendor', vendor], { env })).toMatchObject({ code: 0, stderr: '' });
     const lockFile = join(at.folder, 'site/clawdie.lock.json');
     const locked = JSON.parse(readFileSync(lockFile, 'utf8')) as Lock;
+
+    expect(locked.npm.every(({ flatsize = 0 }) => flatsize > 1024)).toBe(true);
+    // A lock from before it had that.
+    const { checksum, ...rest } = locked;
+    expect(checksum).toMatch(/^[0-9a-f]{64}$/);
+    writeFileSync(
+      lockFile,
+      writeLock({ ...rest, npm: locked.npm.map((each) => ({ ...each, flatsize: undefined })) }),
+    );
+    expect((await at.run('iso', '--dry-run')).stdout).toContain(
+      'does not say how much packages of npm take in one: MEMORY is counted without them.',
+    );
 
     // Neither mirror nor registry, nor the cache: the folder alone has all.
     const forget = (): void =>
