@@ -15,7 +15,8 @@ const STAGES = [
   { name: 'netif', says: /^Starting Network:/m },
   { name: 'egress', says: /^Facing the internet: .*\.\r?$/m },
   { name: 'pf', says: /^Enabling pf/m },
-  { name: 'firstboot', says: /^First boot: packages done\./m },
+  // The last module of rc.d/clawdie_firstboot.
+  { name: 'firstboot', says: /^First boot: jail done\./m },
   { name: 'services', says: /^Starting sshd\./m },
   { name: 'login', says: /^login: ?/m },
 ] as const;

@@ -76,7 +76,11 @@ export async function fleet(options: FleetOptions, context: IsoContext): Promise
     resolvePath(options.deployments),
     chosen.map(({ loaded, request: { release } }) => ({ loaded, release })),
   );
-  for (const { loaded, request } of chosen) checkRoom(loaded.config, request.packages);
+  const warnings = [
+    ...all.warnings,
+    unlocked,
+    ...chosen.map(({ loaded, request }) => checkRoom(loaded.config, request.packages)),
+  ].filter((text) => text !== undefined);
   const since = options.changedSince === undefined ? undefined : await readRecord(options.changedSince);
   const cache = new Cache(cacheFolder(context.environment, options.cache));
   const out = resolvePath(options.out);
@@ -90,7 +94,7 @@ export async function fleet(options: FleetOptions, context: IsoContext): Promise
     const warn = (text: string): void => {
       emit({ type: 'warning', text });
     };
-    for (const text of [...all.warnings, ...(unlocked === undefined ? [] : [unlocked])]) warn(text);
+    for (const text of new Set(warnings)) warn(text);
     const audit = await auditBeside(resolvePath(options.deployments), lock, warn);
     const disks = chosen.some(({ loaded }) => loaded.config.FORMATS.some(isDisk));
     const packaged = chosen.some(({ request: { release } }) => release.packaged === true);

@@ -73,14 +73,14 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
   if (signKey !== undefined) await needPrivateHalf(config, loaded.folder, signKey);
   const { lock, warning: unlocked } = await checkLock(loaded.folder, [{ loaded, release }]);
   const packages = await packagesOf(loaded, release, lock);
-  checkRoom(config, packages);
+  const warnings = [unlocked, checkRoom(config, packages)].filter((text) => text !== undefined);
   const cache = new Cache(cacheFolder(context.environment, options.cache));
   const out = resolvePath(options.out);
   const stem = imageStem(config.ASSISTANT_NAME, release, config);
 
   if (options.dryRun) {
     await dryRun(loaded, release, packages, cache, time, join(out, stem), context);
-    if (unlocked !== undefined) context.print(`Warning: ${unlocked}`);
+    for (const text of warnings) context.print(`Warning: ${text}`);
     return;
   }
 
@@ -105,7 +105,7 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
     const warn = (text: string): void => {
       emit({ type: 'warning', text });
     };
-    if (unlocked !== undefined) warn(unlocked);
+    warnings.forEach(warn);
     const audit = await auditBeside(loaded.folder, lock, warn);
     const disks = config.FORMATS.some(isDisk);
     const packaged = release.packaged === true;

@@ -58,8 +58,13 @@ export function listOf(config: Config, packages: PackagesRequest | undefined): s
  * Refuses a deployment whose live image needs more memory than MEMORY.
  *
  * @param rootBytes of the root file system, as soon as it is known
+ * @returns a sentence about what could not be counted; undefined where all was
  * @throws InputError with what takes how much.
  */
-export function checkRoom(config: Config, packages: PackagesRequest | undefined, rootBytes?: number): void {
-  if (packages) checkMemory(config, packages.medium, readTemplate, rootBytes);
+export function checkRoom(
+  config: Config,
+  packages: PackagesRequest | undefined,
+  rootBytes?: number,
+): string | undefined {
+  return packages && checkMemory(config, packages.medium, readTemplate, rootBytes);
 }

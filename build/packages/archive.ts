@@ -98,16 +98,22 @@ export interface Unpacking {
   readonly kill: () => void;
 }
 
+/** Unpacks bytes that are in memory, as {@link unpack} does. */
+export function open(packed: Buffer, where: string, signal: AbortSignal): Unpacking {
+  return unpack(packed.subarray(0, MAGIC_BYTES), Readable.from(pieces(packed)), where, signal);
+}
+
 /**
  * Unpacks bytes by what they begin with.
  *
+ * @param magic the first {@link MAGIC_BYTES} bytes of `source`
  * @throws UserError if they are packed with what is not known here, or the tool is not on this machine.
  */
-export function open(packed: Buffer, where: string, signal: AbortSignal): Unpacking {
-  const begins = packed.subarray(0, MAGIC_BYTES).toString('hex');
-  const command = unpackCommand(packed.subarray(0, MAGIC_BYTES), where, '256MiB');
+export function unpack(magic: Buffer, source: Readable, where: string, signal: AbortSignal): Unpacking {
+  const begins = magic.toString('hex');
+  const command = unpackCommand(magic, where, '256MiB');
   if (command) {
-    const child = streamFrom(`Unpacking ${where}`, command, Readable.from(pieces(packed)), signal);
+    const child = streamFrom(`Unpacking ${where}`, command, source, signal);
     return { stream: child.stdout, done: child.done, kill: () => (child.kill(), child.stdout.destroy()) };
   }
   if (begins.startsWith('425a68'))
@@ -115,7 +121,6 @@ export function open(packed: Buffer, where: string, signal: AbortSignal): Unpack
       `${where} is packed with bzip2, which is not read here.`,
       'Make the repository with zstd (`pkg repo`, packing_format tzst), as FreeBSD does.',
     );
-  const source = Readable.from(pieces(packed));
   if (!begins.startsWith('1f8b'))
     return { stream: source, done: Promise.resolve(), kill: () => source.destroy() };
   const gunzip = createGunzip();

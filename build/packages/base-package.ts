@@ -19,10 +19,10 @@ export const ACCOUNT_FILES = { users: 'etc/master.passwd', groups: 'etc/group' }
 const DERIVING = ['pwd_mkdb', 'services_mkdb', 'cap_mkdb', 'certctl'];
 
 /** Largest manifest of a package, in bytes: that of the largest of FreeBSD has some ten thousand files. */
-const MOST_MANIFEST = 64 * 1024 ** 2;
+export const MOST_MANIFEST = 64 * 1024 ** 2;
 
 /** Text of a manifest, in which `%` and bytes that are not ASCII are written as `%25` (urlencode() of libpkg/pkg_manifest.c). */
-function decoded(text: string): string {
+export function decoded(text: string): string {
   const bytes = text.replace(/%([0-9a-fA-F]{2})/g, (_, hex: string) =>
     String.fromCharCode(parseInt(hex, 16)),
   );

@@ -24,6 +24,8 @@ export const NPM_NAME = /^(?:@[a-z0-9~-][a-z0-9._~-]{0,99}\/)?[a-z0-9~-][a-z0-9.
 
 const NPM = z.strictObject({
   asked: z.array(z.string()),
+  /** What its archive unpacks to, in bytes; none in locks of earlier versions. */
+  flatsize: z.number().int().min(0).optional(),
   /** sha512-…, as npm has it. */
   integrity: z.string().regex(/^sha512-[A-Za-z0-9+/]{86}==$/),
   /** As its package.json has it, by rule an expression of SPDX. */

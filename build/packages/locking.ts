@@ -12,12 +12,15 @@ import type { BaseFactsForPackages } from './base.js';
 import { Catalogue } from './catalogue.js';
 import type { Package } from './catalogue.js';
 import { signsOfAge, timeText } from './changes.js';
+import { fileConflicts, packageFiles } from './files.js';
+import type { Together } from './files.js';
 import { keepCatalogue, olderCatalogue } from './keep.js';
 import { lockPackage, misfits, unlocked } from './lockfile.js';
-import type { Lock, LockSubject } from './lockfile.js';
-import { npmFile, resolveNpm } from './npm.js';
+import type { Lock, LockedPackage, LockSubject } from './lockfile.js';
+import { closure } from './medium.js';
+import { npmExpected, npmFile, resolveNpm, unpackedSize } from './npm.js';
 import type { NpmResolution } from './npm.js';
-import { GONE_FOR_LOCKS, packageFile } from './package-file.js';
+import { expectedOf, GONE_FOR_LOCKS, packageFile } from './package-file.js';
 import { fetchCatalogue } from './repository.js';
 import type { Repository } from './repository.js';
 import type { Trust } from './signature.js';
@@ -100,7 +103,7 @@ async function resolveAll(
     subjects.map(({ subject }) => subject.profile as Profile),
   );
   const kept = keptOf(input);
-  const npm = await npmOf(input, kept !== undefined, work);
+  const npm = await npmOf(input, work);
   const locked = new Map(
     (kept?.packages ?? []).map((each) => [each.name, unlocked(each, each.needs)] as const),
   );
@@ -154,14 +157,22 @@ async function resolveAll(
   };
 }
 
-/** What of the lock stays: nothing where it is of another release or repository. */
-function keptOf({ before, update, subjects, repository }: Locking): Lock | undefined {
+/** The lock, where it is of this release, and not all of it is to be brought up to date. */
+function sameRelease({ before, update, subjects }: Locking): Lock | undefined {
   const [first] = subjects;
   if (!before || update === 'all' || !first) return undefined;
-  const { release, catalogue } = before;
+  const { release } = before;
   const { version, arch, releaseId } = first.subject;
-  if (release.version !== version || release.arch !== arch || release.id !== releaseId) return undefined;
-  if (catalogue?.url !== repository.url) return undefined;
+  return release.version === version && release.arch === arch && release.id === releaseId
+    ? before
+    : undefined;
+}
+
+/** What of the packages of the lock stays: nothing where they are of another release or repository. */
+function keptOf(input: Locking): Lock | undefined {
+  const { update, repository } = input;
+  const before = sameRelease(input);
+  if (!before || update === 'all' || before.catalogue?.url !== repository.url) return undefined;
   const stranger = update.find(
     (name) => ![...before.packages, ...before.npm].some((each) => each.name === name),
   );
@@ -184,13 +195,15 @@ function universeOf(locked: ReadonlyMap<string, Package>, catalogue: Catalogue |
   };
 }
 
-async function npmOf(input: Locking, keeping: boolean, work: Work): Promise<NpmResolution> {
-  const { subjects, before, update } = input;
+/** Packages of npm of the lock stay where the same ones are asked for: PACKAGES_REPOSITORY has nothing to say there. */
+async function npmOf(input: Locking, work: Work): Promise<NpmResolution> {
+  const { subjects, update } = input;
+  const before = sameRelease(input);
   const wanted = merged(subjects.map((each) => each.wanted.npm));
   const locked = new Set(Object.values(before?.asked ?? {}).flatMap(({ npm }) => npm));
   const same = locked.size === wanted.length && wanted.every(({ name }) => locked.has(name));
-  const asked = update !== 'all' && !before?.npm.some(({ name }) => update.includes(name));
-  if (keeping && same && asked && before) return before;
+  const stays = update !== 'all' && !before?.npm.some(({ name }) => update.includes(name));
+  if (same && stays && before) return before;
   const folder = await work.cache.workFolder();
   try {
     return await resolveNpm(wanted, subjects[0]?.subject.arch ?? '', folder, work.signal);
@@ -216,27 +229,32 @@ async function bringAll(input: Locking, plan: Plan, store: PackageStore, work: W
     ...plan.resolution.packages.map((each) =>
       packageFile({ ...each, sha256: plan.known.get(each.name) }, input.repository, GONE_FOR_LOCKS),
     ),
-    ...plan.npm.npm.map((each) => npmFile(each, input.download ?? {})),
+    ...plan.npm.npm.map((each) => npmFile(each, input.repository, input.download ?? {})),
   ];
   const kept = { digest: plan.catalogue.sha256, of: 'the lock', vendor: input.vendor };
   const sums = await bringLocked(store, files, kept, work, 'packages');
+  const npm: Lock['npm'] = [];
+  for (const each of plan.npm.npm)
+    npm.push({ ...each, flatsize: await unpackedSize(each, store.path(npmExpected(each)), work.signal) });
   const asked = new Map(
     merged(subjects.map((each) => each.wanted.packages)).map(({ name, by }) => [name, by]),
   );
+  const packages = plan.resolution.packages.map((each, index) =>
+    lockPackage(
+      each,
+      plan.resolution.needs.get(each.name) ?? [],
+      asked.get(each.name) ?? [],
+      sums[index] ?? '',
+    ),
+  );
+  await refuseConflicts(packages, subjects, store, work);
   const [first] = subjects;
   return {
     asked: Object.fromEntries(subjects.map(({ subject }) => [subject.file, subject.asked])),
     catalogue: plan.catalogue,
-    npm: [...plan.npm.npm].sort((a, b) => compare(`${a.name}@${a.version}`, `${b.name}@${b.version}`)),
+    npm: npm.sort((a, b) => compare(`${a.name}@${a.version}`, `${b.name}@${b.version}`)),
     npmTree: plan.npm.npmTree,
-    packages: plan.resolution.packages.map((each, index) =>
-      lockPackage(
-        each,
-        plan.resolution.needs.get(each.name) ?? [],
-        asked.get(each.name) ?? [],
-        sums[index] ?? '',
-      ),
-    ),
+    packages,
     release: {
       abi,
       arch: first?.subject.arch ?? '',
@@ -245,6 +263,57 @@ async function bringAll(input: Locking, plan: Plan, store: PackageStore, work: W
       version: first?.subject.version ?? '',
     },
   };
+}
+
+/** Packages whose manifests are read at once. */
+const AT_ONCE = 4;
+
+/** Refuses packages of one system that have the same file: pkg(8) would install one of them. */
+async function refuseConflicts(
+  packages: readonly LockedPackage[],
+  subjects: readonly Subject[],
+  store: PackageStore,
+  { signal }: Work,
+): Promise<void> {
+  const files = new Map<string, readonly string[]>();
+  for (let at = 0; at < packages.length; at += AT_ONCE) {
+    // Nobody is to be reading any more when the first reason is told.
+    const read = await Promise.allSettled(
+      packages
+        .slice(at, at + AT_ONCE)
+        .map((each) => packageFiles(store.path(expectedOf(each)), `${each.name} ${each.version}`, signal)),
+    );
+    for (const [index, each] of read.entries()) {
+      if (each.status === 'rejected') throw each.reason;
+      files.set(packages[at + index]?.name ?? '', each.value);
+    }
+  }
+  const found = fileConflicts(files, togetherOf(packages, subjects));
+  if (found.length === 0) return;
+  throw new UserError(
+    `The packages cannot be locked, since pkg(8) installs no two that have the same file:\n${found
+      .slice(0, 20)
+      .map((line) => `  ${line}`)
+      .join('\n')}`,
+    'Nothing was written. Leave one of them out (PACKAGES, or the keys and templates that ask for it), or try another PACKAGES_REPOSITORY.',
+  );
+}
+
+/** What is installed into one system: the host of each configuration, and a jail by each template. */
+function togetherOf(packages: readonly LockedPackage[], subjects: readonly Subject[]): readonly Together[] {
+  const isTemplate = (by: string): boolean => by.includes('/');
+  return subjects.flatMap(({ subject, wanted }) => {
+    const names = (is: (by: string) => boolean): ReadonlySet<string> =>
+      closure({ packages }, [
+        'pkg',
+        ...wanted.packages.flatMap(({ name, by }) => (by.some(is) ? [name] : [])),
+      ]);
+    const templates = new Set(wanted.packages.flatMap(({ by }) => by.filter(isTemplate)));
+    return [
+      { where: `the host of ${subject.file}`, names: names((by) => !isTemplate(by)) },
+      ...[...templates].map((each) => ({ where: `jails of ${each}`, names: names((by) => by === each) })),
+    ];
+  });
 }
 
 /** What several configurations want, each once, with all that ask for it. */

@@ -28,6 +28,8 @@ export interface Medium {
   /** Packages of npm, and what has npm(1) install them without a network, by name. */
   readonly npm: readonly MediumNpm[];
   readonly npmProject: ReadonlyMap<string, Buffer>;
+  /** What packages of npm install in a jail, in bytes, each at all of its places; undefined where the lock does not say it. */
+  readonly npmBytes: number | undefined;
   /** What the packages of hosts install, in bytes: those that only templates of jails ask for do not count. */
   readonly hostBytes: number;
 }
@@ -84,6 +86,9 @@ export async function mediumOf(lock: Lock): Promise<Medium> {
     catalogue,
     npm,
     npmProject: project,
+    npmBytes: lock.npm.some((each) => each.flatsize === undefined)
+      ? undefined
+      : lock.npm.reduce((sum, each) => sum + (each.flatsize ?? 0) * each.places.length, 0),
     hostBytes: flatsize(packages.filter(({ name }) => ofHosts.has(name))),
   };
 }

@@ -33,6 +33,7 @@ export function runsFromMemory({ FORMATS, INSTALL }: Pick<Config, 'FORMATS' | 'I
  * Refuses a live image that needs more memory than MEMORY. Pure.
  *
  * @param rootBytes of the root file system with the room in it; undefined as long as it is not known
+ * @returns a sentence about what could not be counted; undefined where all was
  * @throws InputError with what takes how much, the largest first.
  */
 export function checkMemory(
@@ -40,8 +41,8 @@ export function checkMemory(
   medium: Medium,
   read: ReadTemplate,
   rootBytes: number | undefined,
-): void {
-  if (!runsFromMemory(config)) return;
+): string | undefined {
+  if (!runsFromMemory(config)) return undefined;
   const named = (names: readonly string[]): Medium['packages'] => {
     const all = closure(medium, names);
     return medium.packages.filter(({ name }) => all.has(name));
@@ -50,15 +51,27 @@ export function checkMemory(
   const host = named([...view.packages.split(' '), 'pkg']);
   const jails = view.jails.flatMap((line) => {
     const [name = '', , , , template = ''] = line.split(' ');
-    const needs = templateNeeds(template, read)?.packages ?? [];
-    return needs.length > 0 ? [{ name, packages: named([...needs, 'pkg']) }] : [];
+    const needs = templateNeeds(template, read) ?? { packages: [], npm: [] };
+    if (needs.packages.length + needs.npm.length === 0) return [];
+    // What a template asks for of npm is installed with all that is locked of it: clawdie-pi.sh.
+    return [{ name, packages: named([...needs.packages, 'pkg']), npm: needs.npm.length > 0 }];
   });
+  const uncounted = medium.npmBytes === undefined ? jails.filter(({ npm }) => npm) : [];
+  const npmBytes = medium.npmBytes ?? 0;
   const root = rootBytes ?? roomFor(medium.hostBytes);
-  const inJails = jails.reduce((sum, { packages }) => sum + flatsize(packages), 0);
+  const inJails = jails.reduce(
+    (sum, { packages, npm }) => sum + flatsize(packages) + (npm ? npmBytes : 0),
+    0,
+  );
   const total = SYSTEM + root + inJails;
-  if (total <= config.MEMORY) return;
-  const line = (bytes: number, what: string): string =>
-    `  ${String(Math.ceil(bytes / MIB)).padStart(6)} MiB  ${what}`;
+  if (total <= config.MEMORY)
+    return uncounted.length === 0
+      ? undefined
+      : `The lock was made by an earlier version and does not say how much packages of npm take in ${uncounted.map(({ name }) => name).join(', ')}: MEMORY is counted without them. Run \`make lock\` (clawdie-iso lock): it adds that.`;
+  const line = (bytes: number | undefined, what: string): string =>
+    bytes === undefined
+      ? `       ? MiB  ${what}, not counted: the lock does not say it until \`clawdie-iso lock\` adds it`
+      : `  ${String(Math.ceil(bytes / MIB)).padStart(6)} MiB  ${what}`;
   const largest = (packages: Medium['packages'], most: number): readonly string[] =>
     [...packages]
       .sort((a, b) => b.flatsize - a.flatsize)
@@ -75,9 +88,10 @@ export function checkMemory(
           : 'the root, with room for its packages, among them',
       ),
       ...largest(host, 15),
-      ...jails.flatMap(({ name, packages }) => [
+      ...jails.flatMap(({ name, packages, npm }) => [
         line(flatsize(packages), `packages in the jail ${name}, among them`),
         ...largest(packages, 3),
+        ...(npm ? [line(medium.npmBytes, `packages of npm in the jail ${name}`)] : []),
       ]),
     ].join('\n'),
     'Install it on a disk (INSTALL="auto"), build a disk image (FORMATS), leave packages out, or say that the machine has more: MEMORY.',

@@ -1,16 +1,20 @@
+import { createReadStream } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream';
+import { createGunzip } from 'node:zlib';
 import { z } from 'zod';
-import { UserError } from '../error.js';
+import { messageOf, UserError } from '../error.js';
 import { run } from '../host/process.js';
 import { find } from '../host/tools.js';
 import { parseJson } from '../json.js';
-import { download } from '../release/download.js';
-import type { DownloadOptions } from '../release/download.js';
+import { download, NotThere } from '../release/download.js';
+import type { DownloadOptions, Expected } from '../release/download.js';
 import { LICENSE } from './catalogue.js';
 import type { Lock, LockedNpm } from './lockfile.js';
 import { NPM_NAME, sha512Of } from './lockfile.js';
 import { EDGES, nameAt, pickEdges } from './npm-tree.js';
+import type { Repository } from './repository.js';
 import type { Wanted } from './solver.js';
 import type { WantedFile } from './store.js';
 
@@ -137,15 +141,71 @@ export function readNpmLock(text: string, wanted: readonly Wanted[], arch: strin
 /** Largest package of npm, in bytes. */
 const MOST_NPM = 512 * 1024 ** 2;
 
-/** The archive of a locked package of npm, as a file to be had from its registry. */
-export function npmFile({ name, version, integrity, url }: LockedNpm, options: DownloadOptions): WantedFile {
-  const expected = { sums: [{ algorithm: 'sha512', hex: sha512Of(integrity) }] };
+/** What the archive of a locked package of npm has to be. */
+export function npmExpected({ integrity }: Pick<LockedNpm, 'integrity'>): Expected {
+  return { sums: [{ algorithm: 'sha512', hex: sha512Of(integrity) }] };
+}
+
+/** The archive of a locked package of npm: from a repository that is a folder and keeps it, otherwise from its registry. */
+export function npmFile(
+  { name, version, integrity, url }: LockedNpm,
+  repository: Repository,
+  options: DownloadOptions,
+): WantedFile {
+  const expected = npmExpected({ integrity });
+  const kept = `npm/${name.replace('/', '+')}-${version}.tgz`;
   return {
-    ...{ label: `${name} ${version} of npm`, expected, size: undefined },
-    kept: `npm/${name.replace('/', '+')}-${version}.tgz`,
-    bring: (to, onProgress) =>
-      download(url, to, expected, { ...options, most: MOST_NPM, key: 'the registry of npm', onProgress }),
+    ...{ label: `${name} ${version} of npm`, expected, size: undefined, kept },
+    bring: async (to, onProgress) => {
+      try {
+        if (repository.isFolder) return await repository.bring(kept, to, expected, undefined);
+      } catch (error) {
+        if (!(error instanceof NotThere)) throw error;
+      }
+      return download(url, to, expected, {
+        ...{ ...options, onProgress },
+        ...{ most: MOST_NPM, key: 'the registry of npm' },
+      });
+    },
   };
+}
+
+/** Most that an archive may unpack to, in bytes. */
+const MOST_UNPACKED = 4 * 1024 ** 3;
+
+/**
+ * What a package of npm takes where it is installed, in bytes: what its archive unpacks to, in which every file has a header and is
+ * filled up to 512 bytes, as tar(5) has them.
+ *
+ * @param path of its archive, whose sum is right
+ * @param most bytes that it may unpack to
+ * @throws UserError if it cannot be unpacked, or unpacks to more than any package has.
+ */
+export async function unpackedSize(
+  { name, version }: Pick<LockedNpm, 'name' | 'version'>,
+  path: string,
+  signal: AbortSignal,
+  most = MOST_UNPACKED,
+): Promise<number> {
+  const unpacking = createGunzip();
+  pipeline(createReadStream(path), unpacking, () => undefined);
+  const refused = (what: string): UserError =>
+    new UserError(
+      `The archive of ${name} ${version} of npm ${what}. It is damaged or hostile, though its sum is that of the registry.`,
+      'Nothing was written. Choose another version of what needs it.',
+    );
+  let bytes = 0;
+  try {
+    for await (const piece of unpacking as AsyncIterable<Buffer>) {
+      signal.throwIfAborted();
+      bytes += piece.length;
+      if (bytes > most) throw refused(`unpacks to more than ${most} bytes`);
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error instanceof UserError ? error : refused(`cannot be unpacked: ${messageOf(error)}`);
+  }
+  return bytes;
 }
 
 /** Whether a list of systems, or of processors, has one in it: `!x` stands for all but x (npm-install-checks). */

@@ -17,10 +17,18 @@ export interface Repository {
   /** For people, and for the lock. */
   readonly url: string;
   readonly key: RepositoryKey;
+  /** Whether it is a folder, which may keep packages of npm as well (`lock --vendor`). */
+  readonly isFolder: boolean;
   /** A small file; undefined if there is none. */
   small(name: string, most: number, onProgress?: OnProgress): Promise<Buffer | undefined>;
   /** Brings a file to a path, which appears only once its bytes are the expected ones; gives its SHA-256, in hexadecimal. */
-  bring(path: string, to: string, expected: Expected, size: number, onProgress?: OnProgress): Promise<string>;
+  bring(
+    path: string,
+    to: string,
+    expected: Expected,
+    size: number | undefined,
+    onProgress?: OnProgress,
+  ): Promise<string>;
 }
 
 /**
@@ -67,7 +75,7 @@ function onServer(url: string, options: DownloadOptions, key: RepositoryKey): Re
     ...(onProgress && { onProgress }),
   });
   return {
-    ...{ url, key },
+    ...{ url, key, isFolder: false },
     async small(name, most, onProgress) {
       try {
         return await downloadBytes(`${url}/${name}`, { ...with_(onProgress), most });
@@ -77,7 +85,10 @@ function onServer(url: string, options: DownloadOptions, key: RepositoryKey): Re
       }
     },
     bring: (path, to, expected, size, onProgress) =>
-      download(`${url}/${path}`, to, expected, { ...with_(onProgress), most: size }),
+      download(`${url}/${path}`, to, expected, {
+        ...with_(onProgress),
+        ...(size !== undefined && { most: size }),
+      }),
   };
 }
 
@@ -91,7 +102,7 @@ function inFolder(url: string, folder: string, { signal }: DownloadOptions, key:
     }
   };
   return {
-    ...{ url, key },
+    ...{ url, key, isFolder: true },
     small: (name, most) => found(name, (path) => readBytes(path, most)),
     async bring(path, to, expected, size) {
       const source = join(folder, path);

@@ -75,6 +75,9 @@ export interface WantedOf {
   readonly notes: readonly string[];
 }
 
+/** The template of jails that TAILSCALE="jail" is for: it is applied to jails by hand, too. */
+const TAILNET_TEMPLATE = 'clawdie/tailscale';
+
 /** Everything that an instance of a configuration installs, and why. Pure. */
 export function wantedOf(config: Config, read: ReadTemplate): WantedOf {
   const packages = new Map<string, Set<string>>();
@@ -85,7 +88,9 @@ export function wantedOf(config: Config, read: ReadTemplate): WantedOf {
   };
   add(packages, config.PACKAGES, 'PACKAGES');
   for (const [key, names] of Object.entries(impliedPackages(config))) add(packages, names, key);
-  for (const template of new Set(makeView(config).jails.map((jail) => jail.split(' ')[4] ?? ''))) {
+  const templates = new Set(makeView(config).jails.map((jail) => jail.split(' ')[4] ?? ''));
+  if (config.TAILSCALE === 'jail') templates.add(TAILNET_TEMPLATE);
+  for (const template of templates) {
     if (template === 'none' || template === '') continue;
     const needs = templateNeeds(template, read);
     if (needs) {

@@ -6,7 +6,7 @@ import { listFiles } from '../image/iso9660.js';
 import { checkPart } from '../packages/checked-file.js';
 import { BOOTSTRAP, MEDIUM_FOLDER } from '../packages/medium.js';
 import type { Medium } from '../packages/medium.js';
-import { npmFile } from '../packages/npm.js';
+import { npmExpected, npmFile } from '../packages/npm.js';
 import { expectedOf, GONE_FOR_IMAGES, packageFile } from '../packages/package-file.js';
 import { repositoryAt } from '../packages/repository.js';
 import { fetching, PackageStore } from '../packages/store.js';
@@ -40,7 +40,7 @@ export async function obtainPackages(
   const repository = repositoryAt(value, abi, folder, download);
   const files = [
     ...medium.packages.map((each) => packageFile(each, repository, GONE_FOR_IMAGES)),
-    ...medium.npm.map((each) => npmFile(each, download)),
+    ...medium.npm.map((each) => npmFile(each, repository, download)),
   ];
   return stage(work, 'packages', () =>
     withPackages(work, async (store) => {
@@ -112,7 +112,7 @@ export async function placePackages(medium: Medium, store: PackageStore, iso: st
     await mkdir(dirname(join(folder, name)), { recursive: true });
     await writeFile(join(folder, name), bytes);
   }
-  for (const each of medium.npm) await link(store.path(npmFile(each, {}).expected), join(folder, each.file));
+  for (const each of medium.npm) await link(store.path(npmExpected(each)), join(folder, each.file));
   for (const each of medium.packages) {
     const target = join(folder, each.file);
     await mkdir(dirname(target), { recursive: true });
@@ -149,7 +149,7 @@ export async function misplaced(
           ...{ path, expected: expectedOf(each), size: each.size },
         })),
       ),
-      ...npm.map((each) => ({ path: each.file, expected: npmFile(each, {}).expected, size: undefined })),
+      ...npm.map((each) => ({ path: each.file, expected: npmExpected(each), size: undefined })),
     ];
     // Nobody is to be reading any more when the file is closed.
     const looked = await Promise.allSettled(

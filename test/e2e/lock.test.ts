@@ -167,6 +167,27 @@ describe('clawdie-iso lock', () => {
     });
   });
 
+  it('refuses two packages of one host, or of the jails of one template, that have the same file', async () => {
+    const at = await place('PACKAGES="git-lite"', [
+      { name: 'pkg' },
+      { name: 'git-lite', files: ['/usr/local/bin/git', '/usr/local/bin/git-lite'] },
+      { name: 'git', files: ['/usr/local/bin/git'], deps: ['perl'] },
+      { name: 'perl', files: ['/usr/local/bin/perl'] },
+      { name: 'tailscale', files: ['/usr/local/bin/perl', '/usr/local/bin/git-lite'] },
+    ]);
+    const both = await at.run('lock', '--set', 'PACKAGES=git-lite git');
+    expect(both.code).toBe(1);
+    expect(both.stderr).toContain(
+      'git and git-lite both have /usr/local/bin/git, and are both for the host of build.cfg.\n',
+    );
+    expect(both.stderr).toContain('Nothing was written. Leave one of them out');
+    expect(existsSync(at.lockFile)).toBe(false);
+    // What one of them needs counts; what jails install is beside the host.
+    const needed = await at.run('lock', '--set', 'PACKAGES=git tailscale');
+    expect(needed.stderr).toContain('perl and tailscale both have /usr/local/bin/perl');
+    expect(await at.run('lock', '--set', 'TAILSCALE=jail')).toMatchObject({ code: 0, stderr: '' });
+  });
+
   it('goes on with a transfer that was cut off, and does not fetch what is in the cache', async () => {
     const at = await place('PACKAGES="tmux"', PACKAGES, { sums: 'blake2' });
     const { path } = (await lockedBy(at)).packages.find(({ name }) => name === 'tmux') ?? { path: '' };

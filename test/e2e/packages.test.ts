@@ -7,6 +7,8 @@ import { describe, expect, it } from 'vitest';
 import { sha256 } from '../../build/host/hash.js';
 import { SECTOR } from '../../build/image/slot.js';
 import { unpackOverlay } from '../../build/overlay/unpack.js';
+import { writeLock } from '../../build/packages/lockfile.js';
+import type { Lock } from '../../build/packages/lockfile.js';
 import { cli } from '../helpers/cli.js';
 import type { CliResult } from '../helpers/cli.js';
 import { rsaKey, serveFolder, writeRepository } from '../helpers/repository.js';
@@ -237,7 +239,46 @@ describe('an image with pi in its jail', { timeout: PATIENCE }, () => {
     const registry = await npmRegistry(join(at.folder, 'registry'));
     const env = { npm_config_registry: registry, npm_config_cache: join(at.folder, 'npm-cache') };
     const lock = ['lock', '--config', config, '--cache', join(at.folder, 'cache')];
-    expect(await cli(lock, { env })).toMatchObject({ code: 0, stderr: '' });
+    const vendor = join(at.folder, 'vendor');
+    expect(await cli([...lock, '--vendor', vendor], { env })).toMatchObject({ code: 0, stderr: '' });
+    const lockFile = join(at.folder, 'site/clawdie.lock.json');
+    const locked = JSON.parse(readFileSync(lockFile, 'utf8')) as Lock;
+
+    expect(locked.npm.every(({ flatsize = 0 }) => flatsize > 1024)).toBe(true);
+    // A lock from before it had that.
+    const { checksum, ...rest } = locked;
+    expect(checksum).toMatch(/^[0-9a-f]{64}$/);
+    writeFileSync(
+      lockFile,
+      writeLock({ ...rest, npm: locked.npm.map((each) => ({ ...each, flatsize: undefined })) }),
+    );
+    expect((await at.run('iso', '--dry-run')).stdout).toContain(
+      'does not say how much packages of npm take in one: MEMORY is counted without them.',
+    );
+
+    // Neither mirror nor registry, nor the cache: the folder alone has all.
+    const forget = (): void =>
+      [at.repository, join(at.folder, 'registry'), join(at.folder, 'cache')].forEach((path) =>
+        rmSync(path, { recursive: true, force: true }),
+      );
+    forget();
+    writeFileSync(
+      config,
+      readFileSync(config, 'utf8').replace(/^PACKAGES_REPOSITORY=.*$/m, 'PACKAGES_REPOSITORY=../vendor'),
+    );
+    const archive = join(vendor, 'npm/dep-2.0.1.tgz');
+    const bytes = readFileSync(archive);
+    writeFileSync(archive, 'altered');
+    expect(await cli(lock)).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/dep-2\.0\.1\.tgz has the sum .* It was altered or damaged/) as string,
+    });
+    writeFileSync(archive, bytes);
+    expect(await cli(lock)).toMatchObject({ code: 0, stderr: '' });
+    const { npm: same, npmTree, catalogue } = JSON.parse(readFileSync(lockFile, 'utf8')) as Lock;
+    expect({ same, npmTree }).toEqual({ same: locked.npm, npmTree: locked.npmTree });
+    expect(catalogue?.url).toBe('../vendor');
+    forget();
     const made = await at.run('iso');
     expect(made).toMatchObject({ code: 0, stderr: '' });
     const folder = extracted(at, `${imageOf('clawdie')}.iso`);

@@ -16,6 +16,8 @@ export interface TestPackage {
   readonly name: string;
   readonly version?: string;
   readonly deps?: readonly string[];
+  /** Paths of files that the manifest in it names. */
+  readonly files?: readonly string[];
   /** Whatever else its manifest says. */
   readonly more?: Readonly<Record<string, unknown>>;
 }
@@ -68,7 +70,7 @@ export function baseEntries(
 
 /** A package file, and what a catalogue says of it. */
 export async function makePackage(
-  { name, version = '1.0', deps = [], more = {} }: TestPackage,
+  { name, version = '1.0', deps = [], files, more = {} }: TestPackage,
   form: 'sha256' | 'blake2' = 'sha256',
 ): Promise<{ readonly file: Buffer; readonly manifest: Readonly<Record<string, unknown>> }> {
   const about = {
@@ -91,7 +93,13 @@ export async function makePackage(
   const file = zstd(
     await packTar([
       { name: '+COMPACT_MANIFEST', body: JSON.stringify(about) },
-      { name: '+MANIFEST', body: JSON.stringify(about) },
+      {
+        name: '+MANIFEST',
+        body: JSON.stringify({
+          ...about,
+          ...(files && { files: Object.fromEntries(files.map((path) => [path, '1$00'])) }),
+        }),
+      },
       { name: `/usr/local/share/${name}`, body: `${name} ${version}\n` },
     ]),
   );

@@ -223,6 +223,42 @@ describe('clawdie-jail create', () => {
       );
     });
 
+    it('says what installs bastille, with a lock that has it and without', () => {
+      const says = (): string => run('create', 'two').stderr;
+      fake.remove('bastille');
+      expect(says()).toContain('or: pkg install bastille');
+      const list = 'var/db/clawdie/packages.list';
+      fake.file(list, `${fake.read(list)}asked x 1 1 All/bastille-1.0.pkg bastille 1.0\n`);
+      expect(says()).toContain('or: service clawdie_packages install');
+      fake.file(`${FOLDER}/data.pkg`, 'of another lock');
+      expect(says()).toContain('or: pkg install bastille');
+    });
+
+    it('applies a template that names what the lock does not have as without a lock, and says so', () => {
+      fake
+        .file('usr/local/bastille/templates/clawdie/tailscale/Bastillefile', 'PKG tailscale\n')
+        .file(
+          'usr/local/bastille/templates/clawdie/half/Bastillefile',
+          '# lock: pkg node24\nINCLUDE clawdie/tailscale\n',
+        )
+        .file('usr/local/bastille/templates/clawdie/npm/Bastillefile', '# lock: npm pi@1.5.2\nPKG node24\n');
+      const apply = (template: string): ScriptResult => run('create', 'two', '--template', template);
+      for (const template of ['clawdie/tailscale', 'clawdie/half']) {
+        const result = apply(template);
+        expect(result).toMatchObject({ code: 0, stderr: '' });
+        expect(result.stdout).toContain(
+          `the lock does not have tailscale, which ${template} installs: that comes from FreeBSD's repositories, and needs the network now; to have it in the image, name ${template} in JAILS of build.cfg and lock anew`,
+        );
+        expect(calls(result, 'mount -t nullfs')).toEqual([]);
+        expect(calls(result, 'bastille template')).toEqual([`bastille template two ${template}`]);
+        run('destroy', 'two');
+      }
+      // Packages of npm are no matter of pkg(8): the template itself asks for those that are not there.
+      const npm = apply('clawdie/npm');
+      expect(npm.stdout).not.toContain('the lock does not have');
+      expect(calls(npm, 'mount -t nullfs')).toHaveLength(1);
+    });
+
     it('applies no template with packages that were altered, and leaves nothing mounted', () => {
       fake.file(`${FOLDER}/All/node24-1.0.pkg`, 'nude');
       const result = run('create', 'two', '--template', 'clawdie/pi-worker');

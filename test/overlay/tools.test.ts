@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { sha256 } from '../../build/host/hash.js';
 import { withTailscale } from '../../build/policy/image.js';
 import { configOf } from '../helpers/config.js';
 import { bodyOf, overlayOf } from '../helpers/deployment.js';
@@ -934,8 +935,74 @@ describe('clawdie-netcheck', () => {
     const missing = json();
     expect(missing.report.first).toBe('services');
     expect(detail(missing, 'services.packages')).toContain(
-      'not there: tmux,git; see /var/log/clawdie-firstboot.log',
+      'not there: tmux,git; see /var/log/clawdie-firstboot.log, then: service clawdie_packages install',
     );
+  });
+
+  describe('where packages of the lock are not there', () => {
+    const FOLDER = 'var/db/clawdie/packages';
+    beforeEach(() => {
+      const line = (name: string): string => `asked ${'a'.repeat(64)} 1 1 All/${name}-1.0.pkg ${name} 1.0\n`;
+      fake
+        .configure({ HTTP: 'YES', HTTPS: 'YES' })
+        .file(
+          'var/db/clawdie/packages.list',
+          `catalogue ${sha256('data')} 4 0 data.pkg - -\n${line('nginx')}${line('bastille')}`,
+        )
+        .file(`${FOLDER}/data.pkg`, 'data')
+        .remove('bastille')
+        .stub('sha256', '[ "$1" = -q ] && sha256sum "$2" | cut -d " " -f 1')
+        .stub('mount')
+        .stub('pkg', 'exit 1');
+    });
+    const details = (): readonly string[] => {
+      const result = json();
+      return ['services.packages', 'services.web', 'plain.plan'].map(
+        (name) => `${state(result, name)}: ${detail(result, name)}`,
+      );
+    };
+
+    it('names what installs them from the lock', () => {
+      expect(details()).toEqual([
+        'fail: of the lock, not there: nginx,bastille; see /var/log/clawdie-firstboot.log, then: service clawdie_packages install',
+        'fail: nginx is not installed, and ports 80 443 are open: service clawdie_packages install',
+        'fail: bastille is not installed, and jails are asked for: service clawdie_packages install',
+      ]);
+      // What the lock does not have is not installed from it.
+      fake.file('var/db/clawdie/packages.list', '# a lock\n');
+      expect(details().slice(1)).toEqual([
+        'fail: nginx is not installed, and ports 80 443 are open: pkg install nginx; service clawdie_web start',
+        'fail: bastille is not installed, and jails are asked for: pkg install bastille; service clawdie_jails start',
+      ]);
+    });
+
+    it('says that they are being installed while they are', () => {
+      fake.file('var/run/clawdie-packages.lock', '').stub('lockf', 'exit 75');
+      expect(details()).toEqual([
+        'none: being installed: nginx,bastille; see /var/log/clawdie-firstboot.log',
+        'none: not looked at: packages are being installed',
+        'none: not looked at: packages are being installed',
+      ]);
+      // The file of the lock stays; nobody holds it.
+      fake.stub('lockf');
+      expect(details()[0]).toContain('then: service clawdie_packages install');
+    });
+
+    it('says that those which are here are of another lock, on a disk or on the medium', () => {
+      const other = (at: string): readonly string[] => [
+        `fail: of the lock, not there: nginx,bastille; what lies in ${at} is of another lock than this overlay, or damaged, and is not installed: pkg install nginx bastille, or install anew from an image of that lock`,
+        'fail: nginx is not installed, and ports 80 443 are open: pkg install nginx; service clawdie_web start',
+        'fail: bastille is not installed, and jails are asked for: pkg install bastille; service clawdie_jails start',
+      ];
+      fake.file(`${FOLDER}/data.pkg`, 'another');
+      expect(details()).toEqual(other(`/${FOLDER}`));
+      fake.removeFile(`${FOLDER}/data.pkg`);
+      expect(details()[0]).toContain('then: service clawdie_packages install');
+      fake
+        .file('medium/packages/data.pkg', 'another')
+        .stub('mount', `echo "/dev/iso9660/CLAWDIE ${fake.root}/medium cd9660 ro 0 0"`);
+      expect(details()).toEqual(other('/medium/packages'));
+    });
   });
 
   it.each<[string, () => unknown, string, string]>([

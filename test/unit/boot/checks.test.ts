@@ -251,6 +251,15 @@ describe('the console', () => {
     expect(reader.ended).toBeUndefined();
   });
 
+  it('knows the first boot by the last module of its script', () => {
+    const script = readFileSync('overlays/firstboot/etc/rc.d/clawdie_firstboot', 'utf8');
+    const modules = /modules:="(.*)"/.exec(script)?.[1]?.split(' ') ?? [];
+    const done = modules.map((module) => `First boot: ${module} done.\n`);
+    expect(recorded('good')).toContain(done.join(''));
+    expect(read(done.slice(0, -1).join('')).last).toBeUndefined();
+    expect(read(done.join('')).last).toBe('firstboot');
+  });
+
   // Each was recorded of a real boot of an image that had been broken at that place.
   it.each([
     ['stuck-netif', 'lockdown'],

@@ -22,6 +22,7 @@ const RELEASE = { abi: 'FreeBSD:15:amd64', osversion: 1501000 };
 const memory = (files: Readonly<Record<string, Buffer | string>>): Repository => ({
   url: 'https://packages.example',
   key: 'PACKAGES_REPOSITORY',
+  isFolder: false,
   small: (name) => Promise.resolve(files[name] === undefined ? undefined : Buffer.from(files[name])),
   bring: () => Promise.reject(new Error('not asked for')),
 });

@@ -169,6 +169,44 @@ describe('the memory of a live image', () => {
     }).toThrow(/401 MiB {2}packages in the jail a, among them\n +400 MiB +node24 1\.0/);
   });
 
+  it('counts packages of npm in each jail, and says so where the lock does not have what they take', async () => {
+    const template = (name: string): string | undefined =>
+      name === 'clawdie/pi-worker' ? '# lock: pkg node24\n# lock: npm pi@1.0.0\n' : read(name);
+    const { lock: made } = await lockOf([
+      { name: 'pkg', asked: ['pkg(8)'] },
+      { name: 'node24', asked: ['clawdie/pi-worker'], more: { flatsize: 100 * MIB } },
+    ]);
+    const module = (name: string, places: number): Lock['npm'][number] => ({
+      ...{ name, version: '1.0.0', asked: [], url: 'https://registry.example/x.tgz' },
+      integrity: `sha512-${Buffer.alloc(64, 1).toString('base64')}`,
+      places: Array.from({ length: places }, (_, index) => `node_modules/${name}${index}`),
+    });
+    const check = async (sizes: readonly (number | undefined)[], memory: string): Promise<string> => {
+      const npm = sizes.map((size, index) => ({
+        ...module(`m${index}`, index + 1),
+        ...(size !== undefined && { flatsize: size * MIB }),
+      }));
+      const jails = 'a template=clawdie/pi-worker\nb template=clawdie/pi-worker\nc template=clawdie/worker';
+      const config = configOf({ HTTP: 'no', HTTPS: 'no', JAILS: jails, MEMORY: memory });
+      try {
+        return checkMemory(config, await mediumOf({ ...made, npm }), template, undefined) ?? '';
+      } catch (error) {
+        return String(error);
+      }
+    };
+    // 192, 64 for the root, and in each of two jails a bit more than 100 of packages and 50 + 2 × 100 of npm.
+    expect(await check([50, 100], '957M')).toBe('');
+    const refused = await check([50, 100], '956M');
+    expect(refused).toContain('needs 957 MiB of memory');
+    expect(refused.match(/ 250 MiB {2}packages of npm in the jail [ab]$/gm)).toHaveLength(2);
+    expect(await check([50, undefined], '512M')).toBe(
+      'The lock was made by an earlier version and does not say how much packages of npm take in a, b: MEMORY is counted without them. Run `make lock` (clawdie-iso lock): it adds that.',
+    );
+    expect(await check([50, undefined], '400M')).toMatch(
+      / \? MiB {2}packages of npm in the jail a, not counted: the lock does not say it/,
+    );
+  });
+
   it('is asked for by live images alone', () => {
     expect(runsFromMemory({ FORMATS: ['iso'], INSTALL: 'never' })).toBe(true);
     expect(runsFromMemory({ FORMATS: ['iso', 'img'], INSTALL: 'ask' })).toBe(true);

@@ -7,11 +7,11 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { parseLock, writeLock } from '../../../build/packages/lockfile.js';
 import type { Lock } from '../../../build/packages/lockfile.js';
 import { mediumList, mediumOf } from '../../../build/packages/medium.js';
-import { readNpmLock } from '../../../build/packages/npm.js';
+import { readNpmLock, unpackedSize } from '../../../build/packages/npm.js';
 import { npmArchive, npmProject } from '../../../build/packages/npm-tree.js';
 import { lockOf } from '../../helpers/lock.js';
 import { packTar } from '../../helpers/tar.js';
-import { tmp } from '../../helpers/tmp.js';
+import { never, tmp } from '../../helpers/tmp.js';
 
 interface TestModule {
   readonly name: string;
@@ -155,6 +155,18 @@ describe('packages of npm in a lock', () => {
     const older = await mediumOf({ ...lock, npmTree: undefined });
     expect(older.npm).toEqual([]);
     expect(older.digest).not.toBe(medium.digest);
+  });
+
+  it('take what their archives unpack to', async () => {
+    const path = join(await tmp(), 'x.tgz');
+    const plain = await packTar([{ name: 'package/index.js', body: 'x'.repeat(2000) }]);
+    const of = (most?: number): Promise<number> =>
+      unpackedSize({ name: 'x', version: '1.0.0' }, path, never, most);
+    writeFileSync(path, gzipSync(plain));
+    expect(await of()).toBe(plain.length);
+    await expect(of(1000)).rejects.toThrow('The archive of x 1.0.0 of npm unpacks to more than 1000 bytes.');
+    writeFileSync(path, gzipSync(plain).subarray(0, 40));
+    await expect(of()).rejects.toThrow('The archive of x 1.0.0 of npm cannot be unpacked: ');
   });
 
   it('hang together, or the lock is refused', () => {

@@ -179,6 +179,7 @@ describe('the real pkg(8)', () => {
       {
         url: 'the test',
         key: 'PACKAGES_REPOSITORY',
+        isFolder: false,
         small: (name) =>
           Promise.resolve(
             name === 'meta.conf'

@@ -35,6 +35,11 @@ describe('what an instance installs', () => {
     expect(packagesOf({ JAILS: 'one vnet template=clawdie/tailscale', TAILSCALE: 'jail' })).toMatchObject({
       tailscale: ['clawdie/tailscale'],
     });
+    // Jails that are made later are nodes as well.
+    expect(packagesOf({ TAILSCALE: 'jail' })).toEqual({ tailscale: ['clawdie/tailscale'], pkg: ['pkg(8)'] });
+    expect(packagesOf({ JAILS: 'one template=clawdie/worker', TAILSCALE: 'host' })).toMatchObject({
+      tailscale: ['TAILSCALE'],
+    });
   });
 
   it('names pi at its version, and templates that are somebody else’s', () => {

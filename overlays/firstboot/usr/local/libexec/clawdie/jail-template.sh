@@ -25,10 +25,17 @@ template_leads()
 	{ print $1; found = 1 }'
 }
 
-# Whether a template is applied with packages of the lock: those of this project are: template_packages TEMPLATE
+# Whether a template is applied with packages of the lock: those of this project are, where the lock has all that they name. Says so
+# where it has not: template_packages TEMPLATE
 template_packages()
 {
-	packages_locked && packages_wanted "$1"
+	if ! packages_locked || ! packages_wanted "$1"; then
+		return 1
+	fi
+	_lacking=$(packages_lacking "$1" | tr '\n' ' ')
+	[ -n "${_lacking}" ] || return 0
+	say "the lock does not have ${_lacking% }, which $1 installs: that comes from FreeBSD's repositories, and needs the network now; to have it in the image, name $1 in JAILS of build.cfg and lock anew (make lock)"
+	return 1
 }
 
 # bastille(8) in a session and on a terminal of its own, on which programs of the jail may type; they have no file of the host's:

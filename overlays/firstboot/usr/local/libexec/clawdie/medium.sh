@@ -23,6 +23,12 @@ packages_lines()
 	awk -v kinds=" $* " '!/^#/ && NF == 7 && index(kinds, " " $1 " ") { print }' "${packages_list}"
 }
 
+# Where the medium is mounted, if it is.
+packages_mounted()
+{
+	mount -p | awk -v device="${packages_device}" '$1 == device { print $2; exit }'
+}
+
 # Finds the folder of the packages: sets packages_folder. A device is mounted once: whoever has mounted it has it for all.
 packages_open()
 {
@@ -32,7 +38,7 @@ packages_open()
 		say "the packages of this instance are not there: /var/db/clawdie/packages has no meta.conf"
 		return 1
 	fi
-	_at=$(mount -p | awk -v device="${packages_device}" '$1 == device { print $2; exit }')
+	_at=$(packages_mounted)
 	if [ -z "${_at}" ]; then
 		_at=${packages_mount}
 		mkdir -p "${_at}"
@@ -45,6 +51,39 @@ packages_open()
 	[ -f "${packages_folder}/meta.conf" ] && return 0
 	say "the medium has no packages: attach the ISO that this instance was booted from"
 	return 1
+}
+
+# The folder of packages that are of another lock than the list, so that none of them is ever installed: their catalogue, which
+# names all, is another one. Nothing where they are of this lock, or not to be seen.
+packages_strange()
+{
+	_at=${packages_installed}
+	if [ ! -f "${_at}/data.pkg" ]; then
+		_at=$(packages_mounted)
+		[ -n "${_at}" ] && [ -f "${_at}/packages/data.pkg" ] || return 0
+		_at=${_at}/packages
+	fi
+	packages_lines catalogue | while read -r _kind _sum _size _flat _file _rest; do
+		[ "${_file}" != "data.pkg" ] || [ "$(packages_sum "${_at}/${_file}" "${_sum}")" = "${_sum}" ] || echo "${_at#"${root}"}"
+	done
+}
+
+# What brings a package of the host that is not there; where it is not of the lock, and a service has to be started then, that as
+# well: packages_remedy NAME [SERVICE]
+packages_remedy()
+{
+	if packages_locked && packages_lines asked needed | awk -v name="$1" '$6 == name { found = 1 } END { exit !found }' &&
+	    [ -z "$(packages_strange)" ]; then
+		echo "service clawdie_packages install"
+	else
+		echo "pkg install $1${2:+; service $2 start}"
+	fi
+}
+
+# Whether packages are being installed just now: rc.d/clawdie_packages holds a lock then.
+packages_busy()
+{
+	[ -e "${root}/var/run/clawdie-packages.lock" ] && ! lockf -s -t 0 -k "${root}/var/run/clawdie-packages.lock" true
 }
 
 # The sum of a file, of the kind that another sum is of: packages_sum FILE SUM
@@ -220,6 +259,21 @@ packages_wanted()
 	clawdie/*) template_lines "$1" | grep -Eq '^(PKG|# lock: (pkg|npm))[[:space:]]' ;;
 	*) return 1 ;;
 	esac
+}
+
+# The packages that a template names, and the lock does not have: packages_lacking TEMPLATE
+packages_lacking()
+{
+	{
+		packages_lines asked needed other
+		echo "--"
+		template_lines "$1"
+	} | awk '
+	!lines && $1 == "--" { lines = 1; next }
+	!lines { has[$6] = 1; next }
+	/^PKG[[:space:]]/ { first = 2 }
+	/^# lock: pkg[[:space:]]/ { first = 4 }
+	first { for (i = first; i <= NF; i++) if (!($i in has)) { print $i; has[$i] = 1 }; first = 0 }'
 }
 
 # Makes a folder below the root of a jail in which nothing runs, by no link that somebody in it has made: folder_within ROOT FOLDER
