@@ -40,6 +40,7 @@ class Instance {
       // Who watches counts turns then: seconds are those of this machine, which sleeps for none.
       .stub('ps', 'exit 1')
       .stub('daemon', `case "$*" in *"shutdown -r now"*) : > '${fake.root}/restart' ;; esac`)
+      .stub('nc', 'exit 1')
       .stub('shutdown', `: > '${fake.root}/restart'`)
       .stub('reboot', `: > '${fake.root}/restart'`)
       .stub('jls', '[ "$1" != -j ] || exit 1')

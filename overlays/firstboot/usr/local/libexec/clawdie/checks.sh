@@ -26,19 +26,31 @@ holds()
 	eval "[ -z \"\${failed_$1-}\" ]"
 }
 
+# The file of the rules that are meant: those on trial, as long as some are.
+rules_meant()
+{
+	_trial=${root}/var/db/clawdie/trial
+	if [ -e "${_trial}/rules" ] && grep -qx 'kind rules' "${_trial}/pending" 2> /dev/null; then
+		echo "${_trial}/rules"
+	else
+		echo "${root}/etc/pf.conf"
+	fi
+}
+
 # The firewall: on, its file loads, and its rules are in force.
 check_firewall()
 {
+	_meant=$(rules_meant)
 	if pfctl -s info 2> /dev/null | grep -q '^Status: Enabled'; then
 		found access firewall ok "pf is on"
 	else
 		found access firewall fail "pf is off; turn it on: service pf start"
 	fi
 
-	if _error=$(pfctl -n -f "${root}/etc/pf.conf" 2>&1); then
-		found access rules ok "/etc/pf.conf loads"
+	if _error=$(pfctl -n -f "${_meant}" 2>&1); then
+		found access rules ok "${_meant#"${root}"} loads"
 	else
-		found access rules fail "/etc/pf.conf does not load: ${_error}"
+		found access rules fail "${_meant#"${root}"} does not load: ${_error}"
 	fi
 
 	_inforce=$(pfctl -q -s rules 2> /dev/null)
@@ -75,7 +87,7 @@ check_sshd()
 
 check_tailnet()
 {
-	_block=$(read_block 2> /dev/null)
+	_block=$(read_block "$(rules_meant)" 2> /dev/null)
 	_block=${_block#* }
 	_lost="public SSH is closed: on the console, clawdie-tailscale disable"
 	if ! command -v tailscale > /dev/null 2>&1; then

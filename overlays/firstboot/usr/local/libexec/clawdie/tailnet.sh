@@ -35,8 +35,8 @@ forget_auth_key()
 	[ -z "${_failed}" ]
 }
 
-# The Tailscale block of pf.conf: whether its markers stand there once and in order (whole or broken), and whether a rule
-# of it is in force (on or off).
+# The Tailscale block of pf.conf, or of another file: whether its markers stand there once and in order (whole or broken), and
+# whether a rule of it is in force (on or off): read_block [FILE]
 read_block()
 {
 	awk '
@@ -47,7 +47,7 @@ read_block()
 		markers = (begin == 1 && end == 1) ? "whole" : "broken"
 		rules = on ? "on" : "off"
 		print markers, rules
-	}' "${root}/etc/pf.conf"
+	}' "${1:-${root}/etc/pf.conf}"
 }
 
 # pf.conf with the Tailscale block in force or commented out: with_block on|off
