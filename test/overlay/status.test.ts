@@ -57,7 +57,7 @@ beforeEach(async () => {
         'case "$*" in',
         '"-s info") printf "Status: Enabled for 0 days\\n\\nState Table   Total\\n  current entries      12\\n" ;;',
         '"-s memory") echo "states        hard limit   100000" ;;',
-        '"-q -s rules") printf "block drop all\\nanchor \\"bastille/*\\" all\\n" ;;',
+        '"-q -s rules" | "-n -v -f "*) printf "block drop all\\nanchor \\"bastille/*\\" all\\n" ;;',
         '*"-T show") printf "   198.51.100.66\\n   198.51.100.67\\n" ;;',
         'esac',
       ].join('\n'),

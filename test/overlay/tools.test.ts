@@ -915,7 +915,7 @@ describe('clawdie-netcheck', () => {
   const pfctl = (more = ''): void =>
     void fake.stub(
       'pfctl',
-      `case "$*" in ${more} "-s info") echo "Status: Enabled for 0 days" ;; *"-s rules") echo 'anchor "bastille/*" all' ;; *"-T test"*) exit 2 ;; esac`,
+      `case "$*" in ${more} "-s info") echo "Status: Enabled for 0 days" ;; *"-s rules" | "-n -v -f "*) echo 'anchor "bastille/*" all' ;; *"-T test"*) exit 2 ;; esac`,
     );
 
   beforeEach(() => {
@@ -993,6 +993,28 @@ describe('clawdie-netcheck', () => {
       expect([name, state(result, name)]).toEqual([name, 'ok']);
   });
 
+  it('takes rules for those of the file whatever pfctl(8) orders, names or prints otherwise', () => {
+    // As pfctl -nv writes them, and as it shows those in force (inside.ts).
+    pfctl(
+      [
+        `"-n -v -f "*) printf '%s\\n' 'ext_if = "egress"' 'table <bruteforce> persist' 'set limit states 100' \\`,
+        `  'scrub in all fragment reassemble' 'nat on egress inet from 192.168.0.0/16 to any -> (egress:0) round-robin' \\`,
+        `  'pass in on egress proto tcp from <__automatic_1a2b_0> to any port = ssh flags S/SA keep state (tcp.first 10, tcp.opening 10)' \\`,
+        `  'pass in on egress proto tcp all flags S/SA keep state (max 5, if-bound, tcp.first 10)' \\`,
+        `  'anchor "mine" all {' '  pass all flags S/SA keep state' '}' 'anchor "bastille/*" all' 'anchor "bastille/*" all' ;;`,
+        `"-q -s nat") echo 'nat on egress inet from 192.168.0.0/16 to any -> (egress:0) round-robin' ;;`,
+        `"-q -s rules") printf '%s\\n' 'scrub in all fragment reassemble' 'anchor "bastille/*" all' 'anchor "mine" all' \\`,
+        `  'pass in on egress proto tcp all flags S/SA keep state (max 5, if-bound)' \\`,
+        `  'pass in on egress proto tcp from <__automatic_77_3> to any port = ssh flags S/SA keep state' ;;`,
+      ].join('\n'),
+    );
+    expect(detail(json(), 'access.inforce')).toBe('the rules of /etc/pf.conf are in force');
+    fake
+      .file('var/db/clawdie/trial/pending', 'kind rules\nwhat x\ntoken x\nphase new\n')
+      .file('var/db/clawdie/trial/rules', PF_CONF);
+    expect(detail(json(), 'access.inforce')).toBe('rules on trial are in force: clawdie-trial status');
+  });
+
   it('says what differs from the lock, and that nothing is locked where no lock came', () => {
     expect(state(json(), 'services.packages')).toBe('none');
     const line = (name: string): string => `needed ${'a'.repeat(64)} 1 1 All/${name}-1.0.pkg ${name} 1.0\n`;
@@ -1034,6 +1056,18 @@ describe('clawdie-netcheck', () => {
       () => pfctl('*"-s rules") echo "block all" ;;'),
       'access.inforce',
       'fallback',
+    ],
+    [
+      'pf has other rules than the file has by now',
+      () => pfctl(`"-n -v -f "*) printf 'anchor "bastille/*" all\\nblock drop quick all\\n' ;;`),
+      'access.inforce',
+      'other rules are in force than /etc/pf.conf has now; load those: service pf reload',
+    ],
+    [
+      'what is translated is not what the file has by now',
+      () => pfctl(`"-q -s nat") echo 'nat on egress inet from 10.0.0.0/8 to any -> (egress:0) round-robin' ;;`),
+      'access.inforce',
+      'service pf reload',
     ],
     ['no rules are in force', () => pfctl('*"-s rules") ;;'), 'access.inforce', 'no rules'],
     [
