@@ -1065,7 +1065,8 @@ describe('clawdie-netcheck', () => {
     ],
     [
       'what is translated is not what the file has by now',
-      () => pfctl(`"-q -s nat") echo 'nat on egress inet from 10.0.0.0/8 to any -> (egress:0) round-robin' ;;`),
+      () =>
+        pfctl(`"-q -s nat") echo 'nat on egress inet from 10.0.0.0/8 to any -> (egress:0) round-robin' ;;`),
       'access.inforce',
       'service pf reload',
     ],

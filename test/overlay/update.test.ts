@@ -276,6 +276,49 @@ describe('a push', () => {
     expect(result).toMatchObject({ all: true });
   });
 
+  it('waits for a tailnet that was up before, whatever its rules say, unless the overlay turns it off', async () => {
+    const natasha = await Instance.make('natasha');
+    const { fake } = natasha;
+    fake.stub('tailscale').stub('sysrc', 'echo YES');
+    const push = async (serial: number): Promise<string> => {
+      const entries = overlayOf(configOf({ ASSISTANT_NAME: 'natasha', HTTP: 'no', DNS: `9.9.9.${serial}` }), {
+        signKey: ours.line,
+      });
+      const slot = join(folder, 'slot');
+      writeFileSync(slot, await signedSlot(entries, { deployment: 'natasha', serial }, ours));
+      natasha.update('overlay', slot);
+      rmSync(join(fake.root, 'up'), { force: true });
+      fake
+        .stub('tailscale', `[ -e '${fake.root}/up' ]`)
+        .stub('sleep', `[ "$1" != 3 ] || : > '${fake.root}/up'`);
+      natasha.pass();
+      return natasha.update('confirm').stdout;
+    };
+    const told = await push(11);
+    expect(told).toContain('not yet: tailscale: it was up before, and is not now');
+    expect(told).toContain('It stays.');
+    fake.stub('sysrc', 'exit 1');
+    expect(await push(12)).toMatch(/^It stays\. /);
+    fake.stub('sysrc', 'echo YES').stub('tailscale', 'exit 1');
+    expect(await push(13)).toMatch(/^It stays\. /);
+  });
+
+  it('waits for rules that are those of /etc/pf.conf', async () => {
+    const natasha = await Instance.make('natasha');
+    natasha.fake
+      .stub(
+        'pfctl',
+        'case "$*" in "-s info") echo "Status: Enabled" ;; *"-s rules") echo "anchor \\"bastille/*\\" all" ;; "-n -v -f "*) echo "anchor \\"bastille/*\\" all"; [ -e "$CLAWDIE_ROOT/mended" ] || echo "block drop all" ;; esac',
+      )
+      .stub('sleep', '[ "$1" != 3 ] || : > "$CLAWDIE_ROOT/mended"');
+    const result = await pushing(
+      { one: { config: cfg('natasha', 'SERIAL="11"\nHTTP="no"'), address: 'natasha' } },
+      [natasha],
+    );
+    expect(result.text).toContain('not yet: inforce: other rules are in force than /etc/pf.conf has now');
+    expect(result).toMatchObject({ all: true });
+  });
+
   it.each([
     ['another signer', 'natasha', 'SERIAL="11"', 'it is signed by none of the signers'],
     ['an older serial', 'natasha', 'SERIAL="9"', 'it is older (serial 9) than the last one (10)'],

@@ -21,6 +21,7 @@ begin_rules()
 		cancel "the rules cannot be read; nothing was changed"
 	fi
 	pfctl -q -n -f "${trial}/rules" || cancel "the rules do not load; nothing was changed"
+	note_tailnet
 	[ -z "${_outbound}" ] || echo "${_outbound}" > "${trial}/outbound"
 	note phase new || cancel "the root file system cannot be written; nothing was changed"
 	# First what takes it back, then the change.

@@ -81,6 +81,12 @@ illness()
 	check_route
 	check_tailnet
 	printf '%s' "${results}" | awk -F '\t' '$3 == "fail" { print $2 ": " $4 }'
+	# The tailnet, where it was up before and is still asked for: its rules may be off.
+	if [ -s "${trial_folder}/tailnet" ] && printf '%s' "${results}" | grep -q '	tailscale	none	'; then
+		case "$(sysrc -n tailscaled_enable 2> /dev/null)" in
+		[Yy][Ee][Ss]) echo "tailscale: it was up before, and is not now; see: tailscale status" ;;
+		esac
+	fi
 	# What rules may cut, and SSH does not need: names, and connections to the internet.
 	if [ -s "${trial_folder}/outbound" ]; then
 		read -r _host _port < "${trial_folder}/outbound"
