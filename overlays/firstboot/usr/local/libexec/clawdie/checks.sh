@@ -116,7 +116,7 @@ check_sshd()
 
 check_tailnet()
 {
-	_block=$(read_block "$(rules_meant)" 2> /dev/null)
+	_block=$(block_of "$(rules_meant)" 2> /dev/null)
 	_block=${_block#* }
 	_lost="public SSH is closed: on the console, clawdie-tailscale disable"
 	if ! command -v tailscale > /dev/null 2>&1; then

@@ -71,10 +71,9 @@ trial_login()
 }
 
 # What keeps this instance from being well, a line each; nothing if it is. What is here alone because of the change on trial is in the
-# folder of that (clawdie-trial).
+# folder of that (clawdie-trial). What fails is what is looked for: "set +e" has to be in force.
 illness()
-(
-	set +e
+{
 	results=
 	check_firewall
 	check_sshd
@@ -96,13 +95,13 @@ illness()
 	[ ! -e "${trial_folder}/jails" ] || while read -r _name; do
 		[ -z "$(jail_line "${_name}")" ] || jail_runs "${_name}" || echo "jail: ${_name} does not run"
 	done < "${trial_folder}/jails"
-	exit 0
-)
+	return 0
+}
 
 # Ends with 75, so that it is asked again, as long as the instance is not well.
 trial_well()
 {
-	_ill=$(illness)
+	_ill=$(set +e; illness)
 	[ -n "${_ill}" ] || return 0
 	echo "${_ill}" | sed 's/^/not yet: /'
 	# Why they go, unless it gets well. A full disk keeps nobody from being told.
