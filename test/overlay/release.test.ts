@@ -551,7 +551,7 @@ function well(): void {
     .stub('sockstat', 'echo "root sshd 7 4 tcp4 203.0.113.10:22 *:*"')
     .stub(
       'pfctl',
-      'case "$*" in "-s info") echo "Status: Enabled" ;; *"-s rules") echo "anchor \\"bastille/*\\" all" ;; esac',
+      'case "$*" in "-s info") echo "Status: Enabled" ;; *"-s rules" | "-n -v -f "*) echo "anchor \\"bastille/*\\" all" ;; esac',
     )
     .stub('ifconfig', '[ "$1" != -g ] || echo vtnet0')
     .stub('route', 'echo "  interface: vtnet0"')

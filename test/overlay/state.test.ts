@@ -69,6 +69,15 @@ beforeEach(async () => {
 describe('an overlay on an instance that is reached over the tailnet alone', () => {
   const confirmed = (wanted: 'on' | 'off'): ScriptResult =>
     fake
+      // It is well, and its tailnet is up.
+      .stub(
+        'pfctl',
+        'case "$*" in "-s info") echo "Status: Enabled" ;; *"-s rules") echo "anchor \\"bastille/*\\" all" ;; esac',
+      )
+      .stub('sockstat', 'echo "root sshd 7 4 tcp4 203.0.113.10:22 *:*"')
+      .stub('ifconfig', '[ "$1" != -g ] || echo vtnet0')
+      .stub('route', 'echo "  interface: vtnet0"')
+      .stub('tailscale')
       .file(
         'var/db/clawdie/trial/pending',
         `kind rules\nwhat the Tailscale block ${wanted}, cut no\ntoken 1\nphase new\n`,

@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { beforeEach, expect, it } from 'vitest';
 import { configOf } from '../helpers/config.js';
 import { bodyOf, overlayOf } from '../helpers/deployment.js';
@@ -56,7 +57,7 @@ beforeEach(async () => {
         'case "$*" in',
         '"-s info") printf "Status: Enabled for 0 days\\n\\nState Table   Total\\n  current entries      12\\n" ;;',
         '"-s memory") echo "states        hard limit   100000" ;;',
-        '"-q -s rules") printf "block drop all\\nanchor \\"bastille/*\\" all\\n" ;;',
+        '"-q -s rules" | "-n -v -f "*) printf "block drop all\\nanchor \\"bastille/*\\" all\\n" ;;',
         '*"-T show") printf "   198.51.100.66\\n   198.51.100.67\\n" ;;',
         'esac',
       ].join('\n'),
@@ -65,7 +66,7 @@ beforeEach(async () => {
     .stub('ifconfig', '[ "$1" != -g ] || echo vtnet0')
     .stub('route', 'echo "  interface: vtnet0"')
     .stub('jls', '[ "$2" = worker ]')
-    .stub('rctl', 'printf "cputime=1\\nmemoryuse=52428800\\nmaxproc=5\\n"')
+    .stub('rctl', 'printf "cputime=1\\nmemoryuse=52428800\\nmaxproc=5\\npcpu=12\\n"')
     .stub(
       'df',
       'echo "Filesystem 1K-blocks Used Avail Capacity Mounted on"; case "$1 $2" in "-i "*) echo "/dev/x 4 1 3 25% 100 900 10% /" ;; *jails/*/root) echo "/dev/md5 65536 20480 45056 31% /x" ;; *) echo "/dev/gpt/clawdie-root 4000000 1000000 3000000 25% /" ;; esac',
@@ -90,7 +91,7 @@ beforeEach(async () => {
     )
     .file('etc/clawdie/released', '1765000000\n')
     .file('etc/clawdie/installed', 'installed\n')
-    .file('etc/clawdie/jails', 'worker natasha plain 127.0.1.2 clawdie/worker 15% 100 100 67108864\n');
+    .file('etc/clawdie/jails', 'worker natasha plain 127.0.1.2 clawdie/worker 15% 100 50 67108864\n');
 });
 
 it('is one screen, which says that nothing needs a person', () => {
@@ -106,7 +107,7 @@ it('is one screen, which says that nothing needs a person', () => {
       'knocked     40 packets of 7 hosts, the first 3 h ago, the last 12 s ago',
       '                  30     12 s  vtnet0      198.51.100.20  tcp 23',
       'disk        976 of 3906 MB used, 2929 MB free',
-      'jails       worker        natasha       plain   up    memory 50 of 153 MB, processes 5 of 100, disk 20 of 64 MB',
+      'jails       worker        natasha       plain   up    memory 50 of 153 MB, processes 5 of 100, CPU 12 of 50%, disk 20 of 64 MB',
       'needs you   nothing',
       '',
     ].join('\n'),
@@ -135,7 +136,7 @@ it('says the same as JSON', () => {
       {
         ...{ name: 'worker', tenant: 'natasha', network: 'plain', up: true },
         ...{ memory: 52428800, memoryLimit: 161061270, processes: 5, processLimit: 100 },
-        ...{ disk: 20971520, diskLimit: 67108864 },
+        ...{ cpu: 12, cpuLimit: 50, disk: 20971520, diskLimit: 67108864 },
       },
     ],
     ...{ certificate: null, lease: null, needs: [] },
@@ -154,6 +155,10 @@ it('says it as metrics', () => {
   expect(found.get('clawdie_disk_used_bytes')).toBe(1024000000);
   expect(found.get('clawdie_jail_memory_bytes{jail="worker",tenant="natasha",network="plain"}')).toBe(
     52428800,
+  );
+  expect(found.get('clawdie_jail_cpu_percent{jail="worker",tenant="natasha",network="plain"}')).toBe(12);
+  expect(found.get('clawdie_jail_cpu_limit_percent{jail="worker",tenant="natasha",network="plain"}')).toBe(
+    50,
   );
   expect(found.get('clawdie_release_time_seconds')).toBe(1765000000);
   expect(found.get('clawdie_needs_person')).toBe(0);
@@ -314,6 +319,19 @@ it.each([
   expect(json()['needs']).toContainEqual({ check, what: expect.stringContaining(what) as unknown });
   expect(metrics().get('clawdie_needs_person')).toBeGreaterThan(0);
   expect(status('--prometheus').code).toBe(0);
+});
+
+it('takes a base whose name is a link for what it is: jails of before another version have it so', () => {
+  const releases = 'usr/local/bastille/releases';
+  fake
+    .file(`${releases}/15.1-RELEASE/bin/sh`, '')
+    .file(
+      'usr/local/bastille/jails/worker/fstab',
+      `/${releases}/14.3-RELEASE /usr/local/bastille/jails/worker/root/.bastille nullfs ro 0 0\n`,
+    );
+  symlinkSync('15.0-RELEASE', join(fake.root, releases, '14.3-RELEASE'));
+  symlinkSync('15.1-RELEASE', join(fake.root, releases, '15.0-RELEASE'));
+  expect(status('--needs')).toMatchObject({ code: 0, stdout: '' });
 });
 
 it('is for root, and says what it does', () => {

@@ -298,6 +298,17 @@ describe('clawdie-blocked', () => {
   });
 });
 
+/** What a well instance answers: who confirms a change asks. */
+const WELL =
+  '"-s info") echo "Status: Enabled" ;; *"-s rules") echo "anchor \\"bastille/*\\" all" ;; "-n "* | *" -n "*)';
+const LISTENS = 'echo "root sshd 7 4 tcp4 203.0.113.10:22 *:*"';
+const well = (): void =>
+  void fake
+    .stub('route', 'echo "  interface: vtnet0"')
+    .stub('timeout', 'shift; exec "$@"')
+    .stub('nc')
+    .stub('jls', 'exit 1');
+
 describe('clawdie-pf', () => {
   const NEW = { SSH_CONNECTION: '198.51.100.20 40001 203.0.113.10 22' };
   const OWN = 'etc/pf.conf.d/operator.conf';
@@ -310,14 +321,16 @@ describe('clawdie-pf', () => {
     );
 
   beforeEach(() => {
+    well();
     fake
       .stub('daemon')
       .stub('fsync')
       .stub('logger')
-      .stub('sockstat')
+      .stub('sockstat', LISTENS)
+      .stub('ifconfig', '[ "$1" != -g ] || echo vtnet0')
       .stub(
         'pfctl',
-        `case "$*" in *" -n "*) ! grep -q nonsense "$4" ;; *"-f "*) for f; do :; done; cp "$f" '${join(fake.root, 'loaded')}' ;; esac`,
+        `case "$*" in ${WELL} for f; do :; done; ! grep -q nonsense "$f" ;; *"-f "*) for f; do :; done; cp "$f" '${join(fake.root, 'loaded')}' ;; esac`,
       )
       .files(TRIAL_FILES)
       .file(OWN, '# nothing\n', 0o600)
@@ -330,7 +343,7 @@ describe('clawdie-pf', () => {
     );
     const result = run('clawdie-pf', ['try', join(fake.root, 'mine')]);
     expect(result).toMatchObject({ code: 0, stderr: '' });
-    expect(calls(result, 'pfctl -q')).toEqual([
+    expect(calls(result, 'pfctl -q').filter((call) => call.includes(' -f '))).toEqual([
       'pfctl -q -n -f /var/db/clawdie/trial/rules',
       'pfctl -q -f /var/db/clawdie/trial/rules',
       'pfctl -q -f /etc/pf.conf',
@@ -345,7 +358,7 @@ describe('clawdie-pf', () => {
     wait(`cp '${join(fake.root, 'loaded')}' '${join(fake.root, 'during')}'; sh '${self()}' back`);
     const result = run('clawdie-pf', ['try', join(fake.root, 'mine')]);
     expect(result.code).toBe(1);
-    expect(result.stderr).toContain('nobody confirmed');
+    expect(result.stderr).toContain('the old rules are in force again: somebody wanted it.');
     expect(fake.read('during')).toBe(PF_CONF.replace('include "/etc/pf.conf.d/operator.conf"\n', mine));
     expect(fake.read('loaded')).toBe(PF_CONF);
     expect(fake.read(OWN)).toBe('# nothing\n');
@@ -379,7 +392,7 @@ describe('clawdie-pf', () => {
     const loaded = join(fake.root, 'loaded');
     fake.stub(
       'pfctl',
-      `case "$*" in *" -n "*) ;; "-v -s info") echo "Checksum: 0x$(cksum < '${loaded}' | cut -d ' ' -f 1)" ;; *"-f "*) for f; do :; done; cp "$f" '${loaded}' ;; esac`,
+      `case "$*" in ${WELL} ;; "-v -s info") echo "Checksum: 0x$(cksum < '${loaded}' | cut -d ' ' -f 1)" ;; *"-f "*) for f; do :; done; cp "$f" '${loaded}' ;; esac`,
     );
     wait(`pfctl -q -f '${join(fake.root, 'etc/pf.conf')}'`);
     expect(run('clawdie-pf', ['try', join(fake.root, 'mine')]).code).toBe(1);
@@ -394,10 +407,10 @@ describe('clawdie-pf', () => {
   it('is confirmed by no connection that came while the rules were loaded, nor before they were', () => {
     const came = join(fake.root, 'came');
     fake
-      .stub('pfctl', `case "$*" in *" -n "*) ;; *"-f "*trial/rules) : > '${came}' ;; esac`)
+      .stub('pfctl', `case "$*" in ${WELL} ;; *"-f "*trial/rules) : > '${came}' ;; esac`)
       .stub(
         'sockstat',
-        `[ ! -e '${came}' ] || echo "root sshd 7 4 tcp4 203.0.113.10:22 198.51.100.20:40001"`,
+        `${LISTENS}; [ ! -e '${came}' ] || echo "root sshd 7 4 tcp4 203.0.113.10:22 198.51.100.20:40001"`,
       );
     wait(':');
     run('clawdie-pf', ['try', join(fake.root, 'mine')]);
@@ -411,7 +424,7 @@ describe('clawdie-pf', () => {
 
   it('is confirmed by no connection over IPv6 that was there before', () => {
     // As sockstat(1) writes an address of IPv6.
-    fake.stub('sockstat', 'echo "root sshd 7 4 tcp6 [2001:db8::10]:22 [2001:db8::20]:40001"');
+    fake.stub('sockstat', `${LISTENS}; echo "root sshd 7 4 tcp6 [2001:db8::10]:22 [2001:db8::20]:40001"`);
     wait(':');
     run('clawdie-pf', ['try', join(fake.root, 'mine')]);
     const from = (port: number): ScriptResult =>
@@ -446,7 +459,7 @@ describe('clawdie-pf', () => {
         .file('busy', '')
         .stub(
           'pfctl',
-          `case "$*" in *" -n "*) ;; *trial/rules) cp "$3" '${join(fake.root, 'loaded')}' ;; *"-f "*) echo >> '${fake.root}/busy'; [ "$(wc -l < '${fake.root}/busy')" -gt ${fails} ] && cp "$3" '${join(fake.root, 'loaded')}' ;; esac`,
+          `case "$*" in ${WELL} ;; *trial/rules) cp "$3" '${join(fake.root, 'loaded')}' ;; *"-f "*) echo >> '${fake.root}/busy'; [ "$(wc -l < '${fake.root}/busy')" -gt ${fails} ] && cp "$3" '${join(fake.root, 'loaded')}' ;; esac`,
         );
     };
     fake.file('etc/pf-fallback.conf', '# fallback\n');
@@ -460,6 +473,53 @@ describe('clawdie-pf', () => {
     expect(result.code).toBe(1);
     expect(result.stderr).toContain('neither /etc/pf.conf nor /etc/pf-fallback.conf loads');
     expect(fake.has(`${state}/back`)).toBe(true);
+  });
+
+  it.each([
+    ['the internet', 'nc', 'exit 1', 'outbound: pkg.FreeBSD.org:443 answered before, and does not now'],
+    ['the route', 'route', '', 'route: there is no default route'],
+    ['pf itself', 'pfctl', '', 'firewall: pf is off; turn it on: service pf start'],
+  ])(
+    'are not confirmed while they keep %s away, by no login and not by the console',
+    (_, name, body, why) => {
+      wait(':');
+      run('clawdie-pf', ['try', join(fake.root, 'mine')]);
+      fake.stub(name, body);
+      for (const [args, environment] of [
+        [['confirm'], NEW],
+        [['confirm', '--console'], {}],
+      ] as const) {
+        const result = run('clawdie-pf', args, environment);
+        expect(result).toMatchObject({ code: 75, stderr: '' });
+        expect(result.stdout).toContain(`not yet: ${why}\n`);
+        expect(fake.read(OWN)).toBe('# nothing\n');
+      }
+      const token = /^token (.*)$/m.exec(fake.read('var/db/clawdie/trial/pending'))?.[1] ?? '';
+      fake.run('overlays/base/sbin/clawdie-trial', ['watch', token]);
+      expect(fake.read('var/db/clawdie/trial/last')).toContain(`result back\n`);
+      expect(fake.read('var/db/clawdie/trial/last')).toContain(`why ${why}\n`);
+    },
+  );
+
+  it('are confirmed once it is well again, and where the internet did not answer before either', () => {
+    wait(':');
+    run('clawdie-pf', ['try', join(fake.root, 'mine')]);
+    fake.stub('route');
+    expect(run('clawdie-pf', ['confirm'], NEW).code).toBe(75);
+    well();
+    expect(run('clawdie-pf', ['confirm'], NEW)).toMatchObject({ code: 0, stderr: '' });
+    expect(fake.read(OWN)).toBe(mine);
+    fake.stub('nc', 'exit 1').file(OWN, '# nothing\n');
+    run('clawdie-pf', ['try', join(fake.root, 'mine')]);
+    expect(run('clawdie-pf', ['confirm'], NEW).code).toBe(0);
+    expect(fake.read(OWN)).toBe(mine);
+  });
+
+  it('are what is looked at, not a file that does not load: they may mend it', () => {
+    wait(':');
+    run('clawdie-pf', ['try', join(fake.root, 'mine')]);
+    fake.stub('pfctl', `case "$*" in "-n -f "*/etc/pf.conf) exit 1 ;; ${WELL} ;; esac`);
+    expect(run('clawdie-pf', ['confirm', '--console'])).toMatchObject({ code: 0, stderr: '' });
   });
 
   it('confirms nothing of another tool', () => {
@@ -489,7 +549,7 @@ describe('clawdie-tailscale', () => {
   const pfctl = (also = ''): void =>
     void fake.stub(
       'pfctl',
-      `case "$*" in *" -n "*) ;; *"-f "*) for f; do :; done; cp "$f" '${join(fake.root, 'loaded')}' ;; esac\n${also}`,
+      `case "$*" in ${WELL} ;; *"-f "*) for f; do :; done; cp "$f" '${join(fake.root, 'loaded')}' ;; esac\n${also}`,
     );
   /** What the operator does while enable waits: with the first sleep. */
   const meanwhile = (script: string): void =>
@@ -503,6 +563,7 @@ describe('clawdie-tailscale', () => {
   const active = withTailscale(PF_CONF);
 
   beforeEach(() => {
+    well();
     fake
       .stub('tailscale')
       .stub('service')
@@ -512,8 +573,11 @@ describe('clawdie-tailscale', () => {
       .stub('fsync')
       .files(TRIAL_FILES)
       .stub('hostname', 'echo agent')
-      .stub('ifconfig', 'printf "tailscale0: flags=1\\n\\tinet 100.100.100.10 --> 100.100.100.10\\n"')
-      .stub('sockstat', 'echo "root sshd 7 4 tcp4 203.0.113.10:22 198.51.100.20:40000"');
+      .stub(
+        'ifconfig',
+        'if [ "$1" = -g ]; then echo vtnet0; else printf "tailscale0: flags=1\\n\\tinet 100.100.100.10 --> 100.100.100.10\\n"; fi',
+      )
+      .stub('sockstat', `${LISTENS}; echo "root sshd 7 4 tcp4 203.0.113.10:22 198.51.100.20:40000"`);
     pfctl();
   });
 
@@ -532,7 +596,7 @@ describe('clawdie-tailscale', () => {
   it('does the documented steps in an order that locks nobody out: what takes it back stands first', () => {
     meanwhile(`SSH_CONNECTION='${NEW}' sh '${self()}' confirm`);
     const result = run('clawdie-tailscale', ['enable'], { SSH_CONNECTION: OLD });
-    const order = calls(result).filter((call) => /^(?:sysrc|service|daemon|pfctl -q)/.test(call));
+    const order = calls(result).filter((call) => /^(?:sysrc|service|daemon|pfctl -q.* -f)/.test(call));
     expect(order.map((call) => call.replace(/watch .*/, 'watch TOKEN'))).toEqual([
       'sysrc -q tailscaled_enable=YES',
       'service tailscaled status',
@@ -546,7 +610,10 @@ describe('clawdie-tailscale', () => {
   it('installs Tailscale and joins the tailnet where that is not done yet; the key is in no argument', () => {
     fake
       .stub('pkg', `ln -s tailscale.kept '${join(fake.root, '../bin/tailscale')}'`)
-      .stub('tailscale.kept', '[ "$1" = up ]')
+      .stub(
+        'tailscale.kept',
+        `[ "$1" != up ] || : > '${join(fake.root, 'joined')}'; [ -e '${join(fake.root, 'joined')}' ]`,
+      )
       .file('var/db/clawdie/tailscale.key', 'tskey-auth-secret\n', 0o600);
     fake.remove('tailscale');
     meanwhile(`SSH_CONNECTION='${NEW}' sh '${self()}' confirm`);
@@ -571,7 +638,7 @@ describe('clawdie-tailscale', () => {
     expect(during).toBe(PF_CONF);
     expect(fake.read('trial')).toBe(active);
     expect(result.code).toBe(1);
-    expect(result.stderr).toContain('nobody confirmed: the old rules are in force again');
+    expect(result.stderr).toContain('the old rules are in force again: it was not confirmed within 60 s');
     expect(fake.read('etc/pf.conf')).toBe(PF_CONF);
     expect(fake.read('loaded')).toBe(PF_CONF);
     expect(calls(result, 'logger')[0]).toContain('not confirmed within 60 s');
@@ -615,6 +682,17 @@ describe('clawdie-tailscale', () => {
       expect(run('clawdie-tailscale', args, environment)).toMatchObject({ code: 0 });
       expect(fake.read('etc/pf.conf')).toBe(active);
     }
+  });
+
+  it('opens public SSH again on the console where the tailnet is down, and closes it for no tailnet that is', () => {
+    fake.stub('tailscale', 'exit 1').file('etc/pf.conf', active);
+    pending('off');
+    expect(run('clawdie-tailscale', ['confirm', '--console'])).toMatchObject({ code: 0, stderr: '' });
+    expect(fake.read('etc/pf.conf')).toBe(PF_CONF);
+    pending('on');
+    const result = run('clawdie-tailscale', ['confirm'], { SSH_CONNECTION: NEW });
+    expect([result.code, fake.read('etc/pf.conf')]).toEqual([75, PF_CONF]);
+    expect(result.stdout).toContain('not yet: tailscale: not up, and public SSH is closed');
   });
 
   it('is in pf.conf and in the state once it is confirmed, on a disk that has become full as well', () => {
@@ -838,7 +916,7 @@ describe('clawdie-netcheck', () => {
   const pfctl = (more = ''): void =>
     void fake.stub(
       'pfctl',
-      `case "$*" in ${more} "-s info") echo "Status: Enabled for 0 days" ;; *"-s rules") echo 'anchor "bastille/*" all' ;; *"-T test"*) exit 2 ;; esac`,
+      `case "$*" in ${more} "-s info") echo "Status: Enabled for 0 days" ;; *"-s rules" | "-n -v -f "*) echo 'anchor "bastille/*" all' ;; *"-T test"*) exit 2 ;; esac`,
     );
 
   beforeEach(() => {
@@ -914,6 +992,28 @@ describe('clawdie-netcheck', () => {
       'vnet.jail',
     ])
       expect([name, state(result, name)]).toEqual([name, 'ok']);
+  });
+
+  it('takes rules for those of the file whatever pfctl(8) orders, names or prints otherwise', () => {
+    // As pfctl -nv writes them, and as it shows those in force (inside.ts).
+    pfctl(
+      [
+        `"-n -v -f "*) printf '%s\\n' 'ext_if = "egress"' 'table <bruteforce> persist' 'set limit states 100' \\`,
+        `  'scrub in all fragment reassemble' 'nat on egress inet from 192.168.0.0/16 to any -> (egress:0) round-robin' \\`,
+        `  'pass in on egress proto tcp from <__automatic_1a2b_0> to any port = ssh flags S/SA keep state (tcp.first 10, tcp.opening 10)' \\`,
+        `  'pass in on egress proto tcp all flags S/SA keep state (max 5, if-bound, tcp.first 10)' \\`,
+        `  'anchor "mine" all {' '  pass all flags S/SA keep state' '}' 'anchor "bastille/*" all' 'anchor "bastille/*" all' ;;`,
+        `"-q -s nat") echo 'nat on egress inet from 192.168.0.0/16 to any -> (egress:0) round-robin' ;;`,
+        `"-q -s rules") printf '%s\\n' 'scrub in all fragment reassemble' 'anchor "bastille/*" all' 'anchor "mine" all' \\`,
+        `  'pass in on egress proto tcp all flags S/SA keep state (max 5, if-bound)' \\`,
+        `  'pass in on egress proto tcp from <__automatic_77_3> to any port = ssh flags S/SA keep state' ;;`,
+      ].join('\n'),
+    );
+    expect(detail(json(), 'access.inforce')).toBe('the rules of /etc/pf.conf are in force');
+    fake
+      .file('var/db/clawdie/trial/pending', 'kind rules\nwhat x\ntoken x\nphase new\n')
+      .file('var/db/clawdie/trial/rules', PF_CONF);
+    expect(detail(json(), 'access.inforce')).toBe('rules on trial are in force: clawdie-trial status');
   });
 
   it('says what differs from the lock, and that nothing is locked where no lock came', () => {
@@ -1023,6 +1123,19 @@ describe('clawdie-netcheck', () => {
       () => pfctl('*"-s rules") echo "block all" ;;'),
       'access.inforce',
       'fallback',
+    ],
+    [
+      'pf has other rules than the file has by now',
+      () => pfctl(`"-n -v -f "*) printf 'anchor "bastille/*" all\\nblock drop quick all\\n' ;;`),
+      'access.inforce',
+      'other rules are in force than /etc/pf.conf has now; load those: service pf reload',
+    ],
+    [
+      'what is translated is not what the file has by now',
+      () =>
+        pfctl(`"-q -s nat") echo 'nat on egress inet from 10.0.0.0/8 to any -> (egress:0) round-robin' ;;`),
+      'access.inforce',
+      'service pf reload',
     ],
     ['no rules are in force', () => pfctl('*"-s rules") ;;'), 'access.inforce', 'no rules'],
     [

@@ -89,7 +89,8 @@ beforeEach(async () => {
     .stub('reboot')
     .stub('jls', '[ "$*" != name ] || echo worker')
     .stub('sockstat', 'echo "root sshd 7 4 tcp4 203.0.113.10:22 198.51.100.20:40000"')
-    .stub('pfctl');
+    .stub('pfctl')
+    .stub('nc', 'exit 1');
   turnsTake(1);
   [before, next] = [await slot(10), await slot(11)];
   expect(bootWith(fake, before).code).toBe(0);

@@ -1,11 +1,13 @@
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { execFileSync } from 'node:child_process';
 import { setTimeout as pause } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { push } from '../../build/commands/push.js';
 import type { PushContext, PushOptions } from '../../build/commands/push.js';
 import { UserError } from '../../build/error.js';
 import { allowedSigners } from '../../build/overlay/signers.js';
+import { withTailscale } from '../../build/policy/image.js';
 import { configOf, PUBLIC_KEY } from '../helpers/config.js';
 import { bodyOf, overlayOf } from '../helpers/deployment.js';
 import { bootWith, INIT, installedInstance } from '../helpers/instance.js';
@@ -40,13 +42,14 @@ class Instance {
       // Who watches counts turns then: seconds are those of this machine, which sleeps for none.
       .stub('ps', 'exit 1')
       .stub('daemon', `case "$*" in *"shutdown -r now"*) : > '${fake.root}/restart' ;; esac`)
+      .stub('nc', 'exit 1')
       .stub('shutdown', `: > '${fake.root}/restart'`)
       .stub('reboot', `: > '${fake.root}/restart'`)
       .stub('jls', '[ "$1" != -j ] || exit 1')
       .stub('sockstat', 'echo "root sshd 7 4 tcp4 203.0.113.10:22 *:*"')
       .stub(
         'pfctl',
-        'case "$*" in "-s info") echo "Status: Enabled" ;; *"-s rules") echo "anchor \\"bastille/*\\" all" ;; esac',
+        'case "$*" in "-s info") echo "Status: Enabled" ;; *"-s rules" | "-n -v -f "*) echo "anchor \\"bastille/*\\" all" ;; esac',
       )
       .stub('ifconfig', '[ "$1" != -g ] || echo vtnet0')
       .stub('route', 'echo "  interface: vtnet0"');
@@ -275,6 +278,49 @@ describe('a push', () => {
     expect(result).toMatchObject({ all: true });
   });
 
+  it('waits for a tailnet that was up before, whatever its rules say, unless the overlay turns it off', async () => {
+    const natasha = await Instance.make('natasha');
+    const { fake } = natasha;
+    fake.stub('tailscale').stub('sysrc', 'echo YES');
+    const push = async (serial: number): Promise<string> => {
+      const entries = overlayOf(configOf({ ASSISTANT_NAME: 'natasha', HTTP: 'no', DNS: `9.9.9.${serial}` }), {
+        signKey: ours.line,
+      });
+      const slot = join(folder, 'slot');
+      writeFileSync(slot, await signedSlot(entries, { deployment: 'natasha', serial }, ours));
+      natasha.update('overlay', slot);
+      rmSync(join(fake.root, 'up'), { force: true });
+      fake
+        .stub('tailscale', `[ -e '${fake.root}/up' ]`)
+        .stub('sleep', `[ "$1" != 3 ] || : > '${fake.root}/up'`);
+      natasha.pass();
+      return natasha.update('confirm').stdout;
+    };
+    const told = await push(11);
+    expect(told).toContain('not yet: tailscale: it was up before, and is not now');
+    expect(told).toContain('It stays.');
+    fake.stub('sysrc', 'exit 1');
+    expect(await push(12)).toMatch(/^It stays\. /);
+    fake.stub('sysrc', 'echo YES').stub('tailscale', 'exit 1');
+    expect(await push(13)).toMatch(/^It stays\. /);
+  });
+
+  it('waits for rules that are those of /etc/pf.conf', async () => {
+    const natasha = await Instance.make('natasha');
+    natasha.fake
+      .stub(
+        'pfctl',
+        'case "$*" in "-s info") echo "Status: Enabled" ;; *"-s rules") echo "anchor \\"bastille/*\\" all" ;; "-n -v -f "*) echo "anchor \\"bastille/*\\" all"; [ -e "$CLAWDIE_ROOT/mended" ] || echo "block drop all" ;; esac',
+      )
+      .stub('sleep', '[ "$1" != 3 ] || : > "$CLAWDIE_ROOT/mended"');
+    const result = await pushing(
+      { one: { config: cfg('natasha', 'SERIAL="11"\nHTTP="no"'), address: 'natasha' } },
+      [natasha],
+    );
+    expect(result.text).toContain('not yet: inforce: other rules are in force than /etc/pf.conf has now');
+    expect(result).toMatchObject({ all: true });
+  });
+
   it.each([
     ['another signer', 'natasha', 'SERIAL="11"', 'it is signed by none of the signers'],
     ['an older serial', 'natasha', 'SERIAL="9"', 'it is older (serial 9) than the last one (10)'],
@@ -401,6 +447,43 @@ describe('clawdie-update', () => {
       code: 1,
       stderr: expect.stringContaining('the instance cannot restart by itself') as string,
     });
+  });
+
+  it('names files of the overlay that were changed here, and that the next one replaces or takes away', async () => {
+    const natasha = await Instance.make('natasha');
+    const { fake } = natasha;
+    const show = async (values: Readonly<Record<string, string>> = {}): Promise<readonly string[]> => {
+      const entries = overlayOf(configOf({ ASSISTANT_NAME: 'natasha', ...values }), { signKey: ours.line });
+      const slot = join(folder, 'slot');
+      writeFileSync(slot, await signedSlot(entries, { deployment: 'natasha', serial: 12 }, ours));
+      const { code, stdout, stderr } = natasha.update('show', slot);
+      expect([code, stderr]).toEqual([0, '']);
+      return stdout.split('\n').filter((line) => line.startsWith('changed here'));
+    };
+    const tenants = (): string =>
+      /^BRIDGES='?\S+ (\S+)/m.exec(fake.read('etc/clawdie/clawdie.conf'))?.[1] ?? '';
+    // What is of the instance comes back: SSH over the tailnet alone, tenants, settings.
+    fake
+      .file('var/db/clawdie/state/tenants', `lab:${tenants()}\n`)
+      .file('etc/pf.conf', withTailscale(fake.read('etc/pf.conf')))
+      .file('etc/rc.conf', `${fake.read('etc/rc.conf')}syncthing_enable="YES"\n`);
+    const state = join(fake.root, 'usr/local/libexec/clawdie/state-back.sh');
+    execFileSync('sh', [state], { env: { PATH: `${fake.bin}:/usr/bin:/bin`, CLAWDIE_ROOT: fake.root } });
+    expect(fake.read('etc/clawdie/clawdie.conf')).toContain('lab:');
+    fake.file('etc/rc.conf', `${fake.read('etc/rc.conf')}other_enable="YES"\n`);
+    expect(await show({ HTTP: 'no' })).toEqual([]);
+    // And this does not.
+    fake
+      .file('etc/pf.conf.d/operator.conf', 'pass in proto tcp to port 8080\n')
+      .file('root/.ssh/authorized_keys', 'ssh-ed25519 AAAA another\n')
+      .file('etc/rc.conf', fake.read('etc/rc.conf').replace(/^sshd_enable=.*$/m, 'sshd_enable="NO"'));
+    expect(fake.read('etc/rc.conf')).toContain('sshd_enable="NO"');
+    expect(await show({ HTTP: 'no' })).toEqual([
+      'changed here, and replaced: /etc/pf.conf.d/operator.conf',
+      'changed here, and replaced: /etc/rc.conf',
+      'changed here, and replaced: /root/.ssh/authorized_keys',
+    ]);
+    expect(fake.read('etc/pf.conf.d/operator.conf')).toContain('8080');
   });
 
   it.each([

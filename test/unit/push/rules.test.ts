@@ -62,7 +62,7 @@ it('says that nothing was given where nobody was logged in', async () => {
 });
 
 it('tells rules that were taken back from those that nobody knows of', async () => {
-  const back = said(1, '', 'clawdie-pf: nobody confirmed: the old rules are in force again.');
+  const back = said(1, '', 'clawdie-pf: the old rules are in force again: it was not confirmed within 60 s.');
   // Rules that let no new connection in, and leave the old one.
   expect((await push(back, 60, [CUT, CUT])).ending.runs).toBe('old');
   // Or that one neither.

@@ -16,7 +16,7 @@ begin_release()
 	[ -z "${4-}" ] || keep_slot "$4"
 	wait_for_boot "$2" "${_old}"
 	# shellcheck disable=SC2174 # what is above it is there
-	if ! mkdir -p -m 0700 "${_new}" || ! cp "${trial}/jails" "${trial}/pending" "${_new}/" || ! fsync "${_new}/pending"; then
+	if ! mkdir -p -m 0700 "${_new}" || ! cp "${trial}/jails" "${trial}/tailnet" "${trial}/pending" "${_new}/" || ! fsync "${_new}/pending"; then
 		cancel "the new boot environment cannot be written; nothing was changed"
 	fi
 	if [ -n "${4-}" ] && ! write_slot "$4"; then

@@ -11,11 +11,18 @@ old_rules()
 # Puts rules on trial: begin_rules WHAT FILE [FILE]; the second is kept for whoever confirms.
 begin_rules()
 {
+	local _outbound
+
+	# What answers now is to answer with these rules, too.
+	_outbound=
+	! timeout 15 nc -z -w 5 "${outbound% *}" "${outbound#* }" > /dev/null 2>&1 || _outbound=${outbound}
 	begin rules "$1"
 	if ! cp "$2" "${trial}/rules" || { [ -n "${3-}" ] && ! cp "$3" "${trial}/file"; }; then
 		cancel "the rules cannot be read; nothing was changed"
 	fi
 	pfctl -q -n -f "${trial}/rules" || cancel "the rules do not load; nothing was changed"
+	note_tailnet
+	[ -z "${_outbound}" ] || echo "${_outbound}" > "${trial}/outbound"
 	note phase new || cancel "the root file system cannot be written; nothing was changed"
 	# First what takes it back, then the change.
 	daemon -f "$0" watch "$(value token)" || cancel "daemon(8) failed; nothing was changed"

@@ -26,25 +26,66 @@ holds()
 	eval "[ -z \"\${failed_$1-}\" ]"
 }
 
+# The file of the rules that are meant: those on trial, as long as some are.
+rules_meant()
+{
+	_trial=${root}/var/db/clawdie/trial
+	if [ -e "${_trial}/rules" ] && grep -qx 'kind rules' "${_trial}/pending" 2> /dev/null; then
+		echo "${_trial}/rules"
+	else
+		echo "${root}/etc/pf.conf"
+	fi
+}
+
+# Rules as pfctl(8) prints them, each once, in no order: its optimizer has one that goes by the groups that are there. Without what is
+# not given back (timeouts of a rule), what is in braces, and names that it makes up for tables.
+rule_lines()
+{
+	sed -n -E '/^((no )?(scrub|nat|rdr|binat)|pass|block|match|(nat-|rdr-|binat-)?anchor) /{
+		s/, [a-z]+\.[a-z]+ [0-9]+//g
+		s/ \([a-z]+\.[a-z]+ [0-9]+\)//
+		s/<__automatic_[0-9a-f_]+>/<__automatic>/g
+		s/ \{$//
+		p
+	}' | sort -u
+}
+
+# Whether rules in force, as pfctl(8) shows them, are those of a file as it is now: are_of RULES FILE
+are_of()
+{
+	[ "$(echo "$1" | rule_lines)" = "$(pfctl -n -v -f "$2" 2> /dev/null | rule_lines)" ]
+}
+
 # The firewall: on, its file loads, and its rules are in force.
 check_firewall()
 {
+	_meant=$(rules_meant)
 	if pfctl -s info 2> /dev/null | grep -q '^Status: Enabled'; then
 		found access firewall ok "pf is on"
 	else
 		found access firewall fail "pf is off; turn it on: service pf start"
 	fi
 
-	if _error=$(pfctl -n -f "${root}/etc/pf.conf" 2>&1); then
-		found access rules ok "/etc/pf.conf loads"
+	if _error=$(pfctl -n -f "${_meant}" 2>&1); then
+		found access rules ok "${_meant#"${root}"} loads"
 	else
-		found access rules fail "/etc/pf.conf does not load: ${_error}"
+		found access rules fail "${_meant#"${root}"} does not load: ${_error}"
 	fi
 
 	_inforce=$(pfctl -q -s rules 2> /dev/null)
 	case "${_inforce}" in
 	"") found access inforce fail "no rules are in force; load them: service pf reload" ;;
-	*'anchor "bastille/*"'*) found access inforce ok "the rules of /etc/pf.conf are in force" ;;
+	*'anchor "bastille/*"'*)
+		# Rules on trial are told by their checksum (clawdie-trial).
+		if [ "${_meant}" != "${root}/etc/pf.conf" ]; then
+			found access inforce none "rules on trial are in force: clawdie-trial status"
+		elif are_of "$(pfctl -q -s nat 2> /dev/null)
+${_inforce}" "${_meant}"; then
+			found access inforce ok "the rules of /etc/pf.conf are in force"
+		else
+			found access inforce fail "other rules are in force than /etc/pf.conf has now; load those: service pf reload"
+		fi
+		;;
 	*) found access inforce fail "the fallback is in force; mend /etc/pf.conf, then: service pf reload" ;;
 	esac
 }
@@ -75,7 +116,7 @@ check_sshd()
 
 check_tailnet()
 {
-	_block=$(read_block 2> /dev/null)
+	_block=$(block_of "$(rules_meant)" 2> /dev/null)
 	_block=${_block#* }
 	_lost="public SSH is closed: on the console, clawdie-tailscale disable"
 	if ! command -v tailscale > /dev/null 2>&1; then

@@ -35,9 +35,9 @@ forget_auth_key()
 	[ -z "${_failed}" ]
 }
 
-# The Tailscale block of pf.conf: whether its markers stand there once and in order (whole or broken), and whether a rule
-# of it is in force (on or off).
-read_block()
+# The Tailscale block of a file of rules: whether its markers stand there once and in order (whole or broken), and whether a rule
+# of it is in force (on or off): block_of FILE
+block_of()
 {
 	awk '
 	/^# >>> tailscale/ { begin++; inside = 1; next }
@@ -47,7 +47,13 @@ read_block()
 		markers = (begin == 1 && end == 1) ? "whole" : "broken"
 		rules = on ? "on" : "off"
 		print markers, rules
-	}' "${root}/etc/pf.conf"
+	}' "$1"
+}
+
+# That of pf.conf.
+read_block()
+{
+	block_of "${root}/etc/pf.conf"
 }
 
 # pf.conf with the Tailscale block in force or commented out: with_block on|off

@@ -36,6 +36,8 @@ check_bases()
 		_jail=${_fstab%/fstab}
 		_jail=${_jail##*/}
 		_base=$(awk '$2 ~ /\/\.bastille$/ { print $1; exit }' "${_fstab}")
+		# After another version the name of before is a link (configure_new of release.sh), to one that may be a link by now.
+		[ ! -L "${root}${_base}" ] || _base=$(readlink -f "${root}${_base}")
 		_base=${_base##*/}
 		if [ -z "${_base}" ]; then
 			found services "${_jail}-base" none "${_jail} has a base of its own, which is not looked at: bastille update ${_jail}"
