@@ -546,6 +546,40 @@ describe('clawdie-jail plan, list, destroy', () => {
     expect(calls(second, 'rctl -a')).toContain('rctl -a jail:worker:maxproc:deny=77/jail');
   });
 
+  it('leaves a jail the limits that it has where those of the plan cannot be written', () => {
+    run('plan');
+    const [limits, conf] = ['rctl', 'jail'].map((name) => `usr/local/bastille/jails/worker/${name}.conf`);
+    const before = [fake.read(limits ?? ''), fake.read(conf ?? '')];
+    fake
+      .file('etc/clawdie/jails', 'worker natasha plain 192.168.100.10 none 25% 77 50 1073741824\n')
+      // What calls are written to has no room, either.
+      .stub('rctl', 'mkdir -p "$FAKE/rctl$1"');
+    // No byte can be written to any file.
+    fake.through = ['sh', '-c', `trap '' XFSZ; ulimit -f 0; exec "$0" "$@"`];
+    const result = run('plan');
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain(
+      'clawdie-jail: the limits of worker cannot be written to /usr/local/bastille/jails/worker/rctl.conf; those that it has stay',
+    );
+    expect([fake.read(limits ?? ''), fake.read(conf ?? '')]).toEqual(before);
+    expect(fake.has('rctl-r')).toBe(false);
+    fake.through = [];
+    expect(run('plan').code).toBe(0);
+    expect(fake.has('rctl-r')).toBe(true);
+    expect(fake.read(limits ?? '')).toContain('maxproc:deny=77');
+  });
+
+  it('bounds in a pool what the jail writes, and not what is kept of it beside that', () => {
+    fake.stub('mount', '[ "$1" != -p ] || echo "clawdie/ROOT/default / zfs rw 0 0"');
+    const set = [
+      'zfs set quota=1073741824 clawdie/bastille/jails/worker/root',
+      'zfs set quota=none clawdie/bastille/jails/worker',
+    ];
+    expect(calls(run('plan'), 'zfs')).toEqual(set);
+    // One that was bounded as a whole before.
+    expect(calls(run('plan'), 'zfs')).toEqual(set);
+  });
+
   it('goes on with the next jail where one cannot be made', () => {
     fake.file(
       'etc/clawdie/jails',

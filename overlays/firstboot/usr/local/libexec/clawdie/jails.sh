@@ -201,10 +201,13 @@ disk_remove()
 	rm -f "${jails_disks}/$1.img" "${jails_disks}/$1.img.new"
 }
 
-# Bounds what Bastille has made under ZFS: disk_bound NAME BYTES
+# Bounds what Bastille has made under ZFS: disk_bound NAME BYTES. What the jail writes alone: what Bastille keeps of it stands in the
+# dataset above, which a jail that has filled its own leaves room in.
 disk_bound()
 {
-	[ "$(root_kind)" != "zfs" ] || zfs set "quota=$2" "clawdie/bastille/jails/$1"
+	[ "$(root_kind)" != "zfs" ] || {
+		zfs set "quota=$2" "clawdie/bastille/jails/$1/root" && zfs set quota=none "clawdie/bastille/jails/$1"
+	}
 }
 
 # ---- Limits: rctl(8), in the file that Bastille reads when it starts the jail.
@@ -212,8 +215,9 @@ disk_bound()
 # limits_set NAME MEMORY PROCESSES CPU
 limits_set()
 {
-	_memory=$(amount "$2" "$(machine_memory)")
-	{
+	_memory=$(machine_memory) && _memory=$(amount "$2" "${_memory}") || return 1
+	_file=${jails_folder}/$1/rctl.conf
+	if ! {
 		# Memory that is used, and memory that is promised: the first is only reclaimed, the second refused. Each process
 		# is promised some 12 MB, and a shell uses 2 of them.
 		echo "jail:$1:memoryuse:deny=${_memory}/jail"
@@ -224,17 +228,15 @@ limits_set()
 		echo "jail:$1:pseudoterminals:deny=32/jail"
 		echo "jail:$1:shmsize:deny=${_memory}/jail"
 		echo "jail:$1:pcpu:deny=$4/jail"
-	} > "${jails_folder}/$1/rctl.conf.new"
-	if cmp -s "${jails_folder}/$1/rctl.conf.new" "${jails_folder}/$1/rctl.conf"; then
-		rm "${jails_folder}/$1/rctl.conf.new"
-	else
-		mv "${jails_folder}/$1/rctl.conf.new" "${jails_folder}/$1/rctl.conf"
+	} | write_file "${_file}" 644 > /dev/null; then
+		echo "${tool}: the limits of $1 cannot be written to ${_file#"${root}"}; those that it has stay. See: df" >&2
+		return 1
 	fi
 	jail_runs "$1" || return 0
 	rctl -r "jail:$1" 2> /dev/null || true
 	while read -r _rule; do
 		rctl -a "${_rule}" || return 1
-	done < "${jails_folder}/$1/rctl.conf"
+	done < "${_file}"
 }
 
 # Whether the jails of a tenant, with one more, take no more together than TENANT_LIMITS lets it have:
