@@ -231,6 +231,11 @@ describe('clawdie-jail create', () => {
       expect(result.stderr).toContain('the template clawdie/pi-worker could not be applied to two');
       expect(calls(result, 'bastille template')).toEqual([]);
       expect(calls(result, 'mount -t nullfs')).toEqual([]);
+      // It is there, and so it is in the plan: it has an address, and runs after a restart.
+      expect(fake.has('running.two')).toBe(true);
+      expect(fake.read('var/db/clawdie/jails.added')).toBe(
+        'two natasha plain 192.168.100.11 clawdie/pi-worker 25% 200 50 1073741824\n',
+      );
     });
 
     it.each(['clawdie/worker', 'own/one'])(
