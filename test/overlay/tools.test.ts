@@ -297,6 +297,10 @@ describe('clawdie-blocked', () => {
   });
 });
 
+/** fsync(1) that tells what of a confirmed change it was given, and what was in that. */
+const synced = (trial: string): string =>
+  `for f; do [ ! -e '${fake.root}/${trial}/kept' ] || { echo "$f $(cat "$f")"; } >> '${fake.root}/synced'; done`;
+
 describe('clawdie-pf', () => {
   const NEW = { SSH_CONNECTION: '198.51.100.20 40001 203.0.113.10 22' };
   const OWN = 'etc/pf.conf.d/operator.conf';
@@ -338,6 +342,14 @@ describe('clawdie-pf', () => {
     expect(statSync(join(fake.root, OWN)).mode & 0o777).toBe(0o600);
     expect(fake.read('etc/pf.conf')).toBe(PF_CONF);
     expect(readdirSync(join(fake.root, 'var/db/clawdie'))).toEqual(['trial']);
+  });
+
+  it('has them on the disk under their name before it says that they stay', () => {
+    wait(':');
+    run('clawdie-pf', ['try', join(fake.root, 'mine')]);
+    fake.stub('fsync', synced('var/db/clawdie/trial'));
+    expect(run('clawdie-pf', ['confirm'], NEW)).toMatchObject({ code: 0, stderr: '' });
+    expect(fake.read('synced')).toContain(`${join(fake.root, OWN)} ${mine}`);
   });
 
   it('loads all of pf.conf with them, in their place', () => {
@@ -624,6 +636,22 @@ describe('clawdie-tailscale', () => {
     expect([fake.read('etc/pf.conf'), fake.read('var/db/clawdie/state/tailnet')]).toEqual([active, 'on\n']);
     for (const file of ['etc/pf.conf', 'var/db/clawdie/state/tailnet'])
       expect(statSync(join(fake.root, file)).mode & 0o777).toBe(0o600);
+  });
+
+  it.each([
+    ['on', active],
+    ['off', PF_CONF],
+  ] as const)('is on the disk before it is said to stay: %s', (wanted, rules) => {
+    meanwhile(':');
+    pending(wanted);
+    fake.stub('fsync', synced(STATE));
+    expect(run('clawdie-tailscale', ['confirm', '--console'])).toMatchObject({ code: 0, stderr: '' });
+    const parts = [
+      `${join(fake.root, 'etc/pf.conf')} ${rules}`,
+      `${join(fake.root, 'var/db/clawdie/state/tailnet')} ${wanted}\n`,
+    ];
+    // What opens comes with the rules: a power cut in between is told by them, and leaves closed what was.
+    expect(fake.read('synced')).toContain((wanted === 'on' ? parts : parts.reverse()).join(''));
   });
 
   it('ends the connections of the old way when asked, once it is confirmed', () => {

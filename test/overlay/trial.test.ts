@@ -1,4 +1,4 @@
-import { cpSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, linkSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -350,6 +350,24 @@ describe('an overlay on trial', () => {
     expect(
       readdirSync(join(fake.root, 'var/db/clawdie')).filter((name) => name.startsWith('trial.')),
     ).toEqual([]);
+  });
+
+  it.each(['file', 'rules'])('is kept only where what was confirmed has got its place: %s', (name) => {
+    const kept = (): unknown =>
+      fake.file(`${STATE}/kept`, 'kind rules\nwhat some rules\ntoken x\nphase new\n');
+    kept();
+    fake.file(`${STATE}/${name}`, 'pass\n');
+    const result = boot();
+    expect(result.code).toBe(0);
+    expect([waits(), says('last.result'), says('last.what')]).toEqual([false, 'back', 'some rules']);
+    expect(says('last.why')).toBe('the instance was restarted before what was confirmed was on the disk');
+    expect(result.calls).toContain(`fsync ${join(fake.root, STATE, 'why')}`);
+    expect(readdirSync(join(fake.root, STATE))).toEqual(['last']);
+    // A power cut can leave a file both names that mv(1) has given it.
+    kept();
+    linkSync(join(fake.file(`${STATE}/${name}`, 'pass\n').root, STATE, name), join(fake.root, 'etc/x.conf'));
+    boot();
+    expect(says('last.result')).toBe('kept');
   });
 
   it('has its files to itself: nobody begins another one before those of the last are gone', () => {
