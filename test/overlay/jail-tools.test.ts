@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { sha256 } from '../../build/host/hash.js';
@@ -446,6 +446,28 @@ printf 'a\\033[2Jb\\n'`,
     symlinkSync(host, join(fake.root, `${JAIL}/root/usr/local/etc/pkg/repos/clawdie.conf`));
     expect(run('template', 'two', 'clawdie/pi-worker').code).toBe(0);
     expect(readFileSync(host, 'utf8')).toBe('of the host\n');
+  });
+
+  it.each(['etc', 'etc/pkg', 'etc/pkg/FreeBSD.conf'])(
+    'reads names of repositories from no file of the host that the jail has led to: %s',
+    (path) => {
+      const own = join(fake.root, ROOT, 'etc');
+      fake.file('host/pkg/FreeBSD.conf', 'FreeBSD-x: {\n}\n');
+      rmSync(join(own, '..', path), { recursive: true });
+      symlinkSync(join(fake.root, 'host', path.replace('etc', '')), join(own, '..', path));
+      expect(run('template', 'two', 'clawdie/pi-worker').code).toBe(0);
+      const conf = fake.read(`${ROOT.slice(1)}/usr/local/etc/pkg/repos/clawdie.conf`);
+      expect(conf).toMatch(/^FreeBSD-ports: \{ url: [^\n]*\n$/);
+    },
+  );
+
+  it('reads a piece of what the jail says of its repositories, and not to its end', () => {
+    fake.file(
+      `${ROOT.slice(1)}/etc/pkg/FreeBSD.conf`,
+      `FreeBSD-ports: {\n}\n${'#\n'.repeat(32_768)}FreeBSD-late: {\n}\n`,
+    );
+    expect(run('template', 'two', 'clawdie/pi-worker').code).toBe(0);
+    expect(fake.read(`${ROOT.slice(1)}/usr/local/etc/pkg/repos/clawdie.conf`)).not.toContain('late');
   });
 
   it('takes away first what somebody who gave up has left mounted', () => {
