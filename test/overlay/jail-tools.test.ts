@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { sha256 } from '../../build/host/hash.js';
@@ -49,7 +49,7 @@ beforeEach(async () => {
     'bastille',
     `case "$1" in
 create) shift; while [ $# -gt 0 ]; do case "$1" in -B) shift ;; -g | -n) shift 2 ;; *) break ;; esac; done
-  mkdir -p "$FAKE/usr/local/bastille/jails/$1"; printf "%s {\\n  exec.consolelog = /var/log/bastille/$1/console.log;\\n  exec.start = '/bin/sh /etc/rc';\\n  exec.stop = '/bin/sh /etc/rc.shutdown';\\n  path = x;\\n}\\n" "$1" > "$FAKE/usr/local/bastille/jails/$1/jail.conf"; : > "$FAKE/running.$1" ;;
+  mkdir -p "$FAKE/usr/local/bastille/jails/$1"; [ ! -d "$FAKE/base" ] || cp -R "$FAKE/base/." "$FAKE/usr/local/bastille/jails/$1/root"; printf "%s {\\n  exec.consolelog = /var/log/bastille/$1/console.log;\\n  exec.start = '/bin/sh /etc/rc';\\n  exec.stop = '/bin/sh /etc/rc.shutdown';\\n  path = x;\\n}\\n" "$1" > "$FAKE/usr/local/bastille/jails/$1/jail.conf"; : > "$FAKE/running.$1" ;;
 start) : > "$FAKE/running.$2" ;;
 stop) rm -f "$FAKE/running.$2" ;;
 destroy) rm -rf "$FAKE/usr/local/bastille/jails/$3" ;;
@@ -205,7 +205,11 @@ describe('clawdie-jail create', () => {
   });
 
   describe('with packages of the lock', () => {
-    beforeEach(lockPackages);
+    beforeEach(() => {
+      lockPackages();
+      // Of its release, once Bastille has made it.
+      renameSync(join(fake.root, ROOT), join(fake.root, 'base'));
+    });
 
     it('shows them to the jail while a template that installs some is applied, and takes them away again', () => {
       const result = run('create', 'two', '--template', 'clawdie/pi-worker');
@@ -291,6 +295,48 @@ describe('clawdie-jail create', () => {
     expect(full.code).toBe(1);
     expect(full.stderr).toContain('there are 300 MB free, and the file system of three would take 64');
     expect(calls(full, 'bastille create')).toEqual([]);
+  });
+
+  describe('of which there is a file system and no jail.conf', () => {
+    const IMAGE = 'var/db/clawdie/jaildisks/two.img';
+    beforeEach(() => {
+      lockPackages();
+      fake.stub('bastille', 'exit 1');
+    });
+
+    it('makes no jail, and leaves that as it is: it is somebody’s', () => {
+      fake.file(IMAGE, 'of two');
+      const result = run('create', 'two');
+      expect(result).toMatchObject({
+        code: 1,
+        stderr: `clawdie-jail: two is not made: its jail.conf is not there, and a file system of it is, /${IMAGE}, of which nothing was changed.
+  Bring its jail.conf back; or put that aside, and it is made anew: clawdie-jail unmount two; mv /${IMAGE} /root/\n`,
+      });
+      expect(calls(result, 'bastille')).toEqual([]);
+      expect(fake.read(IMAGE)).toBe('of two');
+      fake.removeFile(IMAGE);
+      // A folder, of bastille(8) alone.
+      expect(run('create', 'two').stderr).toContain('mv /usr/local/bastille/jails/two /root/');
+      expect(fake.has(`${ROOT.slice(1)}/etc/pkg/FreeBSD.conf`)).toBe(true);
+      fake
+        .stub('mount', '[ "$1" != -p ] || echo "clawdie/ROOT/default / zfs rw 0 0"')
+        .stub('zfs', 'echo clawdie/bastille/jails/two');
+      const pool = run('create', 'two');
+      expect(pool.stderr).toContain('a file system of it is, clawdie/bastille/jails/two, of which');
+      expect(calls(pool, 'bastille')).toEqual([]);
+    });
+
+    it('makes the jail anew whose making a power cut has cut off', () => {
+      rmSync(join(fake.root, ROOT), { recursive: true });
+      fake.stub('bastille', 'kill -KILL "$PPID"');
+      expect(run('create', 'two', '--disk', '64M').code).toBe(null);
+      expect(fake.has(IMAGE)).toBe(true);
+      fake.stub('bastille', '[ "$1" != create ] || exit 1').file(IMAGE, 'half');
+      const again = run('create', 'two', '--disk', '64M');
+      expect(again.stderr).toContain('bastille did not make two');
+      expect(calls(again, 'dd')).toHaveLength(1);
+      expect(fake.has(IMAGE)).toBe(false);
+    });
   });
 
   it.each<[string, readonly string[], string]>([
@@ -602,9 +648,9 @@ describe('clawdie-jail plan, list, destroy', () => {
       'zfs set quota=1073741824 clawdie/bastille/jails/worker/root',
       'zfs set quota=none clawdie/bastille/jails/worker',
     ];
-    expect(calls(run('plan'), 'zfs')).toEqual(set);
+    expect(calls(run('plan'), 'zfs set')).toEqual(set);
     // One that was bounded as a whole before.
-    expect(calls(run('plan'), 'zfs')).toEqual(set);
+    expect(calls(run('plan'), 'zfs set')).toEqual(set);
   });
 
   it('goes on with the next jail where one cannot be made', () => {

@@ -9,6 +9,8 @@ jails_added=${root}/var/db/clawdie/jails.added
 jails_gone=${root}/var/db/clawdie/jails.gone
 # File systems of jails on an installed instance with UFS.
 jails_disks=${root}/var/db/clawdie/jaildisks
+# The name of the jail that is being made, or was when the power failed.
+jails_making=${jails_disks}/making
 jails_folder=${root}/usr/local/bastille/jails
 
 # The line of every jail that there should be. One that was made on the instance stands for one of the overlay of that name.
@@ -125,6 +127,21 @@ disk_bytes()
 		[ "${_bytes}" -le "${_most}" ] || _bytes=${_most}
 	fi
 	echo "${_bytes}"
+}
+
+# What there is of the file system of a jail, a name of it, or nothing: disk_left NAME
+disk_left()
+{
+	case "$(root_kind)" in
+	zfs) zfs list -H -o name "clawdie/bastille/jails/$1" 2> /dev/null || true ;;
+	ufs)
+		if [ -e "${jails_disks}/$1.img" ]; then
+			echo "${jails_disks#"${root}"}/$1.img"
+		elif [ -n "$(ls -A "${jails_folder}/$1/root" 2> /dev/null)" ]; then
+			echo "${jails_folder#"${root}"}/$1"
+		fi
+		;;
+	esac
 }
 
 # Makes the file system of a jail and mounts it: disk_make NAME BYTES. Under ZFS Bastille makes it: see disk_bound.
