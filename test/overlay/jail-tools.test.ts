@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -59,7 +60,8 @@ esac`,
   fake.stub('sed', '[ "$1" != -i ] || { shift 2; exec /usr/bin/sed -i "$@"; }; exec /usr/bin/sed "$@"');
 });
 
-const run = (...args: readonly string[]): ScriptResult => fake.run(TOOL, args, { FAKE: fake.root });
+const run = (...args: readonly string[]): ScriptResult =>
+  fake.run(TOOL, args, { FAKE: fake.root, CLAWDIE_JAILS_ALONE: 'yes' });
 const calls = (result: ScriptResult, of: string): readonly string[] =>
   result.calls.map((call) => call.replaceAll(fake.root, '')).filter((call) => call.startsWith(of));
 
@@ -253,6 +255,28 @@ describe('clawdie-jail create', () => {
         expect(calls(result, 'mount -t nullfs')).toEqual([]);
       },
     );
+  });
+
+  it('is done one after the other: two at once have a line and an address each', async () => {
+    run('list');
+    fake.stub('lockf', '[ "$1" = -k ] && shift && exec flock -o "$@"');
+    const bastille = readFileSync(join(fake.bin, 'bastille'), 'utf8');
+    writeFileSync(join(fake.bin, 'bastille'), bastille.replace('create) ', 'create) sleep 1; '));
+    const ends = ['two', 'three'].map((name) => {
+      const child = spawn('sh', [join(fake.root, '.run/clawdie-jail'), 'create', name, '--processes', '20'], {
+        env: { PATH: `${fake.bin}:/usr/bin:/bin`, CLAWDIE_ROOT: fake.root, FAKE: fake.root },
+        stdio: 'ignore',
+      });
+      return new Promise((resolve) => child.once('close', resolve));
+    });
+    expect(await Promise.all(ends)).toEqual([0, 0]);
+    const lines = fake.read('var/db/clawdie/jails.added').trimEnd().split('\n');
+    expect(lines.map((line) => line.split(' ')[0]).sort()).toEqual(['three', 'two']);
+    expect(lines.map((line) => line.split(' ')[3]).sort()).toEqual(['192.168.100.11', '192.168.100.12']);
+    const child = fake.run(TOOL, ['destroy', 'two'], { FAKE: fake.root });
+    expect(calls(child, 'lockf')).toEqual([
+      'lockf -k /var/run/clawdie-jails.lock /.run/clawdie-jail destroy two',
+    ]);
   });
 
   it('puts a VNET jail on the bridge of its tenant', () => {

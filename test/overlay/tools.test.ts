@@ -751,6 +751,8 @@ describe('clawdie-tenant', () => {
     fake
       .stub('sysrc', '[ "$*" != "-n cloned_interfaces" ] || echo "lo1 bridge0 bridge1"')
       .stub('ifconfig', '[ "$*" != warden2 ]')
+      .stub('lockf', '[ "$1" = -k ] && shift && exec flock -o "$@"')
+      .file('var/run/x', '')
       .stub('pfctl')
       .stub('service')
       .file(
@@ -769,6 +771,9 @@ describe('clawdie-tenant', () => {
     expect(result).toMatchObject({ code: 0, stderr: '' });
     expect(result.stdout).toContain('olga has warden2, 192.168.102.0/24, gateway 192.168.102.1');
     expect(calls(result)).toEqual([
+      'id -u',
+      // One after the other: two at once would have one bridge.
+      'lockf -k /var/run/clawdie-jails.lock /.run/clawdie-tenant add olga',
       'id -u',
       'sysrc -n cloned_interfaces',
       'sysrc -q cloned_interfaces=lo1 bridge0 bridge1 bridge2',

@@ -43,15 +43,6 @@ hold_jail()
 	stop_jail "$1"
 }
 
-# Nobody makes or starts jails meanwhile: jails_alone PROGRAM ARGUMENT ...
-jails_alone()
-{
-	[ -z "${CLAWDIE_JAILS_ALONE-}" ] || return 0
-	CLAWDIE_JAILS_ALONE=yes
-	export CLAWDIE_JAILS_ALONE
-	exec lockf -k "${root}/var/run/clawdie-jails.lock" "$@"
-}
-
 # Adds the jails of the plan to an archive, one after the other; each stands still meanwhile: add_jails ARCHIVE WORK
 add_jails()
 {

@@ -13,6 +13,15 @@ jails_disks=${root}/var/db/clawdie/jaildisks
 jails_making=${jails_disks}/making
 jails_folder=${root}/usr/local/bastille/jails
 
+# Nobody else makes jails or tenants, takes them away or copies them meanwhile: jails_alone PROGRAM ARGUMENT ...
+jails_alone()
+{
+	[ -z "${CLAWDIE_JAILS_ALONE-}" ] || return 0
+	CLAWDIE_JAILS_ALONE=yes
+	export CLAWDIE_JAILS_ALONE
+	exec lockf -k "${root}/var/run/clawdie-jails.lock" "$@"
+}
+
 # The line of every jail that there should be. One that was made on the instance stands for one of the overlay of that name.
 jails_plan()
 {
