@@ -1,4 +1,14 @@
-import { cpSync, linkSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -194,6 +204,24 @@ describe('an overlay on trial', () => {
     fake.stub('pw');
     boot();
     expect(inForce()).toEqual(force(10, before));
+  });
+
+  it('is not applied where a folder of it is a link here, and that is what is said of it then', () => {
+    put(next);
+    mkdirSync(join(fake.root, 'disk2'));
+    cpSync(join(fake.root, 'etc'), join(fake.root, 'disk2/etc'), { recursive: true });
+    rmSync(join(fake.root, 'etc'), { recursive: true });
+    symlinkSync(join(fake.root, 'disk2/etc'), join(fake.root, 'etc'));
+    expect(boot().code).toBe(0);
+    expect(inForce()).toEqual(force(10, before));
+    expect([waits(), says('last.result')]).toEqual([false, 'back']);
+    expect(says('last.why')).toContain('the overlay has a folder /etc, which is a link here;');
+    rmSync(join(fake.root, 'etc'));
+    cpSync(join(fake.root, 'disk2/etc'), join(fake.root, 'etc'), { recursive: true });
+    // It was not accepted, either: it can come again.
+    expect(put(next).code).toBe(0);
+    boot();
+    expect(inForce()).toMatchObject({ serial: '11' });
   });
 
   it('is taken back on a disk that is full by then: room was kept for the overlay before', () => {
