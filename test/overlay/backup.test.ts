@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
@@ -14,6 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { configOf } from '../helpers/config.js';
 import { overlayOf } from '../helpers/deployment.js';
@@ -40,7 +41,8 @@ async function instance(values: Readonly<Record<string, string>> = {}): Promise<
     .stub('ifconfig')
     .stub('chown')
     .stub('logger')
-    .stub('lockf', 'shift 2\nexec "$@"')
+    .withTurns()
+    .stub('lockf', '[ "$1" = -k ] || exec flock -w "$3" "$4"\nshift 2\nexec "$@"')
     .stub('sysctl', 'echo 1073741824')
     .stub('df', 'echo x; echo "/dev/x 9000 1000 8000 12% /"')
     .stub('mdconfig', 'case "$1" in -a) echo md7 ;; esac')
@@ -233,6 +235,39 @@ describe('what goes wrong', () => {
     expect(existsSync(file)).toBe(false);
     fake.stub('bastille', 'exit 1');
     expect(state(['export', '--jails', file]).stderr).toContain('worker does not stop; nothing was written');
+  });
+
+  it('that somebody wants a turn meanwhile: there is none until the jail runs again', () => {
+    jail(fake, 'worker');
+    rmSync(join(fake.bin, 'tar'), { force: true });
+    const turn = `sh '${fake.root}/.run/turn.sh' worker -- true 2>> '${fake.root}/turns'; echo $? >> '${fake.root}/turns'`;
+    fake.stub('tar', `case "$*" in *--zstd*) ${turn} ;; esac; exec /usr/bin/tar "$@"`);
+    expect(state(['export', '--jails', join(fake.root, 'export')])).toMatchObject({ code: 0, stderr: '' });
+    expect(fake.read('turns')).toBe(
+      'clawdie-jail: a turn is going on in worker, or it is copied or given a template\n75\n',
+    );
+    expect(fake.has('running.worker')).toBe(true);
+  });
+
+  it('that a turn goes on: it ends with the jail, and another one does not start that again', async () => {
+    jail(fake, 'worker');
+    // Has the lock of turns until the jail is stopped, and a moment longer.
+    fake.file('var/run/clawdie/turn.worker', '');
+    const holder = spawn(
+      'flock',
+      [
+        join(fake.root, 'var/run/clawdie/turn.worker'),
+        'sh',
+        '-c',
+        `: > '${fake.root}/held'; while [ -e '${fake.root}/running.worker' ]; do sleep 0.1; done; sleep 1`,
+      ],
+      { stdio: 'ignore' },
+    );
+    const ended = new Promise((resolve) => holder.once('close', resolve));
+    while (!fake.has('held')) await sleep(50);
+    expect(state(['export', '--jails', join(fake.root, 'export')])).toMatchObject({ code: 0, stderr: '' });
+    await ended;
+    expect(fake.has('running.worker')).toBe(true);
   });
 
   it('in a connection that is cut while it is copied: the jail runs again, and no host keys are left', () => {

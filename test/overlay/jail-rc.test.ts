@@ -93,7 +93,7 @@ describe('what a jail can write', () => {
   const CREATE = 'overlays/firstboot/usr/local/sbin/clawdie-jail';
   const RC = 'usr/local/bastille/jails/hand/root/etc/rc.conf';
   const create = (): ScriptResult =>
-    fake.run(CREATE, ['create', 'two', '--tenant', 'igor'], { FAKE: fake.root });
+    fake.run(CREATE, ['create', 'two', '--tenant', 'igor'], { CLAWDIE_JAILS_ALONE: 'yes' });
 
   beforeEach(() => {
     fake

@@ -1,4 +1,5 @@
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { sha256 } from '../../build/host/hash.js';
@@ -49,7 +50,7 @@ beforeEach(async () => {
     'bastille',
     `case "$1" in
 create) shift; while [ $# -gt 0 ]; do case "$1" in -B) shift ;; -g | -n) shift 2 ;; *) break ;; esac; done
-  mkdir -p "$FAKE/usr/local/bastille/jails/$1"; printf "%s {\\n  exec.consolelog = /var/log/bastille/$1/console.log;\\n  exec.start = '/bin/sh /etc/rc';\\n  exec.stop = '/bin/sh /etc/rc.shutdown';\\n  path = x;\\n}\\n" "$1" > "$FAKE/usr/local/bastille/jails/$1/jail.conf"; : > "$FAKE/running.$1" ;;
+  mkdir -p "$FAKE/usr/local/bastille/jails/$1"; [ ! -d "$FAKE/base" ] || cp -R "$FAKE/base/." "$FAKE/usr/local/bastille/jails/$1/root"; printf "%s {\\n  exec.consolelog = /var/log/bastille/$1/console.log;\\n  exec.start = '/bin/sh /etc/rc';\\n  exec.stop = '/bin/sh /etc/rc.shutdown';\\n  path = x;\\n}\\n" "$1" > "$FAKE/usr/local/bastille/jails/$1/jail.conf"; : > "$FAKE/running.$1" ;;
 start) : > "$FAKE/running.$2" ;;
 stop) rm -f "$FAKE/running.$2" ;;
 destroy) rm -rf "$FAKE/usr/local/bastille/jails/$3" ;;
@@ -59,7 +60,8 @@ esac`,
   fake.stub('sed', '[ "$1" != -i ] || { shift 2; exec /usr/bin/sed -i "$@"; }; exec /usr/bin/sed "$@"');
 });
 
-const run = (...args: readonly string[]): ScriptResult => fake.run(TOOL, args, { FAKE: fake.root });
+const run = (...args: readonly string[]): ScriptResult =>
+  fake.run(TOOL, args, { FAKE: fake.root, CLAWDIE_JAILS_ALONE: 'yes' });
 const calls = (result: ScriptResult, of: string): readonly string[] =>
   result.calls.map((call) => call.replaceAll(fake.root, '')).filter((call) => call.startsWith(of));
 
@@ -205,7 +207,11 @@ describe('clawdie-jail create', () => {
   });
 
   describe('with packages of the lock', () => {
-    beforeEach(lockPackages);
+    beforeEach(() => {
+      lockPackages();
+      // Of its release, once Bastille has made it.
+      renameSync(join(fake.root, ROOT), join(fake.root, 'base'));
+    });
 
     it('shows them to the jail while a template that installs some is applied, and takes them away again', () => {
       const result = run('create', 'two', '--template', 'clawdie/pi-worker');
@@ -267,6 +273,11 @@ describe('clawdie-jail create', () => {
       expect(result.stderr).toContain('the template clawdie/pi-worker could not be applied to two');
       expect(calls(result, 'bastille template')).toEqual([]);
       expect(calls(result, 'mount -t nullfs')).toEqual([]);
+      // It is there, and so it is in the plan: it has an address, and runs after a restart.
+      expect(fake.has('running.two')).toBe(true);
+      expect(fake.read('var/db/clawdie/jails.added')).toBe(
+        'two natasha plain 192.168.100.11 clawdie/pi-worker 25% 200 50 1073741824\n',
+      );
     });
 
     it.each(['clawdie/worker', 'own/one'])(
@@ -280,6 +291,28 @@ describe('clawdie-jail create', () => {
         expect(calls(result, 'mount -t nullfs')).toEqual([]);
       },
     );
+  });
+
+  it('is done one after the other: two at once have a line and an address each', async () => {
+    run('list');
+    fake.stub('lockf', '[ "$1" = -k ] && shift && exec flock -o "$@"');
+    const bastille = readFileSync(join(fake.bin, 'bastille'), 'utf8');
+    writeFileSync(join(fake.bin, 'bastille'), bastille.replace('create) ', 'create) sleep 1; '));
+    const ends = ['two', 'three'].map((name) => {
+      const child = spawn('sh', [join(fake.root, '.run/clawdie-jail'), 'create', name, '--processes', '20'], {
+        env: { PATH: `${fake.bin}:/usr/bin:/bin`, CLAWDIE_ROOT: fake.root, FAKE: fake.root },
+        stdio: 'ignore',
+      });
+      return new Promise((resolve) => child.once('close', resolve));
+    });
+    expect(await Promise.all(ends)).toEqual([0, 0]);
+    const lines = fake.read('var/db/clawdie/jails.added').trimEnd().split('\n');
+    expect(lines.map((line) => line.split(' ')[0]).sort()).toEqual(['three', 'two']);
+    expect(lines.map((line) => line.split(' ')[3]).sort()).toEqual(['192.168.100.11', '192.168.100.12']);
+    const child = fake.run(TOOL, ['destroy', 'two'], { FAKE: fake.root });
+    expect(calls(child, 'lockf')).toEqual([
+      'lockf -k /var/run/clawdie-jails.lock /.run/clawdie-jail destroy two',
+    ]);
   });
 
   it('puts a VNET jail on the bridge of its tenant', () => {
@@ -322,6 +355,48 @@ describe('clawdie-jail create', () => {
     expect(full.code).toBe(1);
     expect(full.stderr).toContain('there are 300 MB free, and the file system of three would take 64');
     expect(calls(full, 'bastille create')).toEqual([]);
+  });
+
+  describe('of which there is a file system and no jail.conf', () => {
+    const IMAGE = 'var/db/clawdie/jaildisks/two.img';
+    beforeEach(() => {
+      lockPackages();
+      fake.stub('bastille', 'exit 1');
+    });
+
+    it('makes no jail, and leaves that as it is: it is somebody’s', () => {
+      fake.file(IMAGE, 'of two');
+      const result = run('create', 'two');
+      expect(result).toMatchObject({
+        code: 1,
+        stderr: `clawdie-jail: two is not made: its jail.conf is not there, and a file system of it is, /${IMAGE}, of which nothing was changed.
+  Bring its jail.conf back; or put that aside, and it is made anew: clawdie-jail unmount two; mv /${IMAGE} /root/\n`,
+      });
+      expect(calls(result, 'bastille')).toEqual([]);
+      expect(fake.read(IMAGE)).toBe('of two');
+      fake.removeFile(IMAGE);
+      // A folder, of bastille(8) alone.
+      expect(run('create', 'two').stderr).toContain('mv /usr/local/bastille/jails/two /root/');
+      expect(fake.has(`${ROOT.slice(1)}/etc/pkg/FreeBSD.conf`)).toBe(true);
+      fake
+        .stub('mount', '[ "$1" != -p ] || echo "clawdie/ROOT/default / zfs rw 0 0"')
+        .stub('zfs', 'echo clawdie/bastille/jails/two');
+      const pool = run('create', 'two');
+      expect(pool.stderr).toContain('a file system of it is, clawdie/bastille/jails/two, of which');
+      expect(calls(pool, 'bastille')).toEqual([]);
+    });
+
+    it('makes the jail anew whose making a power cut has cut off', () => {
+      rmSync(join(fake.root, ROOT), { recursive: true });
+      fake.stub('bastille', 'kill -KILL "$PPID"');
+      expect(run('create', 'two', '--disk', '64M').code).toBe(null);
+      expect(fake.has(IMAGE)).toBe(true);
+      fake.stub('bastille', '[ "$1" != create ] || exit 1').file(IMAGE, 'half');
+      const again = run('create', 'two', '--disk', '64M');
+      expect(again.stderr).toContain('bastille did not make two');
+      expect(calls(again, 'dd')).toHaveLength(1);
+      expect(fake.has(IMAGE)).toBe(false);
+    });
   });
 
   it.each<[string, readonly string[], string]>([
@@ -479,6 +554,28 @@ printf 'a\\033[2Jb\\n'`,
     expect(readFileSync(host, 'utf8')).toBe('of the host\n');
   });
 
+  it.each(['etc', 'etc/pkg', 'etc/pkg/FreeBSD.conf'])(
+    'reads names of repositories from no file of the host that the jail has led to: %s',
+    (path) => {
+      const own = join(fake.root, ROOT, 'etc');
+      fake.file('host/pkg/FreeBSD.conf', 'FreeBSD-x: {\n}\n');
+      rmSync(join(own, '..', path), { recursive: true });
+      symlinkSync(join(fake.root, 'host', path.replace('etc', '')), join(own, '..', path));
+      expect(run('template', 'two', 'clawdie/pi-worker').code).toBe(0);
+      const conf = fake.read(`${ROOT.slice(1)}/usr/local/etc/pkg/repos/clawdie.conf`);
+      expect(conf).toMatch(/^FreeBSD-ports: \{ url: [^\n]*\n$/);
+    },
+  );
+
+  it('reads a piece of what the jail says of its repositories, and not to its end', () => {
+    fake.file(
+      `${ROOT.slice(1)}/etc/pkg/FreeBSD.conf`,
+      `FreeBSD-ports: {\n}\n${'#\n'.repeat(32_768)}FreeBSD-late: {\n}\n`,
+    );
+    expect(run('template', 'two', 'clawdie/pi-worker').code).toBe(0);
+    expect(fake.read(`${ROOT.slice(1)}/usr/local/etc/pkg/repos/clawdie.conf`)).not.toContain('late');
+  });
+
   it('takes away first what somebody who gave up has left mounted', () => {
     fake.file('mounted', '');
     const result = run('template', 'two', 'clawdie/pi-worker');
@@ -580,6 +677,40 @@ describe('clawdie-jail plan, list, destroy', () => {
     const second = run('plan');
     expect(calls(second, 'bastille')).toEqual([]);
     expect(calls(second, 'rctl -a')).toContain('rctl -a jail:worker:maxproc:deny=77/jail');
+  });
+
+  it('leaves a jail the limits that it has where those of the plan cannot be written', () => {
+    run('plan');
+    const [limits, conf] = ['rctl', 'jail'].map((name) => `usr/local/bastille/jails/worker/${name}.conf`);
+    const before = [fake.read(limits ?? ''), fake.read(conf ?? '')];
+    fake
+      .file('etc/clawdie/jails', 'worker natasha plain 192.168.100.10 none 25% 77 50 1073741824\n')
+      // What calls are written to has no room, either.
+      .stub('rctl', 'mkdir -p "$FAKE/rctl$1"');
+    // No byte can be written to any file.
+    fake.through = ['sh', '-c', `trap '' XFSZ; ulimit -f 0; exec "$0" "$@"`];
+    const result = run('plan');
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain(
+      'clawdie-jail: the limits of worker cannot be written to /usr/local/bastille/jails/worker/rctl.conf; those that it has stay',
+    );
+    expect([fake.read(limits ?? ''), fake.read(conf ?? '')]).toEqual(before);
+    expect(fake.has('rctl-r')).toBe(false);
+    fake.through = [];
+    expect(run('plan').code).toBe(0);
+    expect(fake.has('rctl-r')).toBe(true);
+    expect(fake.read(limits ?? '')).toContain('maxproc:deny=77');
+  });
+
+  it('bounds in a pool what the jail writes, and not what is kept of it beside that', () => {
+    fake.stub('mount', '[ "$1" != -p ] || echo "clawdie/ROOT/default / zfs rw 0 0"');
+    const set = [
+      'zfs set quota=1073741824 clawdie/bastille/jails/worker/root',
+      'zfs set quota=none clawdie/bastille/jails/worker',
+    ];
+    expect(calls(run('plan'), 'zfs set')).toEqual(set);
+    // One that was bounded as a whole before.
+    expect(calls(run('plan'), 'zfs set')).toEqual(set);
   });
 
   it('goes on with the next jail where one cannot be made', () => {

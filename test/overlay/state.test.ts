@@ -1,5 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  lstatSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { withTailscale } from '../../build/policy/image.js';
@@ -267,6 +276,32 @@ describe('what was set on the instance', () => {
       'mine\n',
       'mine\n',
     ]);
+  });
+});
+
+describe('a folder of the operator’s that is a link, where an overlay has one', () => {
+  const templates = 'usr/local/bastille/templates/clawdie/worker/Bastillefile';
+
+  it.each(['usr/local/bastille', 'usr/local'])('is left: the overlay before stands: %s', async (name) => {
+    await boot();
+    const disk = join(fake.root, 'disk2');
+    renameSync(join(fake.root, name), disk);
+    symlinkSync(disk, join(fake.root, name));
+    const before = fake.read('etc/pf.conf');
+    const result = await boot({ OPEN_PORTS: '8443/tcp' });
+    expect(result.code).toBe(0);
+    expect(result.stdout).toContain(
+      `clawdie-init: the overlay has a folder /${name}, which is a link here; mount there what it leads to (mount_nullfs(8), fstab(5)): it is not applied.\n`,
+    );
+    expect(result.stdout).toMatch(/^clawdie-init: overlay [0-9a-f]{64} stands\.$/m);
+    expect(lstatSync(join(fake.root, name)).isSymbolicLink()).toBe(true);
+    expect(fake.has(templates)).toBe(true);
+    expect(fake.read('etc/pf.conf')).toBe(before);
+    // A mount is no link.
+    rmSync(join(fake.root, name));
+    renameSync(disk, join(fake.root, name));
+    await boot({ OPEN_PORTS: '8443/tcp' });
+    expect(fake.read('etc/pf.conf')).not.toBe(before);
   });
 });
 

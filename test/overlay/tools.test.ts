@@ -309,6 +309,10 @@ const well = (): void =>
     .stub('nc')
     .stub('jls', 'exit 1');
 
+/** fsync(1) that tells what of a confirmed change it was given, and what was in that. */
+const synced = (trial: string): string =>
+  `for f; do [ ! -e '${fake.root}/${trial}/kept' ] || { echo "$f $(cat "$f")"; } >> '${fake.root}/synced'; done`;
+
 describe('clawdie-pf', () => {
   const NEW = { SSH_CONNECTION: '198.51.100.20 40001 203.0.113.10 22' };
   const OWN = 'etc/pf.conf.d/operator.conf';
@@ -352,6 +356,14 @@ describe('clawdie-pf', () => {
     expect(statSync(join(fake.root, OWN)).mode & 0o777).toBe(0o600);
     expect(fake.read('etc/pf.conf')).toBe(PF_CONF);
     expect(readdirSync(join(fake.root, 'var/db/clawdie'))).toEqual(['trial']);
+  });
+
+  it('has them on the disk under their name before it says that they stay', () => {
+    wait(':');
+    run('clawdie-pf', ['try', join(fake.root, 'mine')]);
+    fake.stub('fsync', synced('var/db/clawdie/trial'));
+    expect(run('clawdie-pf', ['confirm'], NEW)).toMatchObject({ code: 0, stderr: '' });
+    expect(fake.read('synced')).toContain(`${join(fake.root, OWN)} ${mine}`);
   });
 
   it('loads all of pf.conf with them, in their place', () => {
@@ -705,6 +717,22 @@ describe('clawdie-tailscale', () => {
       expect(statSync(join(fake.root, file)).mode & 0o777).toBe(0o600);
   });
 
+  it.each([
+    ['on', active],
+    ['off', PF_CONF],
+  ] as const)('is on the disk before it is said to stay: %s', (wanted, rules) => {
+    meanwhile(':');
+    pending(wanted);
+    fake.stub('fsync', synced(STATE));
+    expect(run('clawdie-tailscale', ['confirm', '--console'])).toMatchObject({ code: 0, stderr: '' });
+    const parts = [
+      `${join(fake.root, 'etc/pf.conf')} ${rules}`,
+      `${join(fake.root, 'var/db/clawdie/state/tailnet')} ${wanted}\n`,
+    ];
+    // What opens comes with the rules: a power cut in between is told by them, and leaves closed what was.
+    expect(fake.read('synced')).toContain((wanted === 'on' ? parts : parts.reverse()).join(''));
+  });
+
   it('ends the connections of the old way when asked, once it is confirmed', () => {
     meanwhile(`SSH_CONNECTION='${NEW}' sh '${self()}' confirm`);
     const result = run('clawdie-tailscale', ['enable', '--cut'], { SSH_CONNECTION: OLD });
@@ -802,6 +830,8 @@ describe('clawdie-tenant', () => {
     fake
       .stub('sysrc', '[ "$*" != "-n cloned_interfaces" ] || echo "lo1 bridge0 bridge1"')
       .stub('ifconfig', '[ "$*" != warden2 ]')
+      .stub('lockf', '[ "$1" = -k ] && shift && exec flock -o "$@"')
+      .file('var/run/x', '')
       .stub('pfctl')
       .stub('service')
       .file(
@@ -820,6 +850,9 @@ describe('clawdie-tenant', () => {
     expect(result).toMatchObject({ code: 0, stderr: '' });
     expect(result.stdout).toContain('olga has warden2, 192.168.102.0/24, gateway 192.168.102.1');
     expect(calls(result)).toEqual([
+      'id -u',
+      // One after the other: two at once would have one bridge.
+      'lockf -k /var/run/clawdie-jails.lock /.run/clawdie-tenant add olga',
       'id -u',
       'sysrc -n cloned_interfaces',
       'sysrc -q cloned_interfaces=lo1 bridge0 bridge1 bridge2',

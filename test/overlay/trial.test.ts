@@ -1,4 +1,14 @@
-import { cpSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  linkSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -197,6 +207,24 @@ describe('an overlay on trial', () => {
     expect(inForce()).toEqual(force(10, before));
   });
 
+  it('is not applied where a folder of it is a link here, and that is what is said of it then', () => {
+    put(next);
+    mkdirSync(join(fake.root, 'disk2'));
+    cpSync(join(fake.root, 'etc'), join(fake.root, 'disk2/etc'), { recursive: true });
+    rmSync(join(fake.root, 'etc'), { recursive: true });
+    symlinkSync(join(fake.root, 'disk2/etc'), join(fake.root, 'etc'));
+    expect(boot().code).toBe(0);
+    expect(inForce()).toEqual(force(10, before));
+    expect([waits(), says('last.result')]).toEqual([false, 'back']);
+    expect(says('last.why')).toContain('the overlay has a folder /etc, which is a link here;');
+    rmSync(join(fake.root, 'etc'));
+    cpSync(join(fake.root, 'disk2/etc'), join(fake.root, 'etc'), { recursive: true });
+    // It was not accepted, either: it can come again.
+    expect(put(next).code).toBe(0);
+    boot();
+    expect(inForce()).toMatchObject({ serial: '11' });
+  });
+
   it('is taken back on a disk that is full by then: room was kept for the overlay before', () => {
     put(next);
     // A disk that has no room but for what is given up.
@@ -351,6 +379,24 @@ describe('an overlay on trial', () => {
     expect(
       readdirSync(join(fake.root, 'var/db/clawdie')).filter((name) => name.startsWith('trial.')),
     ).toEqual([]);
+  });
+
+  it.each(['file', 'rules'])('is kept only where what was confirmed has got its place: %s', (name) => {
+    const kept = (): unknown =>
+      fake.file(`${STATE}/kept`, 'kind rules\nwhat some rules\ntoken x\nphase new\n');
+    kept();
+    fake.file(`${STATE}/${name}`, 'pass\n');
+    const result = boot();
+    expect(result.code).toBe(0);
+    expect([waits(), says('last.result'), says('last.what')]).toEqual([false, 'back', 'some rules']);
+    expect(says('last.why')).toBe('the instance was restarted before what was confirmed was on the disk');
+    expect(result.calls).toContain(`fsync ${join(fake.root, STATE, 'why')}`);
+    expect(readdirSync(join(fake.root, STATE))).toEqual(['last']);
+    // A power cut can leave a file both names that mv(1) has given it.
+    kept();
+    linkSync(join(fake.file(`${STATE}/${name}`, 'pass\n').root, STATE, name), join(fake.root, 'etc/x.conf'));
+    boot();
+    expect(says('last.result')).toBe('kept');
   });
 
   it('has its files to itself: nobody begins another one before those of the last are gone', () => {

@@ -40,6 +40,10 @@ const said = (input: string, ...args: readonly string[]): ScriptResult =>
 const shell = (script: string, ...options: readonly string[]): ScriptResult =>
   turn('w1', ...options, '--', 'sh', '-c', script);
 
+/** A line of the plan of jails. */
+const planned = (jail: string, tenant: string): string =>
+  `${jail} ${tenant} plain 192.168.100.10 none 25% 200 50 1073741824\n`;
+
 describe('a turn', () => {
   it('has the streams of its caller, whole, and ends as the command ends', () => {
     const result = said('in\0put', 'w1', '--', 'sh', '-c', 'cat; echo wrong >&2; exit 7');
@@ -231,7 +235,7 @@ describe('the gate of an account', () => {
 
   beforeEach(() => {
     fake
-      .file('etc/clawdie/jails', 'w1 natasha plain 192.168.100.10\nw2 igor plain 192.168.101.10\n')
+      .file('etc/clawdie/jails', planned('w1', 'natasha') + planned('w2', 'igor'))
       .file(
         'usr/local/sbin/clawdie-jail',
         '#!/bin/sh\necho "$CLAWDIE_ACCOUNT"; printf "<%s>" "$@"; env | grep -c SSH_ORIGINAL\n',
@@ -246,6 +250,15 @@ describe('the gate of an account', () => {
       stdout: `natasha\n<turn><w1><--timeout><60><--output><1000><-->${words.map((text) => `<${text}>`).join('')}0\n`,
       stderr: '',
     });
+  });
+
+  it('goes by the line of the plan: what was made or taken away on the instance counts', () => {
+    const refused = { code: 125, stdout: '', stderr: 'clawdie-turn: natasha has no jail of that name.\n' };
+    fake.file('var/db/clawdie/jails.added', planned('w1', 'igor') + planned('w2', 'natasha'));
+    expect(gate('turn w1 60 1000 dHJ1ZQ==')).toMatchObject(refused);
+    expect(gate('turn w2 60 1000 dHJ1ZQ==').stdout).toContain('<turn><w2>');
+    fake.file('var/db/clawdie/jails.added', '').file('var/db/clawdie/jails.gone', 'w1\n');
+    expect(gate('turn w1 60 1000 dHJ1ZQ==')).toMatchObject(refused);
   });
 
   it.each([
@@ -363,10 +376,11 @@ describe('clawdie-turn', () => {
     const free = await port();
     fake.run(join(LIBRARY, 'turn-gate.sh'), ['natasha']);
     // As it is now: what is run next is copied over it.
-    fake.file('gate/turn-gate.sh', fake.read('.run/turn-gate.sh'), 0o755);
+    for (const name of ['turn-gate.sh', 'jails.sh'])
+      fake.file(`gate/${name}`, fake.read(`.run/${name}`), 0o755);
     turn('w1', '--', 'true');
     fake
-      .file('etc/clawdie/jails', 'w1 natasha plain 192.168.100.10\n')
+      .file('etc/clawdie/jails', planned('w1', 'natasha'))
       .file(
         'usr/local/sbin/clawdie-jail',
         `#!/bin/sh\nshift\nexport CLAWDIE_ROOT='${fake.root}'\nexec sh '${join(fake.root, '.run/turn.sh')}' "$@"\n`,

@@ -123,7 +123,7 @@ restore_overlay()
 start_overlay()
 {
 	! in_force "$(value new)" || return 0
-	echo "clawdie-init has not applied it" > "${trial}/why"
+	because "clawdie-init has not applied it"
 	mv "${trial}/pending" "${trial}/back"
 	old_slot || refuse "the slot cannot be written"
 	echo "the overlay on trial was not applied: the one before stands."

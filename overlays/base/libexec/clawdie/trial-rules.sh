@@ -8,7 +8,7 @@ old_rules()
 	pfctl -q -f "${root}/etc/pf.conf" || { sleep 1 && pfctl -q -f "${root}/etc/pf.conf"; } || pfctl -q -f "${root}/etc/pf-fallback.conf"
 }
 
-# Puts rules on trial: begin_rules WHAT FILE [FILE]; the second is kept for whoever confirms.
+# Puts rules on trial: begin_rules WHAT FILE [FILE]; the last is kept for whoever confirms, and is there until it has its place.
 begin_rules()
 {
 	local _outbound
@@ -31,6 +31,7 @@ begin_rules()
 		back
 		refuse "the rules could not be loaded; the old ones are in force"
 	fi
+	[ ! -e "${trial}/file" ] || rm -f "${trial}/rules"
 	rules_in_force > "${trial}/checksum"
 	# Whoever is connected by now was let in by the rules before. Until this is there nobody confirms.
 	if ! sockstat -46cqw -P tcp -p 22 2> /dev/null | awk '{ gsub(/[][]/, "", $NF); print $NF }' | sort -u | put connections; then
@@ -55,6 +56,12 @@ proves_rules()
 	fi
 	[ "$(rules_in_force)" = "$(cat "${trial}/checksum" 2> /dev/null)" ] ||
 	    refuse "somebody has loaded other rules since, so this proves nothing; those of before come back by themselves"
+}
+
+# Whether what was confirmed has not got its place: a power cut came in between. One that has may be here by its old name as well.
+unkept_rules()
+{
+	find "${trial}" -links 1 \( -name file -o -name rules \) | grep -q .
 }
 
 undo_rules()

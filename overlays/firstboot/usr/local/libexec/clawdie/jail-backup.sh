@@ -18,16 +18,29 @@ jail_stopped=
 
 start_jail()
 {
-	(umask 022 && bastille start "$1" < /dev/null > /dev/null)
+	(umask 022 && bastille start "$1" < /dev/null > /dev/null 9>&-)
 }
 
-# Nobody makes or starts jails meanwhile: jails_alone PROGRAM ARGUMENT ...
-jails_alone()
+# Stops a jail that runs, to be started again: stop_jail NAME
+stop_jail()
 {
-	[ -z "${CLAWDIE_JAILS_ALONE-}" ] || return 0
-	CLAWDIE_JAILS_ALONE=yes
-	export CLAWDIE_JAILS_ALONE
-	exec lockf -k "${root}/var/run/clawdie-jails.lock" "$@"
+	jail_runs "$1" || return 0
+	jail_stopped=$1
+	bastille stop "$1" < /dev/null > /dev/null 9>&- || fail "$1 does not stop; nothing was written." "See: bastille stop $1"
+}
+
+# Has a jail stand still while descriptor 9 is open: a turn would start it again. One that goes on ends with the jail: hold_jail NAME
+hold_jail()
+{
+	(umask 077 && mkdir -p "${root}/var/run/clawdie")
+	exec 9> "${root}/var/run/clawdie/turn.$1"
+	_left=12
+	until lockf -s -t 5 9; do
+		[ "${_left}" -gt 0 ] || fail "turns in $1 do not end; nothing was written." "Do it again."
+		_left=$((_left - 1))
+		stop_jail "$1"
+	done
+	stop_jail "$1"
 }
 
 # Adds the jails of the plan to an archive, one after the other; each stands still meanwhile: add_jails ARCHIVE WORK
@@ -40,18 +53,14 @@ add_jails()
 			say "${_jail} is not there, and not in the file"
 			continue
 		fi
-		_ran=no
-		if jail_runs "${_jail}"; then
-			_ran=yes
-			jail_stopped=${_jail}
-			bastille stop "${_jail}" < /dev/null > /dev/null || fail "${_jail} does not stop; nothing was written." "See: bastille stop ${_jail}"
-		fi
+		hold_jail "${_jail}"
 		_code=0
 		copy_jail "${_jail}" "$2" || _code=$?
 		# What a jail changes while it is read could lead out of it.
 		! jail_runs "${_jail}" || _code=2
-		[ "${_ran}" = "no" ] || start_jail "${_jail}" || say "${_jail} does not start again: bastille start ${_jail}"
+		[ -z "${jail_stopped}" ] || start_jail "${_jail}" || say "${_jail} does not start again: bastille start ${_jail}"
 		jail_stopped=
+		exec 9>&-
 		case "${_code}" in
 		0) ;;
 		2) fail "${_jail} was started while it was copied; nothing was written." "Do it again." ;;

@@ -9,7 +9,18 @@ jails_added=${root}/var/db/clawdie/jails.added
 jails_gone=${root}/var/db/clawdie/jails.gone
 # File systems of jails on an installed instance with UFS.
 jails_disks=${root}/var/db/clawdie/jaildisks
+# The name of the jail that is being made, or was when the power failed.
+jails_making=${jails_disks}/making
 jails_folder=${root}/usr/local/bastille/jails
+
+# Nobody else makes jails or tenants, takes them away or copies them meanwhile: jails_alone PROGRAM ARGUMENT ...
+jails_alone()
+{
+	[ -z "${CLAWDIE_JAILS_ALONE-}" ] || return 0
+	CLAWDIE_JAILS_ALONE=yes
+	export CLAWDIE_JAILS_ALONE
+	exec lockf -k "${root}/var/run/clawdie-jails.lock" "$@"
+}
 
 # The line of every jail that there should be. One that was made on the instance stands for one of the overlay of that name.
 jails_plan()
@@ -127,6 +138,21 @@ disk_bytes()
 	echo "${_bytes}"
 }
 
+# What there is of the file system of a jail, a name of it, or nothing: disk_left NAME
+disk_left()
+{
+	case "$(root_kind)" in
+	zfs) zfs list -H -o name "clawdie/bastille/jails/$1" 2> /dev/null || true ;;
+	ufs)
+		if [ -e "${jails_disks}/$1.img" ]; then
+			echo "${jails_disks#"${root}"}/$1.img"
+		elif [ -n "$(ls -A "${jails_folder}/$1/root" 2> /dev/null)" ]; then
+			echo "${jails_folder#"${root}"}/$1"
+		fi
+		;;
+	esac
+}
+
 # Makes the file system of a jail and mounts it: disk_make NAME BYTES. Under ZFS Bastille makes it: see disk_bound.
 disk_make()
 {
@@ -201,10 +227,13 @@ disk_remove()
 	rm -f "${jails_disks}/$1.img" "${jails_disks}/$1.img.new"
 }
 
-# Bounds what Bastille has made under ZFS: disk_bound NAME BYTES
+# Bounds what Bastille has made under ZFS: disk_bound NAME BYTES. What the jail writes alone: what Bastille keeps of it stands in the
+# dataset above, which a jail that has filled its own leaves room in.
 disk_bound()
 {
-	[ "$(root_kind)" != "zfs" ] || zfs set "quota=$2" "clawdie/bastille/jails/$1"
+	[ "$(root_kind)" != "zfs" ] || {
+		zfs set "quota=$2" "clawdie/bastille/jails/$1/root" && zfs set quota=none "clawdie/bastille/jails/$1"
+	}
 }
 
 # ---- Limits: rctl(8), in the file that Bastille reads when it starts the jail.
@@ -212,8 +241,9 @@ disk_bound()
 # limits_set NAME MEMORY PROCESSES CPU
 limits_set()
 {
-	_memory=$(amount "$2" "$(machine_memory)")
-	{
+	_memory=$(machine_memory) && _memory=$(amount "$2" "${_memory}") || return 1
+	_file=${jails_folder}/$1/rctl.conf
+	if ! {
 		# Memory that is used, and memory that is promised: the first is only reclaimed, the second refused. Each process
 		# is promised some 12 MB, and a shell uses 2 of them.
 		echo "jail:$1:memoryuse:deny=${_memory}/jail"
@@ -224,17 +254,15 @@ limits_set()
 		echo "jail:$1:pseudoterminals:deny=32/jail"
 		echo "jail:$1:shmsize:deny=${_memory}/jail"
 		echo "jail:$1:pcpu:deny=$4/jail"
-	} > "${jails_folder}/$1/rctl.conf.new"
-	if cmp -s "${jails_folder}/$1/rctl.conf.new" "${jails_folder}/$1/rctl.conf"; then
-		rm "${jails_folder}/$1/rctl.conf.new"
-	else
-		mv "${jails_folder}/$1/rctl.conf.new" "${jails_folder}/$1/rctl.conf"
+	} | write_file "${_file}" 644 > /dev/null; then
+		echo "${tool}: the limits of $1 cannot be written to ${_file#"${root}"}; those that it has stay. See: df" >&2
+		return 1
 	fi
 	jail_runs "$1" || return 0
 	rctl -r "jail:$1" 2> /dev/null || true
 	while read -r _rule; do
 		rctl -a "${_rule}" || return 1
-	done < "${jails_folder}/$1/rctl.conf"
+	done < "${_file}"
 }
 
 # Whether the jails of a tenant, with one more, take no more together than TENANT_LIMITS lets it have:

@@ -144,11 +144,15 @@ packages_static()
 	chmod 0700 "$1"
 }
 
-# Names of the repositories that FreeBSD has set up below a root, its packages' own first: packages_repositories ROOT
+# Names of the repositories that FreeBSD has set up below a root, its packages' own first: packages_repositories ROOT. Root in a
+# jail may have led it to a file of the host's, or have made it endless: no links, and no more than a piece.
 packages_repositories()
 {
-	[ -f "$1/etc/pkg/FreeBSD.conf" ] || return 0
-	sed -n 's/^\(FreeBSD[A-Za-z0-9_-]*\)[: {].*/\1/p' "$1/etc/pkg/FreeBSD.conf" || true
+	_conf=$1/etc/pkg/FreeBSD.conf
+	if [ -L "$1/etc" ] || [ -L "$1/etc/pkg" ] || [ -L "${_conf}" ] || [ ! -f "${_conf}" ]; then
+		return 0
+	fi
+	timeout -k 5 5 head -c 65536 "${_conf}" | LC_ALL=C sed -n 's/^\(FreeBSD[A-Za-z0-9_-]*\)[: {].*/\1/p' || true
 }
 
 # The name that the repository has for pkg(8): that of FreeBSD's own, since updates come from there later.

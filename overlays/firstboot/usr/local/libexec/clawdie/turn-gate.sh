@@ -11,6 +11,8 @@ LC_ALL=C
 export PATH LC_ALL
 # Tests run this against a tree of their own.
 root=${CLAWDIE_ROOT-}
+# shellcheck source=SCRIPTDIR/jails.sh
+. "${0%/*}/jails.sh"
 
 account=$1
 request=${SSH_ORIGINAL_COMMAND-}
@@ -35,10 +37,12 @@ seconds=$3
 bytes=$4
 shift 4
 
-# name tenant ..., of those that build.cfg names and those that were made since.
-cat "${root}/etc/clawdie/jails" "${root}/var/db/clawdie/jails.added" 2> /dev/null |
-    awk -v "jail=${jail}" -v "account=${account}" '$1 == jail && $2 == account { found = 1 } END { exit !found }' ||
-    refuse "${account} has no jail of that name."
+# By the line of the plan, and no other: a jail that was made again here may be another tenant's than build.cfg says.
+planned=$(jail_line "${jail}")
+case "${planned}" in
+"${jail} ${account} "*) ;;
+*) refuse "${account} has no jail of that name." ;;
+esac
 # bounded NAME VALUE MOST
 bounded()
 {

@@ -99,7 +99,7 @@ folder=${root}/var/run/clawdie
 (umask 077 && mkdir -p "${folder}")
 exec 9> "${folder}/turn.${jail}" || refuse "${folder#"${root}"}/turn.${jail} cannot be written to."
 if ! lockf -s -t 0 9; then
-	echo "${tool}: a turn is going on in ${jail}" >&2
+	echo "${tool}: a turn is going on in ${jail}, or it is copied or given a template" >&2
 	exit 75
 fi
 
