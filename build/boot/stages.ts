@@ -31,7 +31,10 @@ const ENDINGS: readonly { readonly says: RegExp; readonly means: string }[] = [
   { says: /^panic: (.*)$/m, means: 'the kernel panicked' },
   { says: /^mountroot>/m, means: 'the kernel found no root file system' },
   { says: /can't (?:find|load) 'kernel'/, means: 'the loader found no kernel' },
-  { says: /Enter full pathname of shell|Enter root password, or \^D/, means: 'the boot ended in single-user mode' },
+  {
+    says: /Enter full pathname of shell|Enter root password, or \^D/,
+    means: 'the boot ended in single-user mode',
+  },
 ];
 
 export interface Reached {
