@@ -31,7 +31,7 @@ begin_rules()
 		back
 		refuse "the rules could not be loaded; the old ones are in force"
 	fi
-	[ ! -e "${trial}/file" ] || rm -f "${trial}/rules"
+	[ ! -e "${trial}/file" ] || mv -f "${trial}/rules" "${trial}/meant"
 	rules_in_force > "${trial}/checksum"
 	# Whoever is connected by now was let in by the rules before. Until this is there nobody confirms.
 	if ! sockstat -46cqw -P tcp -p 22 2> /dev/null | awk '{ gsub(/[][]/, "", $NF); print $NF }' | sort -u | put connections; then

@@ -29,12 +29,12 @@ holds()
 # The file of the rules that are meant: those on trial, as long as some are.
 rules_meant()
 {
-	_trial=${root}/var/db/clawdie/trial
-	if [ -e "${_trial}/rules" ] && grep -qx 'kind rules' "${_trial}/pending" 2> /dev/null; then
-		echo "${_trial}/rules"
-	else
-		echo "${root}/etc/pf.conf"
+	if grep -qx 'kind rules' "${root}/var/db/clawdie/trial/pending" 2> /dev/null; then
+		for _meant in "${root}/var/db/clawdie/trial/meant" "${root}/var/db/clawdie/trial/rules"; do
+			[ ! -e "${_meant}" ] || { echo "${_meant}"; return; }
+		done
 	fi
+	echo "${root}/etc/pf.conf"
 }
 
 # Rules as pfctl(8) prints them, each once, in no order: its optimizer has one that goes by the groups that are there. Without what is
