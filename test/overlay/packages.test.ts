@@ -54,7 +54,7 @@ beforeEach(async () => {
     .configure({ PACKAGES: "'tmux'" })
     .stub('sha256', '[ "$1" = -q ] && sha256sum "$2" | cut -d " " -f 1')
     .stub('df', 'echo head; echo "/dev/x 200000 1 100000 1% /"')
-    .stub('timeout', 'shift; exec "$@"')
+    .stub('timeout', '[ "$1" != -k ] || shift 2; shift; exec "$@"')
     .stub('pkg', STUB)
     .stub('tar', `printf '%s\\n' '#!/bin/sh' 'exec pkg "$@"'`);
 });
