@@ -22,7 +22,7 @@ export default defineConfig({
         test: {
           name: 'real',
           include: ['test/real/**/*.test.ts'],
-          testTimeout: 60 * 60_000,
+          testTimeout: 80 * 60_000,
           hookTimeout: 15 * 60_000,
           sequence: { groupOrder: 1 },
         },
