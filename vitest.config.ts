@@ -17,7 +17,7 @@ export default defineConfig({
         },
       },
       // Of real release sets, in QEMU: last, so that nothing waits for them. A guest without hardware virtualisation keeps one core
-      // busy, and no more: two of them at once take half the time.
+      // busy, and no more: two run at a time.
       {
         test: {
           name: 'real',
