@@ -62,17 +62,17 @@ export async function doctor(
   ];
   const names = Math.max(...table.map(({ name }) => name.length));
   const versions = Math.max(...table.map(({ version }) => (version ?? 'missing').length));
+  // What it is for stands beside them, or below where long versions leave no room for it.
+  const beside = names + versions + 4;
+  const indent = options.columns - beside < 20 ? 4 : beside;
   for (const { name, version, need, for: purpose } of table) {
     const state = version ?? 'missing';
     const shown = state.padEnd(versions);
     const colour = version !== undefined ? 32 : purpose === 'build' ? 31 : 33;
     const row = `${name.padEnd(names)}  ${paint(colour, shown)}`;
-    // Beside them, or below where long versions leave no room for it.
-    const left = options.columns - names - versions - 4;
-    const [first = '', ...more] =
-      left < 20 ? ['', ...wrap(need, options.columns - 4, 0)] : wrap(need, left, 0);
-    print(first === '' ? row : `${row}  ${first}`);
-    for (const line of more) print(' '.repeat(left < 20 ? 4 : names + versions + 4) + line);
+    const [first = '', ...more] = wrap(need, options.columns - indent, 0);
+    print(indent === beside ? `${row}  ${first}` : row);
+    for (const line of indent === beside ? more : [first, ...more]) print(' '.repeat(indent) + line);
   }
   for (const purpose of ['build', 'store', 'test', 'bench'] as const) {
     const { names: lacking, commands } = installCommands(purpose);

@@ -94,10 +94,9 @@ async function makeTold(run: Run): Promise<Told> {
         if (bastille) typed = typedThere(run, bastille, overlay, headerOf(slot, 'release'), blocks);
         return [
           ...inspectionFiles(script, files, offenders.length, !options.checks.includes('inside')),
-          ...(session.accel === 'tcg' && !files.some(({ path }) => path === SAME_PLACES.path)
-            ? [SAME_PLACES]
-            : []),
-          ...(bastille?.files ?? []).filter(({ path }) => !files.some((file) => file.path === path)),
+          ...[...(session.accel === 'tcg' ? [SAME_PLACES] : []), ...(bastille?.files ?? [])].filter(
+            ({ path }) => !files.some((file) => file.path === path),
+          ),
           ...(cells ? cellFiles(cells.plan) : []),
           ...stepFiles(STEPS_FIRST, [...(cells?.steps ?? []), ...(typed?.first ?? [])]),
           ...stepFiles(STEPS_AGAIN, typed?.again ?? []),

@@ -121,18 +121,14 @@ async function ofFolder(
     if (!isListedPaper(name)) findings.push(await ofSlot(path, `the overlay of ${name}`, signers));
     else if (isProvenance(name) && whole.holds) findings.push(await ofProvenance(path, name, found.sums));
   }
-  for (const name of wanted ?? (await readdir(folder)))
+  const broken = (what: string, detail: string): Finding => ({ what, holds: false, detail });
+  for (const name of wanted ?? (await readdir(folder)).sort())
     if (isSigned(name) && !found.sums.has(name) && (await exists(join(folder, name))))
-      findings.push({ what: name, holds: false, detail: `${CHECKSUM} does not list it` });
-  // Roots of releases are in no list: each has a signature of its own.
-  for (const name of only === undefined ? (await readdir(folder)).sort() : [])
-    if (name.endsWith('.root'))
+      findings.push(broken(name, `${CHECKSUM} does not list it`));
+    // Roots of releases are in no list: each has a signature of its own.
+    else if (name.endsWith('.root'))
       findings.push(
-        (await ofRoot(join(folder, name), name, signers)) ?? {
-          what: name,
-          holds: false,
-          detail: 'it is no root of a release',
-        },
+        (await ofRoot(join(folder, name), name, signers)) ?? broken(name, 'it is no root of a release'),
       );
   return findings;
 }

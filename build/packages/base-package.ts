@@ -22,14 +22,15 @@ const DERIVING = ['pwd_mkdb', 'services_mkdb', 'cap_mkdb', 'certctl'];
 export const MOST_MANIFEST = 64 * 1024 ** 2;
 
 /** Text of a manifest, in which `%` and bytes that are not ASCII are written as `%25` (urlencode() of libpkg/pkg_manifest.c). */
-export function decoded(text: string): string {
+function decoded(text: string): string {
   const bytes = text.replace(/%([0-9a-fA-F]{2})/g, (_, hex: string) =>
     String.fromCharCode(parseInt(hex, 16)),
   );
   return Buffer.from(bytes, 'latin1').toString('utf8');
 }
 
-const paths = z
+/** Paths of a manifest: its keys, decoded. */
+export const manifestPaths = z
   .record(z.string(), z.unknown())
   .default({})
   .transform((all): ReadonlySet<string> => new Set(Object.keys(all).map((path) => decoded(path))));
@@ -38,8 +39,8 @@ const MANIFEST = z.looseObject({
   name: z.string(),
   version: z.coerce.string(),
   prefix: z.string().default('/'),
-  files: paths,
-  directories: paths,
+  files: manifestPaths,
+  directories: manifestPaths,
   scripts,
   lua_scripts: scripts,
 });

@@ -1,14 +1,14 @@
 import { createReadStream } from 'node:fs';
 import { z } from 'zod';
 import { messageOf, UserError } from '../error.js';
-import { openFile } from '../host/files.js';
+import { openFile, readAt } from '../host/files.js';
 import { MAGIC_BYTES } from '../host/packers.js';
 import { parseJson } from '../json.js';
 import { TarReader } from '../rootfs/tar.js';
 import { AGAIN, unpack } from './archive.js';
-import { decoded, MOST_MANIFEST } from './base-package.js';
+import { manifestPaths, MOST_MANIFEST } from './base-package.js';
 
-const MANIFEST = z.looseObject({ files: z.record(z.string(), z.unknown()).default({}) });
+const MANIFEST = z.looseObject({ files: manifestPaths });
 
 /**
  * The files that a package has, by its `+MANIFEST`, which stands with `+COMPACT_MANIFEST` at the beginning of its archive
@@ -36,7 +36,7 @@ export async function packageFiles(
       if (entry.name !== '+MANIFEST') continue;
       const parsed = MANIFEST.safeParse(parseJson((await reader.whole()).toString('utf8')));
       if (!parsed.success) throw refused('has a manifest that is none');
-      return Object.keys(parsed.data.files).map(decoded);
+      return [...parsed.data.files];
     }
   } catch (error) {
     signal.throwIfAborted();
@@ -51,8 +51,7 @@ export async function packageFiles(
 async function beginningOf(path: string): Promise<Buffer> {
   const file = await openFile(path);
   try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(MAGIC_BYTES), 0, MAGIC_BYTES, 0);
-    return buffer.subarray(0, bytesRead);
+    return await readAt(file, 0, MAGIC_BYTES);
   } finally {
     await file.close();
   }

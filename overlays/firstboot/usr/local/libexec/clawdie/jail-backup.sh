@@ -32,8 +32,7 @@ stop_jail()
 # Has a jail stand still while descriptor 9 is open: a turn would start it again. One that goes on ends with the jail: hold_jail NAME
 hold_jail()
 {
-	(umask 077 && mkdir -p "${root}/var/run/clawdie")
-	exec 9> "${root}/var/run/clawdie/turn.$1"
+	open_turns "$1"
 	_left=12
 	until lockf -s -t 5 9; do
 		[ "${_left}" -gt 0 ] || fail "turns in $1 do not end; nothing was written." "Do it again."

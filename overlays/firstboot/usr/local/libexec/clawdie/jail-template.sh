@@ -120,8 +120,7 @@ template()
 	[ -z "${leads}" ] ||
 	    fail "${template} is not applied to a jail that is there: ${leads} would write where its root can lead it." \
 	        "Make the jail anew: clawdie-jail create ${name} --template ${template}"
-	(umask 077 && mkdir -p "${root}/var/run/clawdie")
-	exec 9> "${root}/var/run/clawdie/turn.${name}"
+	open_turns "${name}"
 	lockf -s -t 0 9 || fail "a turn is going on in ${name}, or another template is applied to it." "Wait for its end."
 	guard_jail "${name}"
 	# shellcheck disable=SC2086

@@ -22,6 +22,13 @@ jails_alone()
 	exec lockf -k "${root}/var/run/clawdie-jails.lock" "$@"
 }
 
+# Descriptor 9 is that of the lock of turns in a jail, for lockf(1): open_turns NAME
+open_turns()
+{
+	(umask 077 && mkdir -p "${root}/var/run/clawdie")
+	exec 9> "${root}/var/run/clawdie/turn.$1"
+}
+
 # The line of every jail that there should be. One that was made on the instance stands for one of the overlay of that name.
 jails_plan()
 {

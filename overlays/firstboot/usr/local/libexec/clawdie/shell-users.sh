@@ -1,6 +1,6 @@
 #!/bin/sh
-# Who may log in: the password hash of root, where the deployment names one (without one the account stays locked for
-# passwords, as clawdie-init left it), and an account for the runtime of each tenant.
+# Who may log in: the password hash of root, where the deployment names one (clawdie-init of base images of before has not set it; without
+# one it has locked the account for passwords), and an account for the runtime of each tenant.
 
 # shellcheck source=SCRIPTDIR/common.sh
 . "${0%/*}/common.sh"
