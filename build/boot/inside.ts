@@ -66,8 +66,8 @@ export function inspection(console: string): ReadonlyMap<string, readonly string
     if (name === 'end') ended = true;
     if (name === 'end' || name === 'watched') current = undefined;
     else if (name !== undefined) sections.set(name, (current = []));
-    // rc(8) traces between the lines of a section.
-    else if (line.trim() !== '' && !TRACE.test(line)) current?.push(line);
+    // syslogd(8) and rc(8) write between the lines of a section.
+    else if (line.startsWith('| ') && line.trim() !== '|') current?.push(line.slice(2));
   }
   return ended ? sections : undefined;
 }

@@ -45,13 +45,19 @@ states=$(pfctl -q -s info | awk '/current entries/ { print $3; exit }')
   seconds: 300,
 };
 
-/** Floods: what a jail does, until the operator has logged in or a minute and a half have gone. */
+/** Floods: what a jail does, until the operator has logged in or a minute and a half have gone; a disk takes longer to fill. */
 export function floodSteps(jail: DeployedJail, internet: string): readonly Step[] {
   const root = `/usr/local/bastille/jails/${jail.name}/root`;
   const floods: Readonly<
     Record<
       Exclude<Flood, 'flood-syn'>,
-      { readonly does: string; readonly again?: boolean; readonly enough?: string; readonly after?: string }
+      {
+        readonly does: string;
+        readonly again?: boolean;
+        readonly enough?: string;
+        readonly patience?: number;
+        readonly after?: string;
+      }
     >
   > = {
     // What sleeps keeps the jail full, and what cannot fork any more ends: each second it begins again.
@@ -64,6 +70,7 @@ export function floodSteps(jail: DeployedJail, internet: string): readonly Step[
       does: 'while :; do cat /dev/zero >> "$HOME/flood.$$"; sleep 1; done',
       // The operator may be logged in before it is full.
       enough: `df -k ${root} | awk 'NR == 2 { full = $5 + 0 >= 99 } END { exit !full }'`,
+      patience: 400,
       after: `df -k / ${root}\nrm -f ${root}/home/worker/flood.*\n[ "$(df -k / | awk 'NR == 2 { print $4 }')" -gt 4096 ] && echo 'the host has room'`,
     },
     'flood-connections': {
@@ -72,14 +79,14 @@ export function floodSteps(jail: DeployedJail, internet: string): readonly Step[
     },
   };
   const steps = JAILED_FLOODS.map((flood): Step => {
-    const { does, again = false, enough = ':', after = 'true' } = floods[flood];
+    const { does, again = false, enough = ':', patience = 90, after = 'true' } = floods[flood];
     const begin = `jexec -l -U worker ${jail.name} sh -c '${does.replaceAll("'", "'\\''")}' > /dev/null 2>&1 < /dev/null &`;
     return {
       name: flood,
       check: flood,
       // Killed from outside: a jail without processes to spare lets nobody in. At once, as they fork; then what waits for a disk.
       typed: `worker=$(jexec ${jail.name} id -u worker) || exit 3
-left=90
+left=${patience}
 most=0
 ${begin}
 until { [ -e ${seenFile(flood)} ] && ${enough}; } || [ "$left" -eq 0 ]; do
@@ -108,7 +115,7 @@ jls -j ${jail.name} name`,
           : [/^processes: (?:[3-9]|\d{2,}) at most$/m]),
       ],
       tells: /^processes/,
-      seconds: 400,
+      seconds: 300 + 2 * patience,
     };
   });
   return [...steps, SYN_STEP];

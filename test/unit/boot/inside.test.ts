@@ -57,6 +57,9 @@ const JAILS = ['plain', 'own'].flatMap((jail) => [
   ...['metadata', 'bridge', 'outer', 'private', 'tailnet'].map((what) => `${jail} ${what} no`),
 ]);
 
+/** Lines as clawdie_inspect says them. */
+const marked = (body: string): string => body.replace(/^/gm, '| ');
+
 /** What an instance says, section by section. */
 function told(change: Readonly<Record<string, string>> = {}): string {
   const { order = RAN.join(' '), ...others } = change;
@@ -76,7 +79,7 @@ function told(change: Readonly<Record<string, string>> = {}): string {
       .join('\n'),
     ...others,
   };
-  const text = Object.entries(sections).map(([name, body]) => `===inspect ${name}\n${body}\n`);
+  const text = Object.entries(sections).map(([name, body]) => `===inspect ${name}\n${marked(body)}\n`);
   const traced = order
     .split(' ')
     .map((name) => `@ 1767225600 [2026-01-01 00:00:00 UTC] /etc/rc.d/${name} start\n`);
@@ -116,6 +119,13 @@ describe('an instance from inside', () => {
       sockets: 'held',
       files: 'held',
     });
+  });
+
+  it('passes over what syslogd(8) and rc.subr(8) write between its lines', () => {
+    const noise =
+      'Nov 27 00:59:33 clawdie clawdie_packages[46212]: packages failed; see /var/log/clawdie-firstboot.log\n' +
+      '@ 1767225600 [2026-01-01 00:00:00 UTC] /etc/rc.d/motd start\n';
+    expect(packetsOf(told().replace(/^(?=\| )/gm, noise))).toBe('');
   });
 
   it('looks at no jail without Bastille, and says so; with it jails are what is typed', () => {
@@ -235,7 +245,7 @@ describe('an instance from inside', () => {
 
   it('looks for whom the firewall had to block, and for nobody else', () => {
     const with_ = (...hosts: string[]): string =>
-      `${told()}\n===inspect blocked\n${hosts.map((host) => `   ${host}\n`).join('')}===inspect watched\n`;
+      `${told()}\n===inspect blocked\n${hosts.map((host) => `|    ${host}\n`).join('')}===inspect watched\n`;
     const offenders = ['198.51.100.77', '198.51.100.99'];
     expect(states(with_(...offenders), { offenders })).toMatchObject({ blocked: 'held', files: 'held' });
     expect(packetsOf(with_('198.51.100.77'), { offenders })).toBe('198.51.100.99 is not in <bruteforce>');
