@@ -104,23 +104,30 @@ export async function bringLocked(
   return sums;
 }
 
-/** Puts the repository of locked packages, whose files are in the cache, into the folder that an ISO is made of. */
+/** A file of the folder of packages: its bytes, or where the cache has it. */
+export type MediumFile = { readonly path: string } & ({ readonly bytes: Buffer } | { readonly from: string });
+
+/** The repository of locked packages as images carry it, whose files are in the cache. */
+export function mediumFiles(medium: Medium, store: PackageStore): readonly MediumFile[] {
+  return [
+    ...[...medium.catalogue, ...medium.npmProject].map(([path, bytes]) => ({ path, bytes })),
+    ...medium.npm.map((each) => ({ path: each.file, from: store.path(npmExpected(each)) })),
+    ...medium.packages.flatMap((each) =>
+      [each.file, ...(each.name === 'pkg' ? [BOOTSTRAP] : [])].map((path) => ({
+        ...{ path, from: store.path(expectedOf(each)) },
+      })),
+    ),
+  ];
+}
+
+/** Puts it into the folder that an ISO is made of. */
 export async function placePackages(medium: Medium, store: PackageStore, iso: string): Promise<void> {
-  const folder = join(iso, MEDIUM_FOLDER);
-  await mkdir(folder);
-  for (const [name, bytes] of [...medium.catalogue, ...medium.npmProject]) {
-    await mkdir(dirname(join(folder, name)), { recursive: true });
-    await writeFile(join(folder, name), bytes);
-  }
-  for (const each of medium.npm) await link(store.path(npmExpected(each)), join(folder, each.file));
-  for (const each of medium.packages) {
-    const target = join(folder, each.file);
+  for (const file of mediumFiles(medium, store)) {
+    const target = join(iso, MEDIUM_FOLDER, file.path);
     await mkdir(dirname(target), { recursive: true });
     // The same file under two names: it is only read.
-    await link(store.path(expectedOf(each)), target);
-    if (each.name !== 'pkg') continue;
-    await mkdir(dirname(join(folder, BOOTSTRAP)));
-    await link(target, join(folder, BOOTSTRAP));
+    if ('from' in file) await link(file.from, target);
+    else await writeFile(target, file.bytes);
   }
 }
 

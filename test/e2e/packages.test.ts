@@ -87,6 +87,9 @@ const PATIENCE = 180_000;
 describe('an image with a lock', { timeout: PATIENCE }, () => {
   it('carries the packages as a repository, and what an instance holds them against; another one costs a stamp', async () => {
     const at = await place();
+    const unlocked = await at.run('packages');
+    expect(unlocked.code).toBe(2);
+    expect(unlocked.stderr).toContain('has no locked packages: there is nothing to bring.');
     expect(await at.run('lock')).toMatchObject({ code: 0, stderr: '' });
     // The cache has them: nobody is asked.
     rmSync(at.repository, { recursive: true });
@@ -133,6 +136,23 @@ describe('an image with a lock', { timeout: PATIENCE }, () => {
       ...{ code: 0, stderr: '' },
       stdout: 'The overlays are the same.\n',
     });
+    // What `clawdie-iso packages` writes for an instance that runs is the same folder.
+    const brought = await at.run('packages', '--out', join(at.folder, 'out'));
+    expect(brought.code).toBe(0);
+    const unpacked = join(at.folder, 'unpacked');
+    mkdirSync(unpacked);
+    const archive = join(at.folder, 'out', `${imageOf('clawdie')}.packages.tar`);
+    execFileSync('tar', ['-xf', archive, '-C', unpacked]);
+    expect(files(unpacked)).toEqual(files(join(folder, 'packages')));
+    for (const file of files(unpacked))
+      expect(readFileSync(join(unpacked, file))).toEqual(readFileSync(join(folder, 'packages', file)));
+    const again = await at.run('packages', '--out', join(at.folder, 'again'), '--set', 'HOSTNAME=natasha');
+    expect(again.code).toBe(0);
+    expect(
+      readFileSync(archive).equals(
+        readFileSync(join(at.folder, 'again', `${imageOf('clawdie')}.packages.tar`)),
+      ),
+    ).toBe(true);
     const second = await at.run('iso', '--set', 'ASSISTANT_NAME=natasha', '--set', 'HOSTNAME=natasha');
     expect(second).toMatchObject({ code: 0, stderr: '' });
     expect(ran(second)).toEqual(['overlay', 'stamp']);

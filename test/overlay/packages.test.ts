@@ -23,9 +23,13 @@ db="$CLAWDIE_ROOT/db"
 [ "$1" != -R ] || { grep -q 'url: "file://' "$2/clawdie.conf" || exit 70; shift 2; }
 case $1 in
 info) grep -q "^$3 " "$db" ;;
-query) sed -n "s/^$3 //p" "$db" ;;
+query) [ "$2" != 'has %n %v' ] || { sed 's/^/has /' "$db"; exit 0; }; sed -n "s/^$3 //p" "$db" ;;
+version) [ "$3" = "$4" ] || { [ "$(printf '%s\\n' "$3" "$4" | sort -V | head -n 1)" = "$3" ] && echo '<' || echo '>'; } ;;
 update) echo "up to date" ;;
-install) shift 5; for name; do echo "$name \${VERSION-1.0}" >> "$db"; [ "$name" != tmux ] || echo "libevent 1.0" >> "$db"; done ;;
+install) shift 5; for name; do
+	[ "$name" != tmux ] || set -- libevent tmux
+	for one; do sed -i "/^$one /d" "$db"; echo "$one \${VERSION-1.0}" >> "$db"; done
+done ;;
 check) [ ! -e "$CLAWDIE_ROOT/altered" ] || echo "tmux-1.0: checksum mismatch for /usr/local/bin/tmux" >&2 ;;
 esac`;
 
@@ -59,6 +63,25 @@ beforeEach(async () => {
     .stub('tar', `printf '%s\\n' '#!/bin/sh' 'exec pkg "$@"'`);
 });
 
+/** The packages as `clawdie-iso packages` writes them, each in this version. */
+async function another(version: string): Promise<{ readonly list: string; readonly tar: Buffer }> {
+  const { lock, files } = await lockOf([
+    { name: 'pkg', asked: ['pkg(8)'] },
+    { name: 'libevent', version },
+    { name: 'tmux', version, deps: ['libevent'], asked: ['PACKAGES'] },
+  ]);
+  const medium = await mediumOf(lock);
+  const of = (name: string): Buffer => files.get(name) ?? Buffer.alloc(0);
+  return {
+    list: mediumList(medium, ['tmux', 'pkg']),
+    tar: await packTar([
+      ...[...medium.catalogue].map(([name, body]) => ({ name, body })),
+      ...medium.packages.map(({ name, file }) => ({ name: file, body: of(name) })),
+      { name: 'Latest/pkg.pkg', body: of('pkg') },
+    ]),
+  };
+}
+
 const run = (...args: readonly string[]): ScriptResult => fake.run(join(LIBRARY, 'shell-packages.sh'), args);
 const installs = ({ calls }: ScriptResult): readonly string[] =>
   calls.filter((call) => /^pkg .*install/.test(call)).map((call) => call.replaceAll(fake.root, ''));
@@ -86,7 +109,7 @@ describe('packages of the lock', () => {
     fake.file('db', fake.read('db').replace(/^libevent .*\n/m, ''));
     expect(run('--missing').code).toBe(0);
     expect(installs(run())).toEqual([
-      'pkg -R /var/run/clawdie-pkg/repos install -y -U -r FreeBSD-ports pkg libevent',
+      'pkg -R /var/run/clawdie-pkg/repos install -y -U -r FreeBSD-ports libevent',
     ]);
     expect(run('--missing').code).toBe(1);
   });
@@ -217,5 +240,128 @@ exec '${PKG}' -o ABI=FreeBSD:15:amd64 -o OSVERSION=1501000 -o PKG_DBDIR='${fake.
     expect(result.code).toBe(0);
     expect(run('--missing').code).toBe(1);
     expect(fake.has('var/db/pkg/repos/FreeBSD-ports')).toBe(false);
+  });
+});
+
+describe('clawdie-update packages', () => {
+  const UPDATE = 'overlays/firstboot/usr/local/sbin/clawdie-update';
+  const at = (): string => join(fake.root, 'packages.tar');
+  const bring = (): ScriptResult => fake.run(UPDATE, ['packages', at()]);
+  let newer: Awaited<ReturnType<typeof another>>;
+
+  beforeEach(async () => {
+    newer = await another('2.0');
+    run();
+    expect(fake.read('db')).toBe('pkg 1.0\nlibevent 1.0\ntmux 1.0\n');
+    const script = join(fake.root, '.run/shell-packages.sh');
+    fake
+      .stub('id', 'echo 0')
+      .stub('sync')
+      .stub('mount')
+      .stub(
+        'tar',
+        `case "$1" in -xOf) printf '%s\\n' '#!/bin/sh' 'exec pkg "$@"' ;; *) exec /usr/bin/tar "$@" ;; esac`,
+      )
+      .stub('pkg', `VERSION=2.0\n${STUB}`)
+      .stub('service', `sh '${script}'`)
+      // The overlay of another lock is in force by now.
+      .file(LIST, newer.list, 0o600)
+      .file('packages.tar', newer.tar);
+    fake.run(UPDATE, ['--help']);
+  });
+
+  it('brings those of the lock in force, and installs what is older', () => {
+    expect(run('--missing').code, 'nothing of another lock is installed').toBe(1);
+    const result = bring();
+    expect(result).toMatchObject({ code: 0, stderr: '' });
+    expect(result.stdout).toContain('The packages are as the lock has them.');
+    expect(fake.read('db')).toBe('pkg 1.0\nlibevent 2.0\ntmux 2.0\n');
+    expect(installs(result)).toEqual([
+      'pkg -R /var/run/clawdie-pkg/repos install -y -U -r FreeBSD-ports libevent tmux',
+    ]);
+    expect(fake.has(`${FOLDER}.new`) || fake.has(`${FOLDER}.old`)).toBe(false);
+    expect(fake.has(`${FOLDER}/All/tmux-1.0.pkg`)).toBe(false);
+    // Once more changes nothing.
+    expect(installs(bring())).toEqual([]);
+  });
+
+  it('leaves what pkg(8) has brought of newer versions since', () => {
+    fake.file('db', 'pkg 1.0\nlibevent 3.0\ntmux 1.0\n');
+    expect(bring().code).toBe(0);
+    expect(installs(bring())).toEqual([]);
+    expect(fake.read('db')).toContain('tmux 2.0');
+  });
+
+  it.each<readonly [what: string, how: () => Promise<void> | void, says: string]>([
+    [
+      'the overlay in force has another lock',
+      async () => void fake.file('packages.tar', (await another('3.0')).tar),
+      'what came is not what the overlay in force has in its lock. Nothing was changed.',
+    ],
+    [
+      'the archive was cut off',
+      () => void fake.file('packages.tar', newer.tar.subarray(0, newer.tar.length - 9000)),
+      'what came is not what the overlay in force has',
+    ],
+    [
+      'a byte was changed',
+      () => {
+        const bytes = Buffer.from(newer.tar);
+        const where = bytes.indexOf('All/tmux-2.0.pkg') + 512 + 20;
+        bytes[where] = (bytes[where] ?? 0) ^ 1;
+        fake.file('packages.tar', bytes);
+      },
+      'what came is not what the overlay in force has',
+    ],
+    ['it is no archive', () => void fake.file('packages.tar', 'x'), 'what came is not what the overlay'],
+    ['there is none', () => fake.removeFile('packages.tar'), 'is no file'],
+    ['there is no lock', () => fake.removeFile(LIST), 'the overlay in force has no lock'],
+    ['it runs from memory', () => fake.removeFile('etc/clawdie/installed'), 'this instance runs from memory'],
+    [
+      'there is no room',
+      () => void fake.stub('df', 'echo head; echo "/dev/x 9 8 1 99% /"'),
+      'and 0 are free. Nothing was changed.',
+    ],
+    [
+      'something is on trial',
+      () => void fake.file('sbin/clawdie-trial', 'echo "state pending"\n', 0o755),
+      'something is on trial',
+    ],
+    [
+      'packages are being installed',
+      () => void fake.file('var/run/clawdie-packages.lock', '').stub('lockf', 'exit 75'),
+      'Packages are being installed just now: ask again.',
+    ],
+  ])('changes nothing where %s', async (_, how, says) => {
+    await how();
+    const result = bring();
+    expect(result.code).toBe(says.endsWith('ask again.') ? 75 : 1);
+    expect(result.stdout + result.stderr).toContain(says);
+    expect(installs(result)).toEqual([]);
+    expect(fake.read('db')).toBe('pkg 1.0\nlibevent 1.0\ntmux 1.0\n');
+    expect(fake.has(`${FOLDER}/All/tmux-1.0.pkg`)).toBe(true);
+    expect(fake.has(`${FOLDER}.new`)).toBe(false);
+  });
+
+  it('writes nothing but what the lock names, and follows no link', async () => {
+    const evil = await packTar([
+      { name: '../outside', body: 'x' },
+      { name: '/absolute', body: 'x' },
+      { name: 'All/more.pkg', body: 'x' },
+      { name: 'data.pkg', type: 'symlink', linkname: '/etc/passwd' },
+    ]);
+    fake.file('packages.tar', evil);
+    const result = bring();
+    expect(result.code).toBe(1);
+    expect(result.stdout).toContain('data.pkg is not there');
+    expect(fake.has('var/db/clawdie/outside') || fake.has('absolute')).toBe(false);
+    expect(fake.has(`${FOLDER}.new`)).toBe(false);
+  });
+
+  it('says so where pkg(8) does not have them afterwards', () => {
+    fake.stub('pkg', STUB.replace('install) ', 'install) exit 0;'));
+    const result = bring();
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain('not as the lock has them: libevent 1.0 2.0,tmux 1.0 2.0');
   });
 });

@@ -1064,6 +1064,10 @@ describe('clawdie-netcheck', () => {
     const newer = json();
     expect(newer.code).toBe(0);
     expect(detail(newer, 'services.packages')).toBe("in another version than the lock's: tmux 1.1 (1.0)");
+    const older = '[ "$2" != version ] || { echo "<"; exit 0; }; echo "has tmux 0.9"; echo "has git 1.0"';
+    fake.stub('pkg', older);
+    expect(state(json(), 'services.packages')).toBe('fail');
+    expect(detail(json(), 'services.packages')).toContain('of the lock, older than locked: tmux 0.9 (1.0); ');
     fake.stub('pkg', 'exit 1');
     const missing = json();
     expect(missing.report.first).toBe('services');
@@ -1112,7 +1116,7 @@ describe('clawdie-netcheck', () => {
     it('says that they are being installed while they are', () => {
       fake.file('var/run/clawdie-packages.lock', '').stub('lockf', 'exit 75');
       expect(details()).toEqual([
-        'none: being installed: nginx,bastille; see /var/log/clawdie-firstboot.log',
+        'none: of the lock, not there: nginx,bastille; they are being installed; see /var/log/clawdie-firstboot.log',
         'none: not looked at: packages are being installed',
         'none: not looked at: packages are being installed',
       ]);
@@ -1122,19 +1126,22 @@ describe('clawdie-netcheck', () => {
     });
 
     it('says that those which are here are of another lock, on a disk or on the medium', () => {
-      const other = (at: string): readonly string[] => [
-        `fail: of the lock, not there: nginx,bastille; what lies in ${at} is of another lock than this overlay, or damaged, and is not installed: pkg install nginx bastille, or install anew from an image of that lock`,
+      const other = (at: string, how: string): readonly string[] => [
+        `fail: of the lock, not there: nginx,bastille; what lies in ${at} is of another lock than this overlay, or damaged, and is not installed: ${how}, or pkg install nginx bastille`,
         'fail: nginx is not installed, and ports 80 443 are open: pkg install nginx; service clawdie_web start',
         'fail: bastille is not installed, and jails are asked for: pkg install bastille; service clawdie_jails start',
       ];
-      fake.file(`${FOLDER}/data.pkg`, 'another');
-      expect(details()).toEqual(other(`/${FOLDER}`));
+      fake.file(`${FOLDER}/data.pkg`, 'another').file('etc/clawdie/installed', 'installed\n');
+      expect(details()).toEqual(
+        other(`/${FOLDER}`, 'bring those of the lock (clawdie-iso packages; clawdie-update packages)'),
+      );
+      fake.removeFile('etc/clawdie/installed');
       fake.removeFile(`${FOLDER}/data.pkg`);
       expect(details()[0]).toContain('then: service clawdie_packages install');
       fake
         .file('medium/packages/data.pkg', 'another')
         .stub('mount', `echo "/dev/iso9660/CLAWDIE ${fake.root}/medium cd9660 ro 0 0"`);
-      expect(details()).toEqual(other('/medium/packages'));
+      expect(details()).toEqual(other('/medium/packages', 'boot an image of that lock'));
     });
   });
 

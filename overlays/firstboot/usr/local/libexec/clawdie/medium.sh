@@ -68,6 +68,27 @@ packages_strange()
 	done
 }
 
+# What of the lock is not there, or is there in another version, a line each: NAME, or NAME VERSION and that of the lock:
+# packages_differ missing|other
+packages_differ()
+{
+	{
+		pkg -N query 'has %n %v' 2> /dev/null || true
+		packages_lines asked needed
+	} | awk -v what="$1" '
+	$1 == "has" { has[$2] = $3; next }
+	!($6 in has) { if (what == "missing") print $6; next }
+	what == "other" && has[$6] != $7 { print $6, has[$6], $7 }'
+}
+
+# Packages that are there in an older version than the lock's, as packages_differ has them.
+packages_older()
+{
+	packages_differ other | while read -r _name _has _locked; do
+		[ "$(pkg -N version -t "${_has}" "${_locked}" 2> /dev/null)" != "<" ] || echo "${_name} ${_has} ${_locked}"
+	done
+}
+
 # What brings a package of the host that is not there; where it is not of the lock, and a service has to be started then, that as
 # well: packages_remedy NAME [SERVICE]
 packages_remedy()
@@ -124,7 +145,7 @@ packages_verify()
 packages_fit()
 {
 	_needed=$(packages_lines asked needed | while read -r _kind _sum _size _flat _file _name _version; do
-		pkg -N info -e "${_name}" > /dev/null 2>&1 || echo "${_flat}"
+		[ "$(pkg -N query %v "${_name}" 2> /dev/null)" = "${_version}" ] || echo "${_flat}"
 	done | awk '{ sum += $1 } END { printf "%d", sum / 1024 }')
 	_free=$(df -k "${root}/" | awk 'NR == 2 { print $4 }')
 	[ "${_needed}" -gt "${_free}" ] || return 0
@@ -213,16 +234,18 @@ packages_install()
 	packages_static "${packages_work}/pkg-static" || return 1
 	packages_conf "${root}" "${packages_folder}" > "${packages_work}/repos/clawdie.conf" || return 1
 	_repository=$(packages_name "${root}")
+	# One that is there may be newer than that of the lock; an older one is asked for by its name.
+	pkg -N info -e pkg > /dev/null 2>&1 || set -- pkg "$@"
 	ASSUME_ALWAYS_YES=yes
 	export ASSUME_ALWAYS_YES
 	# How they end says little: what is there is looked at.
 	timeout 1800 "${packages_work}/pkg-static" -R "${packages_work}/repos" update -f -r "${_repository}" || true
-	timeout 1800 "${packages_work}/pkg-static" -R "${packages_work}/repos" install -y -U -r "${_repository}" pkg "$@" ||
+	timeout 1800 "${packages_work}/pkg-static" -R "${packages_work}/repos" install -y -U -r "${_repository}" "$@" ||
 	    say "pkg-static install ended with $?"
 	rm -rf "${packages_work}"
 	# What FreeBSD's repository has is asked for anew.
 	rm -rf "${root}/var/db/pkg/repos/${_repository}" "${root}/var/db/pkg/repo-${_repository}.sqlite"
-	packages_hold pkg "$@"
+	packages_hold "$@"
 }
 
 # ---- Jails: see jail-template.sh

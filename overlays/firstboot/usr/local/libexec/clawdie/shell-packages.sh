@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs PACKAGES with pkg(8), those that are not there yet: from the medium where they are locked, without a network. With --missing it installs nothing, and ends with 0 where
-# some are missing.
+# Installs PACKAGES with pkg(8), those that are not there yet: from the medium where they are locked, without a network, and what is there in an
+# older version than the lock's as well. With --missing it installs nothing, and ends with 0 where some are missing.
 
 # shellcheck source=SCRIPTDIR/common.sh
 . "${0%/*}/common.sh"
@@ -16,6 +16,9 @@ if [ -z "${wanted}" ] && packages_locked; then
 	for package in $(packages_lines needed | awk '{ print $6 }'); do
 		pkg -N info -e "${package}" > /dev/null 2>&1 || wanted="${wanted} ${package}"
 	done
+fi
+if packages_locked && [ -z "$(packages_strange)" ]; then
+	wanted="${wanted}$(packages_older | awk '{ printf " %s", $1 }')"
 fi
 if [ "${1-}" = "--missing" ]; then
 	[ -n "${wanted}" ]

@@ -1,0 +1,101 @@
+import { createReadStream } from 'node:fs';
+import { rename, rm, stat } from 'node:fs/promises';
+import { join, resolve as resolvePath } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { pack } from 'tar-stream';
+import { InputError } from '../error.js';
+import { partialName, writeError } from '../host/files.js';
+import { writeHashed } from '../host/write-hashed.js';
+import { Cache, cacheFolder } from '../pipeline/cache.js';
+import type { BuildEvent } from '../pipeline/events.js';
+import { mediumFiles, obtainPackages } from '../pipeline/packages.js';
+import type { MediumFile } from '../pipeline/packages.js';
+import { loadConfig } from './configuration.js';
+import type { IsoContext } from './iso.js';
+import { checkLock } from './lock-subject.js';
+import { packagesOf } from './medium.js';
+import { buildInto } from './output.js';
+import { releaseOfConfig } from './release.js';
+import { imageStem } from './request.js';
+import type { RootOptions } from './root.js';
+
+/**
+ * `clawdie-iso packages`: writes the packages of a lock, as images carry them, as one archive for instances that run an overlay of
+ * that lock (`clawdie-update packages`). The same lock gives the same bytes. It is not signed: overlays have the sum of each file.
+ *
+ * @throws InputError of the configuration, or where there is no lock; UserError if a package cannot be had, or the file written.
+ */
+export async function packages(options: RootOptions, context: IsoContext): Promise<void> {
+  const loaded = await loadConfig(options, context.environment);
+  const { config, folder } = loaded;
+  const events = context.makeMonitor();
+  const emit = (event: BuildEvent): void => {
+    events.emit(event);
+  };
+  try {
+    const release = await releaseOfConfig(config, folder);
+    const { lock } = await checkLock(folder, [{ loaded, release }]);
+    const request = await packagesOf(loaded, release, lock);
+    if (!request)
+      throw new InputError(
+        `${loaded.path} has no locked packages: there is nothing to bring.`,
+        'Name some in PACKAGES, and lock them: `clawdie-iso lock`.',
+      );
+    const cache = new Cache(cacheFolder(context.environment, options.cache));
+    const work = { cache, emit, signal: context.signal };
+    const out = resolvePath(options.out);
+    const path = join(out, `${imageStem('clawdie', release, config)}.packages.tar`);
+    const { sha256, bytes } = await buildInto(
+      out,
+      { ...options, disks: false, packaged: false },
+      work,
+      async () => {
+        const store = await obtainPackages(request, work, false);
+        const part = partialName(path);
+        try {
+          const written = await writeHashed(part, 0o644, packed(mediumFiles(request.medium, store)));
+          await rename(part, path);
+          return written;
+        } catch (error) {
+          throw writeError(path, error);
+        } finally {
+          await rm(part, { force: true });
+        }
+      },
+    );
+    context.print(`${path}  ${sha256}  ${bytes} bytes, ${request.medium.packages.length} packages`);
+  } finally {
+    await events.close();
+  }
+}
+
+/** An archive of the files, with nothing of this machine in it: tar(5), ustar. */
+async function* packed(files: readonly MediumFile[]): AsyncGenerator<Buffer, void> {
+  const tar = pack();
+  const filled = (async () => {
+    for (const file of files) {
+      const header = {
+        name: file.path,
+        mode: 0o644,
+        uid: 0,
+        gid: 0,
+        uname: '',
+        gname: '',
+        mtime: new Date(0),
+      };
+      if ('bytes' in file) tar.entry(header, file.bytes);
+      else
+        await pipeline(
+          createReadStream(file.from, { highWaterMark: 1 << 20 }),
+          tar.entry({ ...header, size: (await stat(file.from)).size }),
+        );
+    }
+    tar.finalize();
+  })();
+  // Who reads is told of it at the end of the archive.
+  filled.catch((error: unknown) => {
+    tar.destroy(error instanceof Error ? error : new Error(String(error)));
+  });
+  yield* tar as AsyncIterable<Buffer>;
+  await filled;
+}
