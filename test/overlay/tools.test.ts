@@ -1027,6 +1027,16 @@ describe('clawdie-netcheck', () => {
       expect([name, state(result, name)]).toEqual([name, 'ok']);
   });
 
+  it('names jails that run and that no plan has, which are not broken for that', () => {
+    expect(state(json(), 'plain.unplanned')).toBe('absent');
+    fake.file('usr/local/bastille/jails/box/jail.conf', '');
+    const result = json();
+    expect(result.code).toBe(0);
+    expect(state(result, 'plain.unplanned')).toBe('none');
+    expect(detail(result, 'plain.unplanned')).toContain('in no plan, and run: box; ');
+    expect(detail(result, 'plain.unplanned')).toContain('clawdie-jail destroy NAME');
+  });
+
   it('takes rules for those of the file whatever pfctl(8) orders, names or prints otherwise', () => {
     // As pfctl -nv writes them, and as it shows those in force (inside.ts).
     pfctl(
