@@ -284,6 +284,18 @@ it.each([
     'worker has used 90% or more of its disk',
   ],
   [
+    'a jail has filled a disk that was made smaller than planned',
+    (): unknown =>
+      fake
+        .file('var/db/clawdie/jaildisks/worker.img', Buffer.alloc(4 * 1024 ** 2))
+        .stub(
+          'df',
+          'echo x; case "$*" in *jails/*) echo "/dev/md5 4096 3800 200 95% /x" ;; "-i "*) echo "/dev/x 4 1 3 25% 1 9 10% /" ;; *) echo "/dev/x 1000 100 900 10% /" ;; esac',
+        ),
+    'worker-disk',
+    'worker has used 90% or more of its disk',
+  ],
+  [
     'nobody can be told',
     (): unknown => fake.file('var/db/clawdie/notify/error.webhook', 'it answers 404\n'),
     'webhook',

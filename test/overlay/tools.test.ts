@@ -1027,6 +1027,15 @@ describe('clawdie-netcheck', () => {
       expect([name, state(result, name)]).toEqual([name, 'ok']);
   });
 
+  it('says of a jail on UFS that its disk is smaller than planned, which is no fault', () => {
+    fake.file('var/db/clawdie/jaildisks/worker.img', Buffer.alloc(3 * 1024 ** 2));
+    const result = json();
+    expect(state(result, 'plain.worker')).toBe('ok');
+    expect(detail(result, 'plain.worker')).toContain(
+      'its disk has the 3 MB that it was made with, and 1024 are planned',
+    );
+  });
+
   it('names jails that run and that no plan has, which are not broken for that', () => {
     expect(state(json(), 'plain.unplanned')).toBe('absent');
     fake.file('usr/local/bastille/jails/box/jail.conf', '');

@@ -145,6 +145,12 @@ disk_bytes()
 	echo "${_bytes}"
 }
 
+# Bytes of the file system of a jail on UFS, which stays as large as it was made, or nothing: disk_made NAME
+disk_made()
+{
+	[ ! -f "${jails_disks}/$1.img" ] || echo "$(($(wc -c < "${jails_disks}/$1.img")))"
+}
+
 # What there is of the file system of a jail, a name of it, or nothing: disk_left NAME
 disk_left()
 {
