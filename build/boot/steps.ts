@@ -91,7 +91,7 @@ export function stepFlaws(step: Step, typed: Typed | undefined): readonly string
   const ends = step.ends ?? 0;
   const last = lines
     .filter((line) => line.trim() !== '')
-    .slice(-3)
+    .slice(-6)
     .join(' / ');
   const ended =
     ends === 'any' || (ends === 'failing' ? code !== 0 && code !== 124 : code === ends)

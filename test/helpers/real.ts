@@ -44,6 +44,9 @@ export const PFCTL = find('CLAWDIE_TEST_PFCTL', 'test-pfctl', 'parser cases of p
   'pf0001.ok',
 ]);
 
+/** The real pkg(8), which builds on Linux: the folder of CLAWDIE_TEST_PKG, which has the program `pkg`, or `test-pkg` in the cache. */
+export const PKG = find('CLAWDIE_TEST_PKG', 'test-pkg', 'pkg(8)', ['pkg']);
+
 /** The folder, in a test that has been skipped where there is none. */
 export function folderOf({ folder, skipped }: Real): string {
   if (folder === undefined) throw new Error(skipped);

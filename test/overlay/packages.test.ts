@@ -5,12 +5,12 @@ import { sha256 } from '../../build/host/hash.js';
 import { mediumList, mediumOf } from '../../build/packages/medium.js';
 import { zstd } from '../helpers/repository.js';
 import { lockOf } from '../helpers/lock.js';
+import { folderOf, PKG, skipWithout } from '../helpers/real.js';
 import { FakeRoot } from '../helpers/shell.js';
 import type { ScriptResult } from '../helpers/shell.js';
 import { packTar } from '../helpers/tar.js';
 
 const LIBRARY = 'overlays/firstboot/usr/local/libexec/clawdie';
-const PKG = process.env['CLAWDIE_TEST_PKG'] ?? '';
 const FOLDER = 'var/db/clawdie/packages';
 const LIST = 'var/db/clawdie/packages.list';
 
@@ -190,12 +190,12 @@ describe('packages of the lock', () => {
     expect(installs(gone)).toEqual([]);
   });
 
-  it('are those of the real pkg(8), in a root', async (context) => {
-    if (PKG === '' || !existsSync('/usr/bin/bsdtar'))
-      context.skip('no pkg(8) or bsdtar(1): CLAWDIE_TEST_PKG names none');
+  it('are those of the real pkg(8), in a root', async ({ skip }) => {
+    skipWithout([PKG], skip);
+    if (!existsSync('/usr/bin/bsdtar')) skip('no bsdtar(1)');
     // What pkg-static is on the instance is here the pkg of this machine, for the root of the test.
     const real = `#!/bin/sh
-exec '${PKG}' -o ABI=FreeBSD:15:amd64 -o OSVERSION=1501000 -o PKG_DBDIR='${fake.root}/var/db/pkg' -o RUN_SCRIPTS=no -r '${fake.root}' "$@"
+exec '${folderOf(PKG)}/pkg' -o ABI=FreeBSD:15:amd64 -o OSVERSION=1501000 -o PKG_DBDIR='${fake.root}/var/db/pkg' -o RUN_SCRIPTS=no -r '${fake.root}' "$@"
 `;
     const { lock, files } = await lockOf([
       { name: 'pkg', asked: ['pkg(8)'] },

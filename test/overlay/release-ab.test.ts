@@ -78,11 +78,15 @@ describe.skipIf(!BSDTAR)('clawdie-update release, with two roots', () => {
       .file('etc/ssh/ssh_host_ed25519_key', 'a host key', 0o600)
       .file('usr/local/bin/tmux', 'a package', 0o755)
       .file('usr/bin/own-program', 'x', 0o755)
+      .file('boot/modules/own.ko', 'x')
+      .file('boot/device.hints', 'changed here')
       .file('bin/sh', 'a program of the release, patched here', 0o755);
     const result = offer(await newRoot());
     expect(result.code).toBe(0);
     expect(result.stdout).toContain(`FreeBSD ${OLD} becomes ${NEW}; `);
-    expect(result.stdout).toContain('stay behind, in a:\n    /usr/bin/own-program\n');
+    expect(result.stdout).toContain(
+      'stay behind, in a:\n    /boot/device.hints\n    /boot/modules/own.ko\n    /usr/bin/own-program\nThe instance',
+    );
     expect(instance.attributes).toEqual({ a: ['bootme'], b: ['bootme', 'bootonce'] });
     // All of it is on the disk before the loader may take it.
     const steps = result.calls.filter((call) => /^mount -u|^gpart set/.test(call));

@@ -90,6 +90,8 @@ describe('clawdie-update release', () => {
       )
       .file('usr/local/bin/tmux', 'a package', 0o755)
       .file('usr/bin/own-program', 'x', 0o755)
+      .file('boot/modules/own.ko', 'x')
+      .file('boot/device.hints', 'changed here')
       .file('bin/sh', 'a program of the release, patched here', 0o755)
       .file('usr/local/bastille/releases/15.1-RELEASE/bin/sh', 'patched here')
       .file('var/db/clawdie/work.old/x', 'x')
@@ -105,7 +107,9 @@ describe('clawdie-update release', () => {
     const result = offer(await newRoot(tree));
     expect(result).toMatchObject({ code: 0, stderr: '' });
     expect(result.stdout).toContain(`FreeBSD ${OLD} becomes ${NEW}; `);
-    expect(result.stdout).toContain('stay behind, in default:\n    /usr/bin/own-program\n');
+    expect(result.stdout).toContain(
+      'stay behind, in default:\n    /boot/device.hints\n    /boot/modules/own.ko\n    /usr/bin/own-program\nThe instance',
+    );
     expect(result.calls).toContain(`daemon -f sh -c sleep 2; shutdown -r now || reboot`);
     expect(runs()).toMatchObject({ version: OLD, environment: 'default', waits: true });
     const name = instance.property('once') ?? 'none';

@@ -45,7 +45,10 @@ states=$(pfctl -q -s info | awk '/current entries/ { print $3; exit }')
   seconds: 300,
 };
 
-/** Floods: what a jail does, until the operator has logged in or a minute and a half have gone; a disk takes longer to fill. */
+/** What a flood said as it ended, or why it did not come about. */
+const SAID = '/var/run/inspect.flood';
+
+/** Floods: what a jail does, until the operator has logged in or a minute and a half have gone. */
 export function floodSteps(jail: DeployedJail, internet: string): readonly Step[] {
   const root = `/usr/local/bastille/jails/${jail.name}/root`;
   const floods: Readonly<
@@ -55,7 +58,6 @@ export function floodSteps(jail: DeployedJail, internet: string): readonly Step[
         readonly does: string;
         readonly again?: boolean;
         readonly enough?: string;
-        readonly patience?: number;
         readonly after?: string;
       }
     >
@@ -70,7 +72,6 @@ export function floodSteps(jail: DeployedJail, internet: string): readonly Step[
       does: 'while :; do cat /dev/zero >> "$HOME/flood.$$"; sleep 1; done',
       // The operator may be logged in before it is full.
       enough: `df -k ${root} | awk 'NR == 2 { full = $5 + 0 >= 99 } END { exit !full }'`,
-      patience: 400,
       after: `df -k / ${root}\nrm -f ${root}/home/worker/flood.*\n[ "$(df -k / | awk 'NR == 2 { print $4 }')" -gt 4096 ] && echo 'the host has room'`,
     },
     'flood-connections': {
@@ -79,24 +80,25 @@ export function floodSteps(jail: DeployedJail, internet: string): readonly Step[
     },
   };
   const steps = JAILED_FLOODS.map((flood): Step => {
-    const { does, again = false, enough = ':', patience = 90, after = 'true' } = floods[flood];
-    const begin = `jexec -l -U worker ${jail.name} sh -c '${does.replaceAll("'", "'\\''")}' > /dev/null 2>&1 < /dev/null &`;
+    const { does, again = false, enough = ':', after = 'true' } = floods[flood];
+    const begin = `jexec -l -U worker ${jail.name} sh -c '${does.replaceAll("'", "'\\''")}' > /dev/null 2> ${SAID} < /dev/null &`;
     return {
       name: flood,
       check: flood,
       // Killed from outside: a jail without processes to spare lets nobody in. At once, as they fork; then what waits for a disk.
       typed: `worker=$(jexec ${jail.name} id -u worker) || exit 3
-left=${patience}
+left=90
 most=0
 ${begin}
 until { [ -e ${seenFile(flood)} ] && ${enough}; } || [ "$left" -eq 0 ]; do
-	${again ? begin : ':'}
 	sleep 1
 	left=$((left - 1))
 	now=$(pgrep -j ${jail.name} -U "$worker" | wc -l)
+	# One that did not come about, or has ended, begins again.
+	${again ? '' : '[ "$now" -gt 0 ] || '}${begin}
 	[ "$now" -le "$most" ] || most=$((now))
 done
-echo "processes: $most at most"
+echo "processes: $most at most, $left turns left; $(tail -n 1 ${SAID})"
 ${after}
 left=120
 while pgrep -j ${jail.name} -U "$worker" > /dev/null && [ "$left" -gt 0 ]; do
@@ -112,10 +114,10 @@ jls -j ${jail.name} name`,
         // It was one: a full file system, or more than a shell or two.
         ...(flood === 'flood-disk'
           ? [new RegExp(`\\s(?:99|1\\d\\d)%\\s+${root}$`, 'm'), line('the host has room')]
-          : [/^processes: (?:[3-9]|\d{2,}) at most$/m]),
+          : [/^processes: (?:[3-9]|\d{2,}) at most,/m]),
       ],
       tells: /^processes/,
-      seconds: 300 + 2 * patience,
+      seconds: 400,
     };
   });
   return [...steps, SYN_STEP];

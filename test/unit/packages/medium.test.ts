@@ -9,9 +9,10 @@ import { checkMemory, roomFor, runsFromMemory } from '../../../build/packages/me
 import { closure, mediumList, mediumOf } from '../../../build/packages/medium.js';
 import { configOf } from '../../helpers/config.js';
 import { lockOf } from '../../helpers/lock.js';
+import { PKG as REAL_PKG, skipWithout } from '../../helpers/real.js';
 import { tmp } from '../../helpers/tmp.js';
 
-const PKG = process.env['CLAWDIE_TEST_PKG'] ?? '';
+const PKG = join(REAL_PKG.folder ?? '', 'pkg');
 const MIB = 1024 ** 2;
 
 const lock = async (): Promise<{ readonly lock: Lock; readonly files: ReadonlyMap<string, Buffer> }> =>
@@ -65,8 +66,8 @@ describe('the packages of a medium', () => {
     expect((await mediumOf(changed)).digest).not.toBe(one.digest);
   });
 
-  it('make a repository that the real pkg(8) reads and resolves', async (context) => {
-    if (PKG === '') context.skip('no pkg(8): CLAWDIE_TEST_PKG names none');
+  it('make a repository that the real pkg(8) reads and resolves', async ({ skip }) => {
+    skipWithout([REAL_PKG], skip);
     const { lock: made, files } = await lock();
     const medium = await mediumOf(made);
     const folder = await tmp();

@@ -15,16 +15,17 @@ import type { VerifiedCatalogue } from '../../../build/packages/repository.js';
 import { resolvePackages } from '../../../build/packages/solver.js';
 import { parseSum } from '../../../build/packages/sums.js';
 import { compareVersions } from '../../../build/packages/version.js';
+import { PKG as REAL_PKG, skipWithout } from '../../helpers/real.js';
 import { fingerprintFile, rsaKey, zstd } from '../../helpers/repository.js';
 import type { RepositoryKey } from '../../helpers/repository.js';
 import { packTar } from '../../helpers/tar.js';
 import { never } from '../../helpers/tmp.js';
 
-/** The real pkg(8), which builds on Linux: named by whoever has it. */
-const PKG = process.env['CLAWDIE_TEST_PKG'] ?? '';
+/** The real pkg(8). */
+const PKG = join(REAL_PKG.folder ?? '', 'pkg');
 
-function real(context: TestContext): void {
-  if (PKG === '') context.skip('no pkg(8): CLAWDIE_TEST_PKG names none');
+function real({ skip }: TestContext): void {
+  skipWithout([REAL_PKG], skip);
 }
 
 const ABI = 'FreeBSD:15:amd64';
@@ -87,7 +88,7 @@ describe('the real pkg(8)', () => {
     execFileSync(PKG, [...settings(), ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
 
   beforeAll(async () => {
-    if (PKG === '') return undefined;
+    if (REAL_PKG.skipped !== undefined) return undefined;
     folder = mkdtempSync(join(tmpdir(), 'clawdie-test-'));
     const repository = join(folder, 'repository');
     for (const each of ['repository/All', 'repos', 'db', 'cache', 'keys/trusted', 'keys/revoked'])

@@ -16,7 +16,7 @@ carry_mixed="etc/rc.d etc/defaults etc/periodic etc/mtree etc/pam.d etc/autofs e
 
 # Of the changes, as zfs(8) prints them (diff -FH), those of somebody's own, a line each, with paths as it prints them: "there PATH" for
 # what is of interest where the newer release has it too, "sure PATH" for what goes along in any case, "left PATH" for
-# what does not: changed CHANGES RELEASE
+# what does not, of which somebody has to know: changed CHANGES RELEASE
 changed()
 {
 	touch "${root}/var/db/clawdie/overlay.files"
@@ -37,6 +37,9 @@ changed()
 		list(own, owns)
 		list(mixed, mixeds)
 		owns[jails] = 1
+		# What is made in /boot for each start, or goes along by itself; and what somebody may have set there.
+		list("boot/entropy boot/nextboot.conf boot/loader.conf.local boot/lua/local.lua", made)
+		list("boot/loader.conf boot/device.hints", settings)
 		while ((getline line < overlay) > 0) brought[line] = 1
 	}
 	# Sockets, pipes and devices are made anew by who needs them; a folder has changed since something in it has.
@@ -46,7 +49,7 @@ changed()
 		sub(/^\/+/, "", path)
 		if (path == "" || path in brought || below(path, owns) || path ~ /^var\/db\/clawdie\/(work\.|overlay\.files)/) next
 		if (!below(path, bases)) print (below(path, mixeds) ? "sure" : "there"), path
-		else if ($1 == "+" && $2 != "/" && path !~ /^boot\//) print "left", path
+		else if ($2 != "/" && ($1 == "+" ? !(path in made) && path !~ /^boot\/kernel\// : path in settings)) print "left", path
 	}' "$1"
 }
 
