@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
@@ -197,13 +198,6 @@ describe('packages of the lock', () => {
     const real = `#!/bin/sh
 exec '${folderOf(PKG)}/pkg' -o ABI=FreeBSD:15:amd64 -o OSVERSION=1501000 -o PKG_DBDIR='${fake.root}/var/db/pkg' -o RUN_SCRIPTS=no -r '${fake.root}' "$@"
 `;
-    const { lock, files } = await lockOf([
-      { name: 'pkg', asked: ['pkg(8)'] },
-      { name: 'libevent' },
-      { name: 'tmux', deps: ['libevent'], asked: ['PACKAGES'] },
-    ]);
-    const [own, ...others] = lock.packages;
-    if (!own) throw new Error('there is a pkg');
     const about = {
       name: 'pkg',
       origin: 'test/pkg',
@@ -224,22 +218,41 @@ exec '${folderOf(PKG)}/pkg' -o ABI=FreeBSD:15:amd64 -o OSVERSION=1501000 -o PKG_
       ]),
     );
     const sum = sha256(file);
-    const medium = await mediumOf({
-      ...lock,
-      packages: [{ ...own, size: file.length, sha256: sum, sum }, ...others],
-    });
-    files.forEach((bytes, name) => fake.file(`${FOLDER}/All/${name}-1.0.pkg`, name === 'pkg' ? file : bytes));
-    for (const [name, bytes] of medium.catalogue) fake.file(`${FOLDER}/${name}`, bytes);
+    const lay = async (version: string): Promise<void> => {
+      const { lock, files } = await lockOf([
+        { name: 'pkg', asked: ['pkg(8)'] },
+        { name: 'libevent', version },
+        { name: 'tmux', version, deps: ['libevent'], asked: ['PACKAGES'] },
+      ]);
+      const [own, ...others] = lock.packages;
+      if (!own) throw new Error('there is a pkg');
+      const medium = await mediumOf({
+        ...lock,
+        packages: [{ ...own, size: file.length, sha256: sum, sum }, ...others],
+      });
+      for (const [name, bytes] of medium.catalogue) fake.file(`${FOLDER}/${name}`, bytes);
+      for (const { name, file: path } of medium.packages)
+        fake.file(`${FOLDER}/${path}`, name === 'pkg' ? file : (files.get(name) ?? Buffer.alloc(0)));
+      fake.file(`${FOLDER}/Latest/pkg.pkg`, file).file(LIST, mediumList(medium, ['tmux', 'pkg']));
+    };
+    const had = (): string => execFileSync(join(fake.bin, 'pkg'), ['query', '%n %v'], { encoding: 'utf8' });
     fake
-      .file(`${FOLDER}/Latest/pkg.pkg`, file)
-      .file(LIST, mediumList(medium, ['tmux', 'pkg']))
       .stub('pkg', `[ "$1" != -N ] || shift\n${real.replace('#!/bin/sh\n', '')}`)
       .stub('tar', 'exec bsdtar "$@"');
+    await lay('1.0');
     const result = run();
     expect(result.stdout).toContain('FreeBSD-ports repository update completed. 3 packages processed.');
     expect(result.code).toBe(0);
+    expect(had()).toBe('libevent 1.0\npkg 1.0\ntmux 1.0\n');
     expect(run('--missing').code).toBe(1);
     expect(fake.has('var/db/pkg/repos/FreeBSD-ports')).toBe(false);
+    // Those of a later lock, and what they need, take the place of the older ones; those of an earlier one do not.
+    await lay('1.1');
+    expect(run('--missing').code).toBe(0);
+    expect(run().code).toBe(0);
+    expect(had()).toBe('libevent 1.1\npkg 1.0\ntmux 1.1\n');
+    await lay('1.0.9');
+    expect(run('--missing').code).toBe(1);
   });
 });
 
