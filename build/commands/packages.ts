@@ -72,6 +72,8 @@ export async function packages(options: RootOptions, context: IsoContext): Promi
 /** An archive of the files, with nothing of this machine in it: tar(5), ustar. */
 async function* packed(files: readonly MediumFile[]): AsyncGenerator<Buffer, void> {
   const tar = pack();
+  // pkg(8) has two names there: the bytes of a file of the cache go in once.
+  const names = new Map<string, string>();
   const filled = (async () => {
     for (const file of files) {
       const header = {
@@ -83,12 +85,18 @@ async function* packed(files: readonly MediumFile[]): AsyncGenerator<Buffer, voi
         gname: '',
         mtime: new Date(0),
       };
-      if ('bytes' in file) tar.entry(header, file.bytes);
-      else
+      if ('bytes' in file) {
+        tar.entry(header, file.bytes);
+        continue;
+      }
+      const linkname = names.get(file.from);
+      names.set(file.from, file.path);
+      if (linkname === undefined)
         await pipeline(
           createReadStream(file.from, { highWaterMark: 1 << 20 }),
           tar.entry({ ...header, size: (await stat(file.from)).size }),
         );
+      else tar.entry({ ...header, type: 'link', linkname });
     }
     tar.finalize();
   })();
