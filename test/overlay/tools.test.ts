@@ -1154,7 +1154,11 @@ describe('clawdie-netcheck', () => {
       expect(details()).toEqual(
         other(`/${FOLDER}`, 'bring those of the lock (clawdie-iso packages; clawdie-update packages)'),
       );
-      fake.removeFile('etc/clawdie/installed');
+      fake.removeFile(`${FOLDER}/data.pkg`);
+      expect(details()[0]).toBe(
+        'fail: of the lock, not there: nginx,bastille; bring those of the lock (clawdie-iso packages; clawdie-update packages), or pkg install nginx bastille',
+      );
+      fake.removeFile('etc/clawdie/installed').file(`${FOLDER}/data.pkg`, 'another');
       fake.removeFile(`${FOLDER}/data.pkg`);
       expect(details()[0]).toContain('then: service clawdie_packages install');
       fake

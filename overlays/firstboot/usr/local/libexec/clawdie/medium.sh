@@ -68,6 +68,13 @@ packages_strange()
 	done
 }
 
+# Whether those of the lock are at hand, as far as is known before each is looked at.
+packages_here()
+{
+	[ -z "$(packages_strange)" ] &&
+	    { [ -f "${packages_installed}/meta.conf" ] || [ ! -e "${root}/etc/clawdie/installed" ]; }
+}
+
 # What of the lock is not there, or is there in another version, a line each: NAME, or NAME VERSION and that of the lock:
 # packages_differ missing|other
 packages_differ()
@@ -94,7 +101,7 @@ packages_older()
 packages_remedy()
 {
 	if packages_locked && packages_lines asked needed | awk -v name="$1" '$6 == name { found = 1 } END { exit !found }' &&
-	    [ -z "$(packages_strange)" ]; then
+	    packages_here; then
 		echo "service clawdie_packages install"
 	else
 		echo "pkg install $1${2:+; service $2 start}"

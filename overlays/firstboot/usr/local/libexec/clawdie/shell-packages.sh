@@ -17,7 +17,7 @@ if [ -z "${wanted}" ] && packages_locked; then
 		pkg -N info -e "${package}" > /dev/null 2>&1 || wanted="${wanted} ${package}"
 	done
 fi
-if packages_locked && [ -z "$(packages_strange)" ]; then
+if packages_locked && packages_here; then
 	wanted="${wanted}$(packages_older | awk '{ printf " %s", $1 }')"
 fi
 if [ "${1-}" = "--missing" ]; then
