@@ -36,7 +36,9 @@ export async function packages(options: RootOptions, context: IsoContext): Promi
     const release = await releaseOfConfig(config, folder);
     const { lock } = await checkLock(folder, [{ loaded, release }]);
     const request = await packagesOf(loaded, release, lock);
-    if (!request)
+    // pkg(8) takes a catalogue of 1970 for one that it has read already.
+    const time = lock?.catalogue?.time;
+    if (!request || time === undefined)
       throw new InputError(
         `${loaded.path} has no locked packages: there is nothing to bring.`,
         'Name some in PACKAGES, and lock them: `clawdie-iso lock`.',
@@ -53,7 +55,7 @@ export async function packages(options: RootOptions, context: IsoContext): Promi
         const store = await obtainPackages(request, work, false);
         const part = partialName(path);
         try {
-          const written = await writeHashed(part, 0o644, packed(mediumFiles(request.medium, store)));
+          const written = await writeHashed(part, 0o644, packed(mediumFiles(request.medium, store), time));
           await rename(part, path);
           return written;
         } catch (error) {
@@ -69,9 +71,14 @@ export async function packages(options: RootOptions, context: IsoContext): Promi
   }
 }
 
-/** An archive of the files, with nothing of this machine in it: tar(5), ustar. */
-async function* packed(files: readonly MediumFile[]): AsyncGenerator<Buffer, void> {
+/**
+ * An archive of the files, with nothing of this machine in it: tar(5), ustar.
+ *
+ * @param time when they were locked, as a date of ISO 8601
+ */
+async function* packed(files: readonly MediumFile[], time: string): AsyncGenerator<Buffer, void> {
   const tar = pack();
+  const mtime = new Date(time);
   // pkg(8) has two names there: the bytes of a file of the cache go in once.
   const names = new Map<string, string>();
   const filled = (async () => {
@@ -83,7 +90,7 @@ async function* packed(files: readonly MediumFile[]): AsyncGenerator<Buffer, voi
         gid: 0,
         uname: '',
         gname: '',
-        mtime: new Date(0),
+        mtime,
       };
       if ('bytes' in file) {
         tar.entry(header, file.bytes);

@@ -144,6 +144,8 @@ describe('an image with a lock', { timeout: PATIENCE }, () => {
     const archive = join(at.folder, 'out', `${imageOf('clawdie')}.packages.tar`);
     execFileSync('tar', ['-xf', archive, '-C', unpacked]);
     expect(files(unpacked)).toEqual(files(join(folder, 'packages')));
+    // pkg(8) says of a catalogue of 1970 that it is up to date, and reads none.
+    expect(statSync(join(unpacked, 'data.pkg')).mtime.getFullYear()).toBeGreaterThan(2000);
     for (const file of files(unpacked))
       expect(readFileSync(join(unpacked, file))).toEqual(readFileSync(join(folder, 'packages', file)));
     const again = await at.run('packages', '--out', join(at.folder, 'again'), '--set', 'HOSTNAME=natasha');

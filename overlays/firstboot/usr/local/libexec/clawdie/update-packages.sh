@@ -27,8 +27,9 @@ packages()
 	mkdir -m 0755 "${_new}"
 	trap 'rm -rf "${_new}"' EXIT
 	packages_lines catalogue asked needed other npm | awk '{ print $5 }' > "${_new}/.files"
+	# As of now: pkg(8) takes a catalogue that is old enough for one that it has read already.
 	{ if [ "$1" = "-" ]; then cat; else cat "$1"; fi; } | head -c "${_bytes}" |
-	    tar -xf - -C "${_new}" -T "${_new}/.files" > /dev/null 2>&1 || true
+	    tar -xmf - -C "${_new}" -T "${_new}/.files" > /dev/null 2>&1 || true
 	rm -f "${_new}/.files"
 	packages_folder=${_new}
 	packages_verify catalogue asked needed other npm ||
