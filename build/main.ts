@@ -7,7 +7,7 @@ import type { Cli } from './cli/cli.js';
 import { doctorCommand } from './cli/doctor.js';
 import { fleetCommands, publishCommand } from './cli/fleet.js';
 import { helpLayout, helpText } from './cli/help.js';
-import { imageCommands, rootCommand } from './cli/images.js';
+import { fileCommands, imageCommands } from './cli/images.js';
 import { instanceCommands } from './cli/instances.js';
 import { packageCommands } from './cli/packages.js';
 import { paperCommands, verifyCommand } from './cli/papers.js';
@@ -114,7 +114,7 @@ for (const add of [
   publishCommand,
   paperCommands,
   instanceCommands,
-  rootCommand,
+  fileCommands,
   verifyCommand,
   doctorCommand,
 ])

@@ -34,29 +34,39 @@ export function imageCommands(program: Command, cli: Cli): void {
       );
 }
 
-/** The root of a release, for instances that are updated: `root`. */
-export function rootCommand(program: Command, cli: Cli): void {
-  program
-    .command('root')
-    .description(
-      'write the root of a release as one signed file, for instances on ZFS that are to be updated (clawdie-update release)',
-    )
-    .addOption(configOption)
-    .option('--out <folder>', 'folder for the file', 'dist')
-    .addOption(setOption)
-    .addOption(cacheOption)
-    .addOption(installOption)
-    .addOption(noWaitOption)
-    .addOption(jsonEvents)
-    .action(
-      async (options: {
-        config?: string;
-        out: string;
-        set: string[];
-        cache?: string;
-        installTools: boolean;
-        wait: boolean;
-        json: boolean;
-      }) => (await import('../commands/root.js')).root(options, cli.surroundings(options.json)),
-    );
+/** Files for instances that are updated: `root` and `packages`. */
+export function fileCommands(program: Command, cli: Cli): void {
+  for (const [name, description, command] of [
+    [
+      'root',
+      'write the root of a release as one signed file, for instances that are to be updated (clawdie-update release)',
+      async () => (await import('../commands/root.js')).root,
+    ],
+    [
+      'packages',
+      'write the packages of a lock as one archive, for instances that run an overlay of it (clawdie-update packages)',
+      async () => (await import('../commands/packages.js')).packages,
+    ],
+  ] as const)
+    program
+      .command(name)
+      .description(description)
+      .addOption(configOption)
+      .option('--out <folder>', 'folder for the file', 'dist')
+      .addOption(setOption)
+      .addOption(cacheOption)
+      .addOption(installOption)
+      .addOption(noWaitOption)
+      .addOption(jsonEvents)
+      .action(
+        async (options: {
+          config?: string;
+          out: string;
+          set: string[];
+          cache?: string;
+          installTools: boolean;
+          wait: boolean;
+          json: boolean;
+        }) => (await command())(options, cli.surroundings(options.json)),
+      );
 }

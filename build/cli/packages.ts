@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
 import { audit, VUXML } from '../commands/audit.js';
 import type { Cli } from './cli.js';
-import { cacheOption, configOption, installOption, jsonEvents, noWaitOption, setOption } from './options.js';
+import { cacheOption, configOption, setOption } from './options.js';
 
-/** Packages that instances install: `lock`, `packages` and `audit`. */
+/** Packages that instances install: `lock` and `audit`. */
 export function packageCommands(program: Command, cli: Cli): void {
   program
     .command('lock')
@@ -40,30 +40,6 @@ export function packageCommands(program: Command, cli: Cli): void {
           { deployments, ...options, update: options.update ?? false },
           cli.surroundings(options.json),
         ),
-    );
-
-  program
-    .command('packages')
-    .description(
-      'write the packages of a lock as one archive, for instances that run an overlay of it (clawdie-update packages)',
-    )
-    .addOption(configOption)
-    .option('--out <folder>', 'folder for the file', 'dist')
-    .addOption(setOption)
-    .addOption(cacheOption)
-    .addOption(installOption)
-    .addOption(noWaitOption)
-    .addOption(jsonEvents)
-    .action(
-      async (options: {
-        config?: string;
-        out: string;
-        set: string[];
-        cache?: string;
-        installTools: boolean;
-        wait: boolean;
-        json: boolean;
-      }) => (await import('../commands/packages.js')).packages(options, cli.surroundings(options.json)),
     );
 
   program
