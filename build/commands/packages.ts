@@ -55,7 +55,11 @@ export async function packages(options: RootOptions, context: IsoContext): Promi
         const store = await obtainPackages(request, work, false);
         const part = partialName(path);
         try {
-          const written = await writeHashed(part, 0o644, packed(mediumFiles(request.medium, store), time));
+          const written = await writeHashed(
+            part,
+            0o644,
+            packed(mediumFiles(request.medium, store), time, context.signal),
+          );
           await rename(part, path);
           return written;
         } catch (error) {
@@ -76,7 +80,11 @@ export async function packages(options: RootOptions, context: IsoContext): Promi
  *
  * @param time when they were locked, as a date of ISO 8601
  */
-async function* packed(files: readonly MediumFile[], time: string): AsyncGenerator<Buffer, void> {
+async function* packed(
+  files: readonly MediumFile[],
+  time: string,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer, void> {
   const tar = pack();
   const mtime = new Date(time);
   // pkg(8) has two names there: the bytes of a file of the cache go in once.
@@ -93,7 +101,7 @@ async function* packed(files: readonly MediumFile[], time: string): AsyncGenerat
         mtime,
       };
       if ('bytes' in file) {
-        tar.entry(header, file.bytes);
+        tar.entry(header, file.bytes).on('error', () => undefined); // it is that of the archive
         continue;
       }
       const linkname = names.get(file.from);
@@ -102,6 +110,7 @@ async function* packed(files: readonly MediumFile[], time: string): AsyncGenerat
         await pipeline(
           createReadStream(file.from, { highWaterMark: 1 << 20 }),
           tar.entry({ ...header, size: (await stat(file.from)).size }),
+          { signal },
         );
       else tar.entry({ ...header, type: 'link', linkname });
     }

@@ -89,13 +89,15 @@ export function floodSteps(jail: DeployedJail, internet: string): readonly Step[
       typed: `worker=$(jexec ${jail.name} id -u worker) || exit 3
 left=90
 most=0
+none=0
 ${begin}
 until { [ -e ${seenFile(flood)} ] && ${enough}; } || [ "$left" -eq 0 ]; do
+	# One that did not come about, or has ended, begins again.
+	${again ? begin : `[ "$none" -lt 5 ] || { none=0; ${begin} }`}
 	sleep 1
 	left=$((left - 1))
 	now=$(pgrep -j ${jail.name} -U "$worker" | wc -l)
-	# One that did not come about, or has ended, begins again.
-	${again ? '' : '[ "$now" -gt 0 ] || '}${begin}
+	none=$((now > 0 ? 0 : none + 1))
 	[ "$now" -le "$most" ] || most=$((now))
 done
 echo "processes: $most at most, $left turns left; $(tail -n 1 ${SAID})"

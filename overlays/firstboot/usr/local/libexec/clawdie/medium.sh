@@ -151,8 +151,11 @@ packages_verify()
 # Whether there is room for what is still to be installed.
 packages_fit()
 {
+	_lack=" $({ packages_differ missing; packages_older; } | awk '{ printf "%s ", $1 }')"
 	_needed=$(packages_lines asked needed | while read -r _kind _sum _size _flat _file _name _version; do
-		[ "$(pkg -N query %v "${_name}" 2> /dev/null)" = "${_version}" ] || echo "${_flat}"
+		case "${_lack}" in
+		*" ${_name} "*) echo "${_flat}" ;;
+		esac
 	done | awk '{ sum += $1 } END { printf "%d", sum / 1024 }')
 	_free=$(df -k "${root}/" | awk 'NR == 2 { print $4 }')
 	[ "${_needed}" -gt "${_free}" ] || return 0

@@ -7,7 +7,7 @@
 # Folders of the base system, and what is made anew or tells of one environment.
 carry_system="bin sbin lib libexec rescue boot sys usr/bin usr/sbin usr/lib usr/lib32 usr/libdata usr/libexec usr/include
     usr/share usr/src usr/obj usr/tests"
-carry_own="dev proc mnt media tmp .snap .sujournal var/run var/tmp var/db/clawdie/trial var/db/clawdie/overlay.files var/db/clawdie/base.mtree.gz var/db/clawdie/root.name etc/clawdie/applied
+carry_own="dev proc mnt media tmp .snap .sujournal var/run var/tmp var/db/clawdie/trial var/db/clawdie/packages.new var/db/clawdie/packages.old var/db/clawdie/overlay.files var/db/clawdie/base.mtree.gz var/db/clawdie/root.name etc/clawdie/applied
     etc/clawdie/release etc/passwd etc/master.passwd etc/group etc/pwd.db etc/spwd.db etc/ssl/certs etc/ssl/untrusted
     etc/ssl/cert.pem etc/login.conf.db"
 # Where the base system has files of its own beside those of others: what is unchanged there, and gone from the newer release,

@@ -17,12 +17,13 @@ if [ -z "${wanted}" ] && packages_locked; then
 		pkg -N info -e "${package}" > /dev/null 2>&1 || wanted="${wanted} ${package}"
 	done
 fi
-if packages_locked && packages_here; then
-	wanted="${wanted}$(packages_older | awk '{ printf " %s", $1 }')"
-fi
 if [ "${1-}" = "--missing" ]; then
 	[ -n "${wanted}" ]
 	exit
+fi
+# Not at each boot: who went back to an older one stays there.
+if packages_locked && packages_here; then
+	wanted="${wanted}$(packages_older | awk '{ printf " %s", $1 }')"
 fi
 [ -n "${wanted}" ] || exit 0
 if packages_locked; then
