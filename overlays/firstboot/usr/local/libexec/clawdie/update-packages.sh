@@ -30,7 +30,7 @@ packages_unpack()
 		ulimit -f $(($2 / 512))
 		LC_ALL=C tar -xmf - --no-same-owner --no-same-permissions --no-fflags --no-acls --no-xattrs -C "$3" -T "$3/.files"
 	) > /dev/null 2> "$3/.said" || true
-	tail -n 1 "$3/.said"
+	sed '/Error exit delayed/d' "$3/.said" | tail -n 1
 	rm -f "$3/.files" "$3/.said"
 }
 
