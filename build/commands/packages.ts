@@ -1,11 +1,10 @@
 import { createReadStream } from 'node:fs';
-import { rename, rm, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join, resolve as resolvePath } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { pack } from 'tar-stream';
 import { InputError } from '../error.js';
-import { partialName, writeError } from '../host/files.js';
-import { writeHashed } from '../host/write-hashed.js';
+import { writeWhole } from '../host/write-hashed.js';
 import { Cache, cacheFolder } from '../pipeline/cache.js';
 import type { BuildEvent } from '../pipeline/events.js';
 import { mediumFiles, obtainPackages } from '../pipeline/packages.js';
@@ -53,20 +52,7 @@ export async function packages(options: RootOptions, context: IsoContext): Promi
       work,
       async () => {
         const store = await obtainPackages(request, work, false);
-        const part = partialName(path);
-        try {
-          const written = await writeHashed(
-            part,
-            0o644,
-            packed(mediumFiles(request.medium, store), time, context.signal),
-          );
-          await rename(part, path);
-          return written;
-        } catch (error) {
-          throw writeError(path, error);
-        } finally {
-          await rm(part, { force: true });
-        }
+        return writeWhole(path, 0o644, packed(mediumFiles(request.medium, store), time, context.signal));
       },
     );
     context.print(`${path}  ${sha256}  ${bytes} bytes, ${request.medium.packages.length} packages`);

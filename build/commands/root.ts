@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { rename, rm, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join, resolve as resolvePath } from 'node:path';
-import { partialName, writeError } from '../host/files.js';
-import { writeHashed } from '../host/write-hashed.js';
+import { writeWhole } from '../host/write-hashed.js';
 import { fillOf, rootHeader } from '../image/root-file.js';
 import type { RootFile } from '../image/root-file.js';
 import { headerText } from '../image/slot.js';
@@ -95,25 +94,16 @@ async function writeRoot(
   };
   const header = rootHeader(file);
   const signature = signing && (await signing.sign(IMAGE_NAMESPACE, headerText(header)));
-  const part = partialName(path);
-  try {
-    await writeHashed(
-      part,
-      0o644,
-      (async function* () {
-        yield header;
-        yield* chunksOf(parts);
-        if (signature !== undefined)
-          yield Buffer.concat([Buffer.alloc(fillOf(file)), Buffer.from(signature)]);
-      })(),
-    );
-    await rename(part, path);
-    return file;
-  } catch (error) {
-    throw writeError(path, error);
-  } finally {
-    await rm(part, { force: true });
-  }
+  await writeWhole(
+    path,
+    0o644,
+    (async function* () {
+      yield header;
+      yield* chunksOf(parts);
+      if (signature !== undefined) yield Buffer.concat([Buffer.alloc(fillOf(file)), Buffer.from(signature)]);
+    })(),
+  );
+  return file;
 }
 
 /** What is in files, one behind the other. */

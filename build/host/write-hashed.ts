@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { open } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
+import { partialName, writeError } from './files.js';
 
 /** What a file came to. */
 export interface Written {
@@ -32,6 +33,28 @@ export async function writeHashed(
     return { sha256: hash.digest('hex'), bytes };
   } finally {
     await output.close();
+  }
+}
+
+/**
+ * The same, whole or not at all: nothing half-written stands under the name.
+ *
+ * @throws UserError, see writeError(), if it cannot be written
+ */
+export async function writeWhole(
+  path: string,
+  mode: number,
+  chunks: AsyncIterable<Buffer>,
+): Promise<Written> {
+  const part = partialName(path);
+  try {
+    const written = await writeHashed(part, mode, chunks);
+    await rename(part, path);
+    return written;
+  } catch (error) {
+    throw writeError(path, error);
+  } finally {
+    await rm(part, { force: true });
   }
 }
 

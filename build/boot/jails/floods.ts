@@ -54,12 +54,7 @@ export function floodSteps(jail: DeployedJail, internet: string): readonly Step[
   const floods: Readonly<
     Record<
       Exclude<Flood, 'flood-syn'>,
-      {
-        readonly does: string;
-        readonly again?: boolean;
-        readonly enough?: string;
-        readonly after?: string;
-      }
+      { readonly does: string; readonly again?: boolean; readonly enough?: string; readonly after?: string }
     >
   > = {
     // What sleeps keeps the jail full, and what cannot fork any more ends: each second it begins again.
