@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import type { DiskFormat } from '../config/keys/disk.js';
 import { UserError } from '../error.js';
-import { readAt } from '../host/files.js';
+import { readAt, writeFully } from '../host/files.js';
 import { run } from '../host/process.js';
 
 /** How qemu-img(1) writes a format: compressed where the format has it. */
@@ -40,12 +40,21 @@ export async function convert(
   }
 }
 
-/** The content id of a VMDK's descriptor, text in its second sector on, is drawn by chance. Virtual Disk Format 5.0. */
+/** What the content id of a VMDK is in its descriptor: QEMU prints it without leading zeros. */
+const CID = /^CID=[0-9a-f]{1,8}$/m;
+
+/**
+ * The content id of a VMDK's descriptor is drawn by chance. The header says, in sectors, where that text lies and how long it may
+ * be; zeros follow it. Virtual Disk Format 5.0, "Hosted Sparse Extent Header".
+ */
 async function settleVmdk(file: FileHandle, id: Buffer): Promise<void> {
-  const head = await readAt(file, 0, 64 * 1024);
-  const at = head.indexOf('\nCID=');
-  if (at < 0) throw new UserError('qemu-img made a VMDK without a content id.', 'Report its version.');
-  await file.write(id.toString('hex', 0, 4), at + '\nCID='.length, 'latin1');
+  const header = await readAt(file, 0, 512);
+  const [at, room] = [28, 36].map((field) => Number(header.readBigUInt64LE(field)) * 512) as [number, number];
+  const text = (await readAt(file, at, room)).toString('latin1').replace(/\0+$/, '');
+  const settled = Buffer.from(text.replace(CID, `CID=${id.toString('hex', 0, 4)}`), 'latin1');
+  if (!CID.test(text) || settled.length > room)
+    throw new UserError('qemu-img made a VMDK without a content id.', 'Report its version.');
+  await writeFully(file, Buffer.concat([settled], room), at);
 }
 
 /** Seconds between 1970 and 2000, where a VHD's time begins. */
