@@ -64,7 +64,8 @@ export function floodSteps(jail: DeployedJail, internet: string): readonly Step[
     },
     'flood-memory': { does: 'for n in 1 2 3 4; do while :; do tail /dev/zero; done & done; wait' },
     'flood-disk': {
-      does: 'while :; do cat /dev/zero >> "$HOME/flood.$$"; sleep 1; done',
+      // In small pieces: a write that finds no room for all of it leaves nothing, and cat(1) writes two MiB at once.
+      does: 'while :; do dd if=/dev/zero bs=16k >> "$HOME/flood.$$"; sleep 1; done',
       // The operator may be logged in before it is full.
       enough: `df -k ${root} | awk 'NR == 2 { full = $5 + 0 >= 99 } END { exit !full }'`,
       after: `df -k / ${root}\nrm -f ${root}/home/worker/flood.*\n[ "$(df -k / | awk 'NR == 2 { print $4 }')" -gt 4096 ] && echo 'the host has room'`,
