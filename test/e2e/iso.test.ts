@@ -695,6 +695,7 @@ describe('the command line', () => {
         'overlay',
         'push',
         'root',
+        'packages',
         'verify',
         'doctor',
         'help',
