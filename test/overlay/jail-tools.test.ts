@@ -651,6 +651,16 @@ printf 'a\\033[2Jb\\n'`,
     expect(calls(result, 'bastille')).toEqual([]);
   });
 
+  it('shows no packages while others are brought in their place', () => {
+    fake.stub('lockf', '[ "$3" != 60 ] || exit 75');
+    const result = run('template', 'two', 'clawdie/pi-worker');
+    expect(result.code).toBe(1);
+    expect(result.stdout).toContain('other packages are being brought just now');
+    expect(calls(result, 'lockf')).toEqual(['lockf -s -t 0 9', 'lockf -s -t 60 8']);
+    expect(calls(result, 'mount -t nullfs')).toEqual([]);
+    expect(calls(result, 'bastille template')).toEqual([]);
+  });
+
   it('says so where the template fails, and takes the packages away again', () => {
     fake.stub(
       'bastille',

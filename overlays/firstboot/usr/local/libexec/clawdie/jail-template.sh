@@ -59,8 +59,12 @@ apply_template()
 	_shows=no
 	if template_packages "$2"; then
 		_shows=yes
-		packages_open && packages_verify catalogue asked needed other npm &&
+		# What is held against the lock is what is mounted: clawdie-update packages brings no others in between.
+		exec 8> "${packages_bringing}"
+		{ lockf -s -t 60 8 || { say "other packages are being brought just now: clawdie-update packages"; false; }; } &&
+		    packages_open && packages_verify catalogue asked needed other npm &&
 		    { [ "${_state}" = "new" ] || jail_stop "$1"; } && packages_into "${_tree}" || _ready=no
+		exec 8>&-
 	fi
 	jail_runs "$1" || bastille start "$1" < /dev/null || _ready=no
 	_applied=

@@ -10,6 +10,8 @@ packages_installed=${root}/var/db/clawdie/packages
 packages_device=/dev/iso9660/CLAWDIE
 packages_mount=${root}/var/run/clawdie-medium
 packages_work=${root}/var/run/clawdie-pkg
+# Locked while the packages of an instance are exchanged, and while a jail is shown them.
+packages_bringing=${root}/var/run/clawdie-update-packages.lock
 
 # Whether the packages of this deployment are locked.
 packages_locked()

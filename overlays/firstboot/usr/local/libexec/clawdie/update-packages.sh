@@ -44,7 +44,7 @@ packages()
 	[ "$1" = "-" ] || [ -f "$1" ] || fail "$1 is no file."
 	packages_free
 	# A second one would take away what the first has unpacked.
-	exec 8> "${root}/var/run/clawdie-update-packages.lock"
+	exec 8> "${packages_bringing}"
 	lockf -s -t 0 8 || not_yet "Packages are being brought just now"
 	_new=${packages_installed}.new
 	mkdir -p "${packages_installed%/*}"
