@@ -49,7 +49,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     interruption.abort(
       new UserError(
         `Interrupted by ${signal}.`,
-        'Run the same command again: it goes on with what is in the cache.',
+        'Run the same command again: what the cache has by then is not made again.',
       ),
     );
   });

@@ -176,5 +176,10 @@ function whyStopped({ console, failure, over, accelerator }: Machine, timeout: n
     );
   if (console.ended !== undefined) return console.ended;
   if (console.finished) return undefined;
-  return over ? 'the machine turned itself off or restarted' : `nothing more came within ${timeout} s`;
+  if (over) return 'the machine turned itself off or restarted';
+  const hint =
+    accelerator === 'kvm' && console.text === ''
+      ? ': hardware virtualisation may not do all that it needs here; try --accel tcg'
+      : '';
+  return `nothing more came within ${timeout} s${hint}`;
 }

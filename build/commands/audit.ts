@@ -42,7 +42,10 @@ export async function audit(
   const path = (await isFolder(given)) ? join(given, LOCK_FILE) : given;
   const found = await readLock(path);
   if (!found)
-    throw new InputError(`There is no lock ${shownPath(path)}.`, 'Run `clawdie-iso lock`, or name the lock.');
+    throw new InputError(
+      `There is no lock ${shownPath(path)}.`,
+      'Run `clawdie-iso lock`, or name the lock. A configuration that installs nothing, of release sets, has none: nothing is known of it here.',
+    );
   if ('flaw' in found.parsed)
     throw new InputError(
       `${shownPath(path)} cannot be used: ${found.parsed.flaw}.`,

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { plain } from '../boot/stages.js';
 import { rawImage } from '../disk/raw.js';
-import { codeOf, InputError, messageOf, whyOf } from '../error.js';
+import { codeOf, InputError, messageOf, UserError, whyOf } from '../error.js';
 import { readAt, removeTree } from '../host/files.js';
 import { hashRange, sha256 } from '../host/hash.js';
 import { isIso, listFiles } from '../image/iso9660.js';
@@ -107,7 +107,9 @@ async function readImage(path: string, folder: string): Promise<Image> {
   });
   try {
     const read = (offset: number, length: number): Promise<Buffer> => readAt(file, offset, length);
-    const slot = await findSlot(file, path);
+    const slot = await findSlot(file, path).catch((error: unknown) => {
+      throw error instanceof UserError ? new InputError(error.message, error.fix) : error;
+    });
     const bytes = await read(slot.offset, slot.length);
     const archive = slotRelease(bytes) === undefined ? archiveIn(bytes) : undefined;
     const parts = (await isIso(read)) ? await partsOfIso(file, path) : await partsOfDisk(file, slot);

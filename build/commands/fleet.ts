@@ -17,7 +17,7 @@ import type { ImageProof } from '../policy/image.js';
 import { releaseOf, stage } from '../pipeline/base.js';
 import type { Work } from '../pipeline/base.js';
 import { Cache, cacheFolder } from '../pipeline/cache.js';
-import { packedOverlay, readyBase, writeChecksums, writeImages } from '../pipeline/deploy.js';
+import { keepSigner, packedOverlay, readyBase, writeChecksums, writeImages } from '../pipeline/deploy.js';
 import type { Signing } from '../pipeline/deploy.js';
 import type { ReadyBase } from '../pipeline/deploy.js';
 import { readyDisk } from '../pipeline/disk.js';
@@ -38,6 +38,7 @@ import { buildInto, needTools, warnOfExceptions } from './output.js';
 import { writePapers } from './papers.js';
 import { diskOf, planFor, zstdVersion } from './request.js';
 import { ruleFiles } from './rules.js';
+import { needPrivateHalf } from './signing.js';
 import { disksOf, requestsOf, storedParts } from './store.js';
 
 export interface FleetOptions {
@@ -177,6 +178,10 @@ async function bring(
     }),
   );
   const toMake = chosen.filter(({ name }) => !current.has(name));
+  const [first] = toMake;
+  if (first?.signKey !== undefined)
+    await needPrivateHalf(first.loaded.config, first.loaded.folder, first.signKey);
+  await keepSigner(out, (name) => chosen.some(({ stem }) => name.startsWith(`${stem}.`)), signing);
   const requests = requestsOf(toMake);
   const zstd = await zstdVersion();
   const wanted = disksOf(toMake, zstd);

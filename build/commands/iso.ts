@@ -10,6 +10,7 @@ import { proveImage } from '../policy/image.js';
 import { releaseOf, stage } from '../pipeline/base.js';
 import { Cache, cacheFolder } from '../pipeline/cache.js';
 import {
+  keepSigner,
   makeOverlay,
   packedOverlay,
   presentBase,
@@ -114,6 +115,7 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
       : undefined;
     const copying = { ...work, ...(ahead && { onBase: (path: string) => ahead.begin(path) }) };
     const build = async (): Promise<void> => {
+      await keepSigner(out, (name) => name.startsWith(`${stem}.`), signing);
       const { request, tools } = await baseRequest(config, release, time, packages);
       const zstd = await zstdVersion();
       const wanted = diskOf(request, config, zstd);

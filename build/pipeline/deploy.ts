@@ -21,7 +21,7 @@ import { checkOrder } from '../rc/check.js';
 import { checkOwn } from '../rc/own.js';
 import { parseHeader, RC_FOLDERS } from '../rc/headers.js';
 import type { RcScript } from '../rc/headers.js';
-import { UserError } from '../error.js';
+import { InputError, UserError } from '../error.js';
 import { BASE_IMAGE, obtainBase } from './base.js';
 import type { BaseFacts, BaseRequest, Work } from './base.js';
 import type { CacheEntry } from './cache.js';
@@ -244,6 +244,30 @@ export async function writeChecksums(
   await rm(signature, { force: true });
   if (next !== text) await writeFileAtomic(path, next, 0o644);
   if (signing) await writeFileAtomic(signature, await signing.sign(IMAGE_NAMESPACE, next), 0o644);
+}
+
+/**
+ * Sees to it that no list of sums loses its signature: what else is in it would then be nobody's.
+ *
+ * @param own whether a file is one of those that are made now
+ * @throws InputError if the list has others, and is signed by another key than will sign it.
+ */
+export async function keepSigner(
+  folder: string,
+  own: (name: string) => boolean,
+  signing: Signing | undefined,
+): Promise<void> {
+  const text = await readFile(join(folder, CHECKSUM), 'utf8').catch(() => '');
+  const signed = await readFile(join(folder, CHECKSUM_SIGNATURE), 'utf8').catch(() => undefined);
+  const others = [...readChecksums(text).keys()].filter(
+    (name) => !own(name) && existsSync(join(folder, name)),
+  );
+  if (signed === undefined || others.length === 0) return;
+  if (signing && (await signing.holds(IMAGE_NAMESPACE, text, signed))) return;
+  throw new InputError(
+    `${folder} has ${others[0] ?? ''}, and the list of its sums, ${CHECKSUM}, is signed ${signing ? 'by another key than SIGN_KEY, or was changed since' : 'where this configuration has no SIGN_KEY'}: one list has one signer.`,
+    'Choose another folder (--out) or the same SIGN_KEY, or take away what is not needed of the images there.',
+  );
 }
 
 /** Takes the lock of an output folder, one build at a time writes there; and removes what killed ones have left. */

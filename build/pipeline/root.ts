@@ -54,6 +54,7 @@ export async function makeRoot(request: BaseRequest, work: Work): Promise<CacheE
         },
       });
     });
+    await checkVersion(rootfs, request.version);
     const image = join(folder, 'mfsroot');
     await stage(work, 'ufs', () =>
       makeUfs(rootfs.tree, rootfs.folder, image, request.time, signal, request.packages?.room),
@@ -91,6 +92,23 @@ export async function makeRoot(request: BaseRequest, work: Work): Promise<CacheE
     await release?.close();
     await Promise.all([removeTree(folder), scratch.remove()]);
   }
+}
+
+/** What userland says that it is: freebsd-version(1), made of bin/freebsd-version/freebsd-version.sh.in by newvers.sh. */
+const USERLAND = /^USERLAND_VERSION="([A-Za-z0-9._-]{1,64})"$/m;
+const MOST_VERSION = 64 * 1024;
+
+/** @throws UserError if the release says that it is another one than FREEBSD_VERSION; its patch level may be another. */
+async function checkVersion(rootfs: Rootfs, version: string): Promise<void> {
+  const path = rootfs.tree.fileAt('bin/freebsd-version');
+  const node = path === undefined ? undefined : rootfs.tree.get(path);
+  if (path === undefined || node?.type !== 'file' || node.size > MOST_VERSION) return;
+  const [, told] = USERLAND.exec(await readFile(join(rootfs.folder, path), 'latin1')) ?? [];
+  if (told === undefined || `${told}-`.startsWith(`${version.replace(/-p\d+$/, '')}-`)) return;
+  throw new UserError(
+    `FREEBSD_VERSION is ${version}, and this release says that it is ${told} (bin/freebsd-version).`,
+    `Set FREEBSD_VERSION="${told}", or name the release that you mean: FREEBSD_DIST, FREEBSD_MANIFEST_SHA256.`,
+  );
 }
 
 /** Compresses a file with pigz, without name and time; its output does not depend on the number of threads. */

@@ -551,6 +551,26 @@ describe('release sets from a folder', () => {
     });
   });
 
+  it.each([
+    ['14.3-RELEASE-p5', 'says that it is 14.3-RELEASE-p5', 'Set FREEBSD_VERSION="14.3-RELEASE-p5"'],
+    ['15.1-STABLE', 'FREEBSD_VERSION is 15.1-RELEASE, and this release says that it is 15.1-STABLE', ''],
+    ['15.1-RELEASE-p4', undefined, ''],
+  ])('are held against FREEBSD_VERSION where they say that they are %s', async (said, message, fix) => {
+    const folder = await tmp();
+    const args = await real(folder, (sets) => {
+      const more = join(folder, 'more');
+      mkdirSync(join(more, 'bin'), { recursive: true });
+      execFileSync('tar', ['-xf', join(sets, 'base.txz'), '-C', more]);
+      writeFileSync(join(more, 'bin/freebsd-version'), `#!/bin/sh\nUSERLAND_VERSION="${said}"\n`);
+      execFileSync('tar', ['-cJf', join(sets, 'base.txz'), '-C', more, '.']);
+    });
+    const result = await cli(args);
+    expect(result.code).toBe(message === undefined ? 0 : 1);
+    expect(result.stderr).toContain(message ?? '');
+    expect(result.stderr).toContain(fix);
+    if (message !== undefined) expect(readdirSync(join(folder, 'dist'))).toEqual([]);
+  });
+
   it('are refused if MANIFEST lies', async () => {
     const folder = await tmp();
     const args = await real(folder);

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { expect, it } from 'vitest';
@@ -69,4 +69,34 @@ it('writes the root that images are made of, and its kernel, as an instance veri
   expect(takes(ours.line).stdout).toBe('it is not signed\n');
   writeFileSync(join(folder, 'cut'), bytes.subarray(0, 512 + length - 1));
   expect(takes(ours.line, join(folder, 'cut')).stdout).toBe('it is damaged\n');
+}, 300_000);
+
+it('makes nothing beside images that another key has signed, or that would be signed no more', async () => {
+  const folder = await tmp();
+  const args = sampleArgs(folder);
+  const [ours, others] = [makeKey(folder, 'ours'), makeKey(folder, 'others')];
+  const made = (...sets: readonly string[]) =>
+    cli([...args, ...sets.flatMap((set) => ['--set', set]), '--set', 'SERIAL=42']);
+  expect((await made(`SIGN_KEY=${ours.path}`)).code).toBe(0);
+  const there = (): readonly string[] =>
+    ['CHECKSUM.SHA256', 'CHECKSUM.SHA256.sig'].map((name) =>
+      readFileSync(join(folder, 'dist', name), 'latin1'),
+    );
+  const before = there();
+  for (const [sets, why] of [
+    [[`SIGN_KEY=${others.path}`, 'ASSISTANT_NAME=zed'], 'is signed by another key than SIGN_KEY'],
+    [['ASSISTANT_NAME=zed'], 'is signed where this configuration has no SIGN_KEY'],
+  ] as const) {
+    const refused = await made(...sets);
+    expect(refused).toMatchObject({ code: 2, stdout: '' });
+    expect(refused.stderr).toContain(why);
+    expect(refused.stderr).toContain('one list has one signer');
+    expect(there()).toEqual(before);
+  }
+  // Its own images may have another signer from now on.
+  expect((await made(`SIGN_KEY=${ours.path}`, 'ASSISTANT_NAME=zed')).code).toBe(0);
+  for (const name of readdirSync(join(folder, 'dist')).filter((each) => each.startsWith('zed')))
+    rmSync(join(folder, 'dist', name));
+  expect((await made(`SIGN_KEY=${others.path}`)).code).toBe(0);
+  expect(there()[1]).not.toBe(before[1]);
 }, 300_000);

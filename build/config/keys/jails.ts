@@ -117,11 +117,11 @@ export const JAIL_KEYS = {
   PACKAGES_REPOSITORY: key(
     'quarterly',
     text<string>((input) =>
-      isSource(input)
+      isSource(input) && (/^(?:quarterly|latest)$/.test(input) || /[/.]/.test(input))
         ? { value: input.replace(/\/+$/, '') }
         : {
             message:
-              'must be "quarterly", "latest", a folder, or an http(s) URL without user, query or fragment',
+              'must be "quarterly", "latest", a folder (with a slash: "./packages"), or an http(s) URL without user, query or fragment',
             fix: 'write "quarterly", or the folder or URL that holds meta.conf and data.pkg',
           },
     ),
