@@ -388,7 +388,11 @@ describe('clawdie-state', () => {
     sysrc('postgresql_enable=YES');
     fake.run(join(SBIN, 'clawdie-tenant'), ['add', 'olga']);
     const file = join(fake.root, 'export');
-    expect(state(['export', file])).toMatchObject({ code: 0, stderr: '' });
+    const exported = state(['export', file]);
+    expect(exported).toMatchObject({ code: 0, stderr: '' });
+    expect(exported.stdout).toContain('/etc/rc.conf.local, which is yours, is not in it');
+    fake.file('etc/rc.conf.local', 'zfs_enable="YES"\n');
+    expect(state(['export', `${file}.2`]).stdout).not.toContain('rc.conf.local');
     expect(statSync(file).mode & 0o777).toBe(0o600);
     expect(state(['export', file]).stderr).toContain('is there already');
 
