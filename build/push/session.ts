@@ -75,7 +75,8 @@ export async function pushSlot(slot: Buffer, sum: string, session: Session): Pro
   };
 }
 
-/** What an instance has said last. */
+/** What an instance has said last: why, and not the indented line below, which says what to do about it. */
 export function lastLine(words: string): string {
-  return words.split('\n').at(-1) ?? '';
+  const lines = words.split('\n');
+  return lines.findLast((line) => !line.startsWith('  ')) ?? lines.at(-1) ?? '';
 }

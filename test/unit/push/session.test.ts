@@ -113,3 +113,12 @@ it('tells an instance without the program from one that refuses', () => {
   );
   expect(answerOf(said(null)).kind).toBe('silent');
 });
+
+it('says why an instance takes nothing, which is not what it advises', async () => {
+  const full =
+    'warming up\nclawdie-update: there are 0 MB free. Nothing was changed.\n  See what is large: du -xh -d 2 /var';
+  expect((await push([said(1, '', full)])).ending).toEqual({
+    runs: 'old',
+    words: 'clawdie-update: there are 0 MB free. Nothing was changed.',
+  });
+});
