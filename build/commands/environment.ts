@@ -2,8 +2,8 @@ import { SECRET_KEYS } from '../config/keys.js';
 import type { Layers } from '../config/resolve.js';
 import { InputError } from '../error.js';
 
-/** Variables that mean something else than a key. */
-const OTHER_VARIABLES = new Set(['CLAWDIE_CACHE']);
+/** Variables that mean something else than a key: the cache, and what tests of the real thing are given. */
+const OTHER_VARIABLES = /^CLAWDIE_(?:CACHE|TEST_(?:SETS|BASTILLE|PKG|PFCTL))$/;
 
 const PREFIX = 'CLAWDIE_';
 
@@ -24,7 +24,7 @@ interface Variable {
 
 function variables(environment: NodeJS.ProcessEnv): readonly Variable[] {
   return Object.entries(environment).flatMap(([name, value]): Variable[] => {
-    if (!name.startsWith(PREFIX) || OTHER_VARIABLES.has(name) || value === undefined) return [];
+    if (!name.startsWith(PREFIX) || OTHER_VARIABLES.test(name) || value === undefined) return [];
     const rest = name.slice(PREFIX.length);
     const at = rest.indexOf(ADDRESS);
     if (at <= 0) return [{ key: rest, address: undefined, value }];

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadConfig } from '../../../build/commands/configuration.js';
@@ -25,6 +25,16 @@ const hashes = async (folder: string, environment: NodeJS.ProcessEnv) =>
       loaded.config.ROOT_PASSWORD_HASH,
     ]),
   );
+
+it('of what tests are given is nothing of a configuration, a misspelt key is', async () => {
+  const folder = await deployments('natasha');
+  const given = readFileSync('README.md', 'utf8').match(/CLAWDIE_TEST_[A-Z]+/g) ?? [];
+  expect(given).toContain('CLAWDIE_TEST_SETS');
+  await hashes(folder, Object.fromEntries(given.map((name) => [name, '/some/folder'])));
+  await expect(hashes(folder, { CLAWDIE_TEST_SET: '/some/folder' })).rejects.toThrow(
+    'there is no key TEST_SET',
+  );
+});
 
 describe('CLAWDIE_<KEY>__<NAME>', () => {
   it('reaches the deployment that it names, and no other', async () => {
