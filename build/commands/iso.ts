@@ -20,7 +20,7 @@ import {
 } from '../pipeline/deploy.js';
 import { readyDisk } from '../pipeline/disk.js';
 import { STAGES } from '../pipeline/events.js';
-import type { BuildEvent, Monitor, StageName } from '../pipeline/events.js';
+import type { BuildEvent, Monitor, PlannedStage, StageName } from '../pipeline/events.js';
 import type { PackagesRequest } from '../pipeline/packages.js';
 import type { Release } from '../release/source.js';
 import { auditBeside } from './audit.js';
@@ -40,6 +40,8 @@ export interface IsoOptions extends ConfigOptions {
   /** Whether the disk images alone are built, a raw one where the configuration names none. */
   readonly disksOnly: boolean;
   readonly dryRun: boolean;
+  /** Whether what a dry run prints is JSON. */
+  readonly json: boolean;
   readonly installTools: boolean;
   readonly wait: boolean;
   readonly cache?: string;
@@ -80,8 +82,11 @@ export async function iso(options: IsoOptions, context: IsoContext): Promise<voi
   const stem = imageStem(config.ASSISTANT_NAME, release, config);
 
   if (options.dryRun) {
-    await dryRun(loaded, release, packages, cache, time, join(out, stem), context);
-    for (const text of warnings) context.print(`Warning: ${text}`);
+    const would = await dryRun(loaded, release, packages, cache, time, join(out, stem));
+    if (options.json) context.print(JSON.stringify({ ...would, warnings }));
+    else
+      for (const line of [...planLines(would), ...warnings.map((text) => `Warning: ${text}`)])
+        context.print(line);
     return;
   }
 
@@ -174,6 +179,19 @@ async function diskFormats(options: IsoOptions, { environment }: IsoContext): Pr
   return formats.length === 0 ? 'img' : formats.join(' ');
 }
 
+/** What a build would do. */
+interface DryRun {
+  readonly type: 'dry-run';
+  readonly release: string;
+  readonly trust: string;
+  readonly cache: string;
+  readonly images: readonly { readonly path: string; readonly replaced: boolean }[];
+  readonly policy: { readonly cells: number; readonly ways: number; readonly situations: number };
+  /** Names of host tools that are not there. */
+  readonly missing: readonly string[];
+  readonly stages: readonly PlannedStage[];
+}
+
 async function dryRun(
   loaded: LoadedConfig,
   release: Release,
@@ -181,8 +199,7 @@ async function dryRun(
   cache: Cache,
   time: number,
   stem: string,
-  context: IsoContext,
-): Promise<void> {
+): Promise<DryRun> {
   const { request } = await baseRequest(loaded.config, release, time, packages);
   const wanted = diskOf(request, loaded.config, await zstdVersion());
   const purposes = [
@@ -207,17 +224,35 @@ async function dryRun(
     makeView(loaded.config),
     loaded.config.POLICY_EXCEPTIONS,
   );
-  context.print(`release  ${release.from} (${release.trust})`);
-  context.print(`cache    ${cache.folder}`);
-  for (const format of loaded.config.FORMATS) {
-    const image = imageName(stem, format);
-    context.print(`image    ${image}${(await exists(image)) ? ' (is replaced)' : ''}`);
-  }
-  context.print(
-    `policy   proved for every packet: ${cells} cells, ${ways} ways in ${situations.length} situations`,
-  );
-  if (lacking.size > 0) context.print(`tools    missing: ${[...lacking].join(', ')}`);
-  for (const { stage: name, action } of plan) {
-    context.print(`${action === 'run' ? 'run   ' : 'reuse '}   ${STAGES[name]}`);
-  }
+  const images = loaded.config.FORMATS.map(async (format) => {
+    const path = imageName(stem, format);
+    return { path, replaced: await exists(path) };
+  });
+  return {
+    ...{ type: 'dry-run', release: release.from, trust: release.trust, cache: cache.folder },
+    images: await Promise.all(images),
+    policy: { cells, ways, situations: situations.length },
+    missing: [...lacking],
+    stages: plan,
+  };
+}
+
+/** The same for people. */
+function planLines({
+  release,
+  trust,
+  cache,
+  images,
+  policy,
+  missing: lacking,
+  stages,
+}: DryRun): readonly string[] {
+  return [
+    `release  ${release} (${trust})`,
+    `cache    ${cache}`,
+    ...images.map(({ path, replaced }) => `image    ${path}${replaced ? ' (is replaced)' : ''}`),
+    `policy   proved for every packet: ${policy.cells} cells, ${policy.ways} ways in ${policy.situations} situations`,
+    ...(lacking.length > 0 ? [`tools    missing: ${lacking.join(', ')}`] : []),
+    ...stages.map(({ stage: name, action }) => `${action === 'run' ? 'run   ' : 'reuse '}   ${STAGES[name]}`),
+  ];
 }

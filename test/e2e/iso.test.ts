@@ -629,6 +629,15 @@ describe('the command line', () => {
     expect(result.stdout).toMatch(
       /^release {2}the sample release.*\ncache .*\nimage .*\npolicy {3}proved for every packet: \d+ cells, \d+ ways in 6 situations\nrun {6}Overlay\nrun {6}Release sets\n/,
     );
+    const asked = await cli(sampleArgs(folder, '--dry-run', '--json'));
+    expect(asked).toMatchObject({ code: 0, stderr: '' });
+    expect(JSON.parse(asked.stdout)).toMatchObject({
+      type: 'dry-run',
+      images: [{ path: join(folder, 'dist', 'clawdie-sample-amd64.iso'), replaced: false }],
+      missing: [],
+      stages: expect.arrayContaining([{ stage: 'rootfs', action: 'run' }]) as unknown,
+      warnings: [],
+    });
     expect(readdirSync(folder)).toEqual([]);
   });
 
