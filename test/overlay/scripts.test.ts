@@ -768,6 +768,8 @@ describe('an interface that appears, or whose link comes up', () => {
     fake = (await FakeRoot.make())
       .configure()
       .stub('service')
+      .stub('sleep')
+      .stub('lockf', 'shift 5; exec "$@"')
       .file('etc/rc.d/x', '')
       .stub(
         'ifconfig',
@@ -776,7 +778,7 @@ describe('an interface that appears, or whose link comes up', () => {
     card(true);
   });
   const acts = (name: string): readonly string[] =>
-    calls(name).filter((call) => !/^(?:sysctl|ifconfig)/.test(call));
+    calls(name).filter((call) => !/^(?:sysctl|ifconfig|lockf|sleep)/.test(call));
 
   it('gets its address and routes if it is a network card', () => {
     expect(acts('em1')).toEqual(['service netif quietstart em1', 'service routing quietstart']);
@@ -800,9 +802,26 @@ describe('an interface that appears, or whose link comes up', () => {
     expect(acts('em1')).toEqual([]);
   });
 
-  it('does not stay under a name that is more than a name: rc(8) would run it', () => {
-    const name = 'x}$(touch y)';
-    expect(calls(name)).toEqual([`ifconfig ${name} destroy`]);
+  it.each(['x}$(touch y)', '../x', '.x', '-x', 'a type=RENAME name='])(
+    'does not stay under a name that is more than a name, as %s: rc(8) would run it',
+    (name) => {
+      expect(calls(name)).toEqual([`ifconfig ${name} destroy`]);
+    },
+  );
+
+  it('has one that is at work do it, however many come: a jail can have devd say so without end', () => {
+    fake.stub('lockf', 'exit 75');
+    for (let each = 0; each < 3; each++) expect(acts('em1')).toEqual([]);
+    expect(readdirSync(join(fake.root, 'var/run/clawdie/interfaces'))).toEqual(['em1']);
+    // What came while the one before was about to end is done by whoever looks next.
+    fake.stub('lockf', 'shift 5; exec "$@"');
+    expect(acts('em2')).toEqual([
+      'service netif quietstart em1',
+      'service routing quietstart',
+      'service netif quietstart em2',
+      'service routing quietstart',
+    ]);
+    expect(readdirSync(join(fake.root, 'var/run/clawdie/interfaces'))).toEqual([]);
   });
 
   it('is what devd runs, which runs only what the overlay has, and nothing of its own beside it', () => {
@@ -817,7 +836,7 @@ describe('an interface that appears, or whose link comes up', () => {
       expect(readdirSync(MODULES)).toContain(program);
     // A rule that asks for an address is FreeBSD's at priority 0, for types that a rule of ours has as well.
     expect(text).toMatch(
-      /notify 10 \{\n\tmatch "system"\t+"IFNET";\n\tmatch "type"\t+"\(ATTACH\|LINK_UP\)";\n\taction/,
+      /notify 10 \{\n\tmatch "system"\t+"IFNET";\n\tmatch "type"\t+"\(ATTACH\|LINK_UP\)";\n\t# .*\n\tmatch "name"\t+"!\.\+";\n\taction/,
     );
   });
 });

@@ -4,24 +4,44 @@
 # through it. An interface of a jail gets nothing: interface-back.sh NAME
 set -u
 
-interface=$1
 here=${0%/*}
+asked=${CLAWDIE_ROOT-}/var/run/clawdie/interfaces
+# shellcheck source=SCRIPTDIR/alone.sh
+. "${here}/alone.sh"
 
-case "${interface}" in
-"" | *[!A-Za-z0-9_.+/-]*)
-	# The interfaces of a jail that has ended come back to the host under the name that root in the jail has given
-	# them. rc(8) evaluates names: none that is more than a name may stay.
-	ifconfig "${interface}" destroy
+back()
+{
+	"${here}/cards.sh" add "$1" || return 0
+	case "$(ifconfig "$1" 2> /dev/null)" in
+	"") return 0 ;;
+	*"<UP"*) ;;
+	*)
+		service netif quietstart "$1"
+		service routing quietstart
+		;;
+	esac
+	"${here}/address-new.sh"
+}
+
+case "${1-} $#" in
+"--asked 1")
+	for mark in "${asked}"/*; do
+		[ -e "${mark}" ] || continue
+		rm -f "${mark}"
+		back "${mark##*/}"
+	done
+	# Whoever asks without end has one run after the other, and not one at once.
+	sleep 1
 	exit 0
 	;;
 esac
-"${here}/cards.sh" add "${interface}" || exit 0
-case "$(ifconfig "${interface}" 2> /dev/null)" in
-"") exit 0 ;;
-*"<UP"*) ;;
-*)
-	service netif quietstart "${interface}"
-	service routing quietstart
+case "${1-}" in
+"" | -* | .* | *[!A-Za-z0-9_.+-]*)
+	# The interfaces of a jail that has ended come back to the host under the name that root in the jail has given
+	# them. rc(8) evaluates names: none that is more than a name may stay.
+	ifconfig "${1-}" destroy
+	exit 0
 	;;
 esac
-"${here}/address-new.sh"
+ask "${asked}" "$1"
+alone "${asked}" "$0" --asked
