@@ -1,10 +1,10 @@
-# Works with GNU make and with bmake. `make help` lists the targets. Variables: behind `make`, or in the environment.
+# Works with GNU make and with bmake. `make help` lists the targets.
 
-CONFIG ?=
-OUT ?= dist
-IMAGE ?=
-FORMATS ?=
-DEPLOYMENTS ?=
+CONFIG =
+OUT = dist
+IMAGE =
+FORMATS =
+DEPLOYMENTS =
 TESTS ?= test/unit
 CLI = node lib/build/main.js
 
