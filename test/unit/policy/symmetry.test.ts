@@ -97,7 +97,7 @@ describe('one proof for images that differ in names and nets', () => {
       return own === 'refused' ? [text] : [];
     });
     expect(refused.length).toBeGreaterThan(5);
-  });
+  }, 240_000);
 
   it('says whose table of jails may be filled at run time', () => {
     const prover = new Prover();
