@@ -802,7 +802,7 @@ describe('an interface that appears, or whose link comes up', () => {
     expect(acts('em1')).toEqual([]);
   });
 
-  it.each(['x}$(touch y)', '../x', '.x', '-x', 'a type=RENAME name='])(
+  it.each(['x}$(touch y)', '../x', '.x', '-x', '--asked', 'a type=RENAME name='])(
     'does not stay under a name that is more than a name, as %s: rc(8) would run it',
     (name) => {
       expect(calls(name)).toEqual([`ifconfig ${name} destroy`]);

@@ -23,8 +23,9 @@ back()
 	"${here}/address-new.sh"
 }
 
-case "${1-} $#" in
-"--asked 1")
+# devd(8) gives one argument, whatever a jail has called its interface.
+case $# in
+2)
 	for mark in "${asked}"/*; do
 		[ -e "${mark}" ] || continue
 		rm -f "${mark}"
@@ -44,4 +45,4 @@ case "${1-}" in
 	;;
 esac
 ask "${asked}" "$1"
-alone "${asked}" "$0" --asked
+alone "${asked}" "$0" all asked
