@@ -150,6 +150,25 @@ describe('the list of network cards', () => {
     expect(fake.read('var/run/clawdie/cards')).toBe('vtnet0 vtnet0\nwan em0\n');
   });
 
+  it('is what rc(8) configures the cards by: it has read rc.conf before there was a list, and reads it again', () => {
+    fake.withRcSubr().file('usr/local/libexec/clawdie/cards.sh', readFileSync(SCRIPT, 'utf8'), 0o755);
+    // By hand there is nobody who would read it again.
+    expect(fake.run('overlays/firstboot/etc/rc.d/clawdie_cards', ['start'])).toMatchObject({
+      ...{ code: 0, stdout: '', stderr: '' },
+    });
+    fake.removeFile('var/run/clawdie/cards').file(
+      'rc',
+      `trap 'echo "read again, with a list of $(grep -c . "$CLAWDIE_ROOT/var/run/clawdie/cards")"' ALRM
+RC_PID=$$
+_boot=faststart
+(set -- start; . '${join(fake.root, '.run/clawdie_cards')}')
+echo netif`,
+    );
+    expect(fake.run(join(fake.root, 'rc'))).toMatchObject({
+      ...{ code: 0, stdout: 'read again, with a list of 2\nnetif\n' },
+    });
+  });
+
   it('is what rc.conf asks for addresses on, and nothing else', () => {
     cards('decide');
     const rc = bodyOf(overlayOf(configOf()), 'etc/rc.conf');

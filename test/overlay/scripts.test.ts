@@ -657,15 +657,18 @@ describe('clawdie_egress', () => {
   });
 
   describe('where the address comes by DHCP', () => {
-    /** A card with a link, whose dhclient runs from its nth start on. */
-    const card = (runsFrom: number, status = 'active'): FakeRoot =>
+    /** A card with a link, whose dhclient runs from its nth start on, and has an address after so many looks. */
+    const card = (runsFrom: number, status = 'active', looks = 0): FakeRoot =>
       fake
         .file('etc/clawdie/clawdie.conf', 'EXT_IF=auto\nWAN_IPV4=dhcp\nWAN_IPV6=slaac\n')
         .file('starts', '')
         .stub(
           'ifconfig',
-          `case "$*" in *"-l "*) echo "vtnet0 e0a_v1 warden0" ;; -*) ;; *) echo "status: ${status}" ;; esac`,
+          `case "$*" in *"-l "*) echo "vtnet0 e0a_v1 warden0" ;; -*) ;; *) echo "status: ${status}"
+echo >> "$CLAWDIE_TEST_ROOT/looks"
+[ "$(wc -l < "$CLAWDIE_TEST_ROOT/looks")" -le ${looks} ] || echo "	inet 203.0.113.7 netmask 0xffffff00" ;; esac`,
         )
+        .file('looks', '')
         .stub(
           'service',
           `starts="$CLAWDIE_TEST_ROOT/starts"; case $2 in quietstart) echo start >> "$starts" ;; quietstatus) [ "$(wc -l < "$starts")" -ge ${runsFrom} ] ;; esac`,
@@ -684,6 +687,15 @@ describe('clawdie_egress', () => {
       expect(result.calls.filter((call) => /^service dhclient (?!.* vtnet0$)/.test(call))).toEqual([]);
       // IPv6 may be there all the same.
       expect(result.stdout).toContain('Facing the internet: vtnet0.');
+    });
+
+    it('waits a little for an answer, which may end dhclient, on each card', () => {
+      const waited = (): number =>
+        fake.run(SCRIPT, ['ask']).calls.filter((call) => call === 'sleep 1').length;
+      card(0, 'active', 3);
+      expect(waited()).toBe(2);
+      card(0, 'active', 1000);
+      expect(waited()).toBe(5);
     });
 
     it('asks on no card without a link, and never with a static address', () => {
@@ -790,7 +802,8 @@ describe('an interface that appears, or whose link comes up', () => {
       'ifconfig',
       'case "$1" in -C) ;; -D) echo "\tdrivername: $2" ;; *) echo "em1: flags=8843<UP,BROADCAST>" ;; esac',
     );
-    expect(acts('em1')).toEqual([]);
+    // dhclient(8) ends where a link is away for long; it is nobody's where the address is static.
+    expect(acts('em1')).toEqual(['service dhclient quietstart em1']);
     fake.stub('ifconfig', 'exit 1');
     expect(fake.run(SCRIPT, ['em1'])).toMatchObject({ code: 0 });
     expect(acts('em1')).toEqual([]);

@@ -16,7 +16,9 @@ const file = process.argv.at(-1);
 const image = readFileSync(file, 'latin1');
 const drawn = image.replace(/^CID=[0-9a-f]+$/m, 'CID=${cid}');
 const end = drawn.indexOf('\\0', drawn.indexOf('CID='));
-writeFileSync(file, drawn.slice(0, end) + '\\0'.repeat(Math.max(0, image.length - drawn.length)) + drawn.slice(end), 'latin1');`;
+const grown = drawn.length - image.length;
+const text = drawn.slice(0, end) + '\\0'.repeat(Math.max(0, -grown)) + drawn.slice(end + Math.max(0, grown));
+writeFileSync(file, text, 'latin1');`;
   const stub = join(bin, 'qemu-img');
   writeFileSync(
     stub,

@@ -14,7 +14,8 @@ back()
 	"${here}/cards.sh" add "$1" || return 0
 	case "$(ifconfig "$1" 2> /dev/null)" in
 	"") return 0 ;;
-	*"<UP"*) ;;
+	# One whose link was away for longer than dhclient(8) waits has none.
+	*"<UP"*) service dhclient quietstart "$1" ;;
 	*)
 		service netif quietstart "$1"
 		service routing quietstart
