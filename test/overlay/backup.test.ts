@@ -42,7 +42,7 @@ async function instance(values: Readonly<Record<string, string>> = {}): Promise<
     .stub('chown')
     .stub('logger')
     .withTurns()
-    .stub('lockf', '[ "$1" = -k ] || exec flock -w "$3" "$4"\nshift 2\nexec "$@"')
+    .stub('lockf', '[ "$2" != -k ] || exit 0\n[ "$1" = -k ] || exec flock -w "$3" "$4"\nshift 2\nexec "$@"')
     .stub('sysctl', 'echo 1073741824')
     .stub('df', 'echo x; echo "/dev/x 9000 1000 8000 12% /"')
     .stub('mdconfig', 'case "$1" in -a) echo md7 ;; esac')

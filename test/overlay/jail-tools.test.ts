@@ -295,7 +295,7 @@ describe('clawdie-jail create', () => {
 
   it('is done one after the other: two at once have a line and an address each', async () => {
     run('list');
-    fake.stub('lockf', '[ "$1" = -k ] && shift && exec flock -o "$@"');
+    fake.stub('lockf', '[ "$1" = -k ] || exit 75\nshift && exec flock -o "$@"');
     const bastille = readFileSync(join(fake.bin, 'bastille'), 'utf8');
     writeFileSync(join(fake.bin, 'bastille'), bastille.replace('create) ', 'create) sleep 1; '));
     const ends = ['two', 'three'].map((name) => {
@@ -310,7 +310,11 @@ describe('clawdie-jail create', () => {
     expect(lines.map((line) => line.split(' ')[0]).sort()).toEqual(['three', 'two']);
     expect(lines.map((line) => line.split(' ')[3]).sort()).toEqual(['192.168.100.11', '192.168.100.12']);
     const child = fake.run(TOOL, ['destroy', 'two'], { FAKE: fake.root });
+    expect(child.stderr).toContain(
+      'clawdie-jail: waiting: jails are being made, removed or copied just now (see /var/log/clawdie-jails.log)\n',
+    );
     expect(calls(child, 'lockf')).toEqual([
+      'lockf -s -k -t 0 /var/run/clawdie-jails.lock true',
       'lockf -k /var/run/clawdie-jails.lock /.run/clawdie-jail destroy two',
     ]);
   });

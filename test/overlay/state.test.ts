@@ -48,7 +48,7 @@ const withPrograms = (root: FakeRoot): FakeRoot =>
     .stub('service', 'exit 1')
     .stub('pfctl')
     .stub('logger')
-    .stub('lockf', 'shift 2\nexec "$@"')
+    .stub('lockf', '[ "$1" = -k ] || exit 0\nshift 2\nexec "$@"')
     .stub('chown');
 
 const sysrc = (...pairs: readonly string[]): void => {

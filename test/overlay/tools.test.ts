@@ -830,7 +830,7 @@ describe('clawdie-tenant', () => {
     fake
       .stub('sysrc', '[ "$*" != "-n cloned_interfaces" ] || echo "lo1 bridge0 bridge1"')
       .stub('ifconfig', '[ "$*" != warden2 ]')
-      .stub('lockf', '[ "$1" = -k ] && shift && exec flock -o "$@"')
+      .stub('lockf', '[ "$1" = -k ] || exit 0\nshift && exec flock -o "$@"')
       .file('var/run/x', '')
       .stub('pfctl')
       .stub('service')
@@ -852,6 +852,7 @@ describe('clawdie-tenant', () => {
     expect(calls(result)).toEqual([
       'id -u',
       // One after the other: two at once would have one bridge.
+      'lockf -s -k -t 0 /var/run/clawdie-jails.lock true',
       'lockf -k /var/run/clawdie-jails.lock /.run/clawdie-tenant add olga',
       'id -u',
       'sysrc -n cloned_interfaces',

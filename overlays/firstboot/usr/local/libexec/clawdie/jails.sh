@@ -19,6 +19,8 @@ jails_alone()
 	[ -z "${CLAWDIE_JAILS_ALONE-}" ] || return 0
 	CLAWDIE_JAILS_ALONE=yes
 	export CLAWDIE_JAILS_ALONE
+	lockf -s -k -t 0 "${root}/var/run/clawdie-jails.lock" true ||
+	    echo "${0##*/}: waiting: jails are being made, removed or copied just now (see /var/log/clawdie-jails.log)" >&2
 	exec lockf -k "${root}/var/run/clawdie-jails.lock" "$@"
 }
 
