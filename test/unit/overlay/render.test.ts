@@ -31,6 +31,18 @@ describe('an overlay', () => {
     );
   });
 
+  it('looks at /var/log/messages every minute, which a jail can fill, and not while newsyslog looks at all logs', () => {
+    const crontab = bodyOf(render(), 'etc/cron.d/clawdie');
+    expect(crontab).toMatch(
+      /^1-59(?:\t\*){4}\troot\tnewsyslog -f \/usr\/local\/etc\/clawdie\/messages\.conf /m,
+    );
+    // A time would turn it at each look within that hour: newsyslog.conf(5).
+    const lines = bodyOf(render(), 'usr/local/etc/clawdie/messages.conf')
+      .split('\n')
+      .filter((line) => line !== '' && !line.startsWith('#'));
+    expect(lines).toEqual(['/var/log/messages\t\t644  5\t   1000\t*\tJC']);
+  });
+
   it('starts dhclient again that has ended, and forgets hosts in <bruteforce>, every five minutes', () => {
     const crontab = bodyOf(render({ BRUTEFORCE_EXPIRE: '3600' }), 'etc/cron.d/clawdie');
     expect(crontab).toMatch(/^\*\/5(?:\t\*){4}\troot\t\/etc\/rc\.d\/clawdie_egress ask /m);
