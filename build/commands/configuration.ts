@@ -25,6 +25,27 @@ export interface LoadedConfig extends Resolved {
   readonly example: boolean;
 }
 
+/** A problem of a configuration, for programs. */
+export interface Problem {
+  /** The file, `environment` or `command line`. */
+  readonly origin: string;
+  /** Both from 1; none where there is no text to show. */
+  readonly line?: number;
+  readonly column?: number;
+  readonly message: string;
+  readonly fix: string;
+}
+
+/** A configuration that cannot be used, with each of its problems. */
+export class ConfigError extends InputError {
+  constructor(
+    message: string,
+    readonly problems: readonly Problem[],
+  ) {
+    super(message);
+  }
+}
+
 export interface ConfigOptions {
   readonly config?: string;
   /** What it shares with others of its folder. */
@@ -37,7 +58,7 @@ export interface ConfigOptions {
  * environment overrides (CLAWDIE_<KEY>, CLAWDIE_<KEY>__<NAME>), what the command line overrides (--set KEY=value). Where no file is named and
  * there is none, build.cfg.example stands in, with the sample release.
  *
- * @throws InputError with every problem of every layer.
+ * @throws ConfigError with every problem of every layer; InputError if the file cannot be read.
  */
 export async function loadConfig(
   options: ConfigOptions,
@@ -65,8 +86,11 @@ export async function loadConfig(
   });
   if (!resolved) {
     const count = findings.length === 1 ? 'a problem' : `${findings.length} problems`;
-    throw new InputError(
+    throw new ConfigError(
       `The configuration has ${count}:\n\n${report(findings, { [name]: text, ...(common && { [common.name]: common.text }) })}\n`,
+      findings.map(({ origin, place, message, fix }) => ({
+        ...{ origin, ...(place && { line: place.line, column: place.column }), message: mask(message), fix },
+      })),
     );
   }
   return { ...resolved, path, folder, example };
@@ -106,7 +130,13 @@ export function overrides(
 const KEY_LISTS: readonly KeyName[] = ['SSH_AUTHORIZED_KEYS', 'SIGNERS'];
 
 /** Keys of build.cfg that name what lies beside it and is no secret, which would not be on every machine. */
-const NAMED: readonly KeyName[] = ['EXTRA_FILES', 'PF_RULES_FILE', 'SIGN_KEY'];
+const NAMED: readonly KeyName[] = [
+  'EXTRA_FILES',
+  'PF_RULES_FILE',
+  'SIGN_KEY',
+  'PACKAGES_KEY_FILE',
+  'FREEBSD_KEY_FILE',
+];
 
 /** What keys name has to be there. Lines "@file" of SSH_AUTHORIZED_KEYS and SIGNERS become the lines of the file. */
 export function expandKeyFiles(

@@ -73,7 +73,7 @@ async function auditedAgain(path: string, facts: ImageFacts, named: string | und
     return { ...facts, audit: auditOf(await readAudit(named, facts.lock), facts.contents ?? []) };
   } catch (error) {
     throw new InputError(
-      `--audit: ${codeOf(error) === '' ? '' : `${named} cannot be read: `}${messageOf(error)}`,
+      `--audit: ${codeOf(error) === '' ? '' : `${named} cannot be read: `}${whyOf(error)}`,
       `Run \`clawdie-iso audit --save\` where the lock of ${path} is, and name its clawdie.audit.json.`,
     );
   }

@@ -686,6 +686,31 @@ describe('the command line', () => {
     });
   });
 
+  it('has the problems of a configuration as JSON, too', async () => {
+    const folder = await tmp();
+    writeFileSync(
+      join(folder, 'build.cfg'),
+      `SSH_AUTHORIZED_KEYS="${PUBLIC_KEY}"\n  INSTALL_DISK="/dev/vtbd0"\nPACKAGES_KEY_FILE="gone.pub"\nROOT_PASSWORD_HASH="hunter2"\n`,
+    );
+    const { code, stdout, stderr } = await cli(['config', '--json'], { cwd: folder });
+    expect([code, stderr]).toEqual([2, expect.stringContaining('has 3 problems')]);
+    expect(stdout).not.toContain('hunter2');
+    expect(JSON.parse(stdout)).toEqual({
+      problems: [
+        {
+          ...{ origin: 'build.cfg', line: 2, column: 16 },
+          message: 'INSTALL_DISK must be "auto" or the name of a disk, such as "vtbd0"',
+          fix: 'write the name without /dev/, or "auto"',
+        },
+        expect.objectContaining({
+          line: 3,
+          message: 'PACKAGES_KEY_FILE: the file gone.pub cannot be read: it is not there',
+        }),
+        expect.objectContaining({ line: 4 }),
+      ],
+    });
+  });
+
   it('says which tool is missing, and the one command to run', async () => {
     const folder = await tmp();
     mkdirSync(join(folder, 'bin'));

@@ -32,7 +32,10 @@ export const DISK_KEYS = {
     text<string>((input) =>
       input === 'auto' || /^(?:ada|da|vtbd|nda|nvd|mmcsd|xbd)[0-9]{1,3}$/.test(input)
         ? { value: input }
-        : { message: 'must be "auto" or the name of a disk, such as "vtbd0"', fix: 'write "auto"' },
+        : {
+            message: 'must be "auto" or the name of a disk, such as "vtbd0"',
+            fix: 'write the name without /dev/, or "auto"',
+          },
     ),
     'Disk to install to. "auto" takes the only suitable one, and refuses to guess between two.',
   ),
