@@ -13,7 +13,7 @@ import { setsLines } from './sets.js';
 /** Bytes of a disk that gets two roots. */
 const DISK = 8 * 1024 ** 3;
 /** Seconds that a boot, an installation, and what waits for another terminal may take. */
-const [BOOT, INSTALL, SOON] = [400, 900, 60];
+const [BOOT, INSTALL, SOON] = [800, 900, 60];
 
 export const nameOf = ({ document, line }: Block): string => `docs/${document}.md:${line}`;
 
