@@ -76,7 +76,7 @@ describe('socket-guard', () => {
     });
     const result = run();
     expect(new Set(ended(result))).toEqual(new Set(['2']));
-    expect(fake.read('var/run/clawdie/ended.greedy')).toBe('1767225600\n');
+    expect(fake.read('var/run/clawdie/ended.greedy')).toBe('1767225600 had nearly all memory for sockets\n');
     const words =
       'greedy lost its processes: 93% of the memory for sockets was taken, and nobody would have got in.';
     expect(fake.read('dev/console')).toBe(`${words}\n`);

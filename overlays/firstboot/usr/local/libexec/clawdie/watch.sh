@@ -47,14 +47,15 @@ check_bases()
 	done
 }
 
-# Jails that socket-guard has ended.
-check_sockets()
+# Jails that socket-guard or memory-guard has ended.
+check_ended()
 {
 	for _ended in "${root}"/var/run/clawdie/ended.*; do
 		_jail=${_ended##*/ended.}
 		[ -f "${_ended}" ] || continue
-		_when=$(date -j -r "$(cat "${_ended}")" "+%F %T")
-		found services "${_jail}-sockets" fail "${_jail} had nearly all memory for sockets, and lost its processes at ${_when}: bastille restart ${_jail}"
+		read -r _when _why < "${_ended}"
+		_when=$(date -j -r "${_when}" "+%F %T")
+		found services "${_jail}-ended" fail "${_jail} ${_why}, and lost its processes at ${_when}: bastille restart ${_jail}"
 	done
 }
 
