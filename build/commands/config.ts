@@ -1,6 +1,8 @@
 import { basename } from 'node:path';
 import { SECRET_KEYS } from '../config/keys.js';
 import type { KeyName } from '../config/keys.js';
+import { mask } from '../config/report.js';
+import type { Finding } from '../config/report.js';
 import { ConfigError, loadConfig } from './configuration.js';
 import type { ConfigOptions } from './configuration.js';
 
@@ -17,7 +19,8 @@ export async function showConfig(
   columns: number,
 ): Promise<void> {
   const { settings, path } = await loadConfig(options, environment).catch((error: unknown) => {
-    if (options.json && error instanceof ConfigError) print(asJson({ problems: error.problems }));
+    if (options.json && error instanceof ConfigError)
+      print(asJson({ problems: error.findings.map(problemOf) }));
     throw error;
   });
   const rows = Object.values(settings).map(({ key, value, origin, from, place }) => ({
@@ -31,18 +34,25 @@ export async function showConfig(
     print(asJson({ file: path, settings: rows }));
     return;
   }
-  const shown = rows.map(({ key, value, origin, line }) => ({
-    lines: `${key}=${quoted(value)}`.split('\n'),
-    comment: `  # ${line === undefined ? origin : `${names.get(key) ?? origin}, line ${line}`}`,
-  }));
-  const room = columns - Math.max(...shown.map(({ comment }) => comment.length));
-  // Behind the last line of each.
-  const width = Math.max(...shown.map(({ lines }) => Math.min(60, room, lines.at(-1)?.length ?? 0)));
-  for (const { lines, comment } of shown) {
-    for (const line of lines.slice(0, -1)) print(line);
-    print((lines.at(-1) ?? '').padEnd(width) + comment);
-  }
+  const lines = rows.map(
+    ({ key, value, origin, line }) =>
+      [
+        `${key}=${quoted(value)}`,
+        `  # ${line === undefined ? origin : `${names.get(key) ?? origin}, line ${line}`}`,
+      ] as const,
+  );
+  // A comment stands behind the last line of a value.
+  const last = (setting: string): number => setting.length - setting.lastIndexOf('\n') - 1;
+  const room = columns - Math.max(...lines.map(([, comment]) => comment.length));
+  const width = Math.max(...lines.map(([setting]) => Math.min(60, room, last(setting))));
+  for (const [setting, comment] of lines)
+    print(setting.padEnd(setting.length - last(setting) + width) + comment);
 }
+
+/** A finding for programs: line and column from 1, where there is a text to show. */
+const problemOf = ({ origin, place, message, fix }: Finding): object => ({
+  ...{ origin, ...(place && { line: place.line, column: place.column }), message: mask(message), fix },
+});
 
 const asJson = (value: unknown): string => JSON.stringify(value, null, 2);
 

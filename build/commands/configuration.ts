@@ -3,6 +3,7 @@ import { basename, dirname, join, relative, resolve as resolvePath } from 'node:
 import { fileURLToPath } from 'node:url';
 import type { Config, KeyName } from '../config/keys.js';
 import { mask, report } from '../config/report.js';
+import type { Finding } from '../config/report.js';
 import { resolve } from '../config/resolve.js';
 import type { Layers, Resolved } from '../config/resolve.js';
 import { InputError, whyOf } from '../error.js';
@@ -25,22 +26,11 @@ export interface LoadedConfig extends Resolved {
   readonly example: boolean;
 }
 
-/** A problem of a configuration, for programs. */
-export interface Problem {
-  /** The file, `environment` or `command line`. */
-  readonly origin: string;
-  /** Both from 1; none where there is no text to show. */
-  readonly line?: number;
-  readonly column?: number;
-  readonly message: string;
-  readonly fix: string;
-}
-
-/** A configuration that cannot be used, with each of its problems. */
+/** A configuration that cannot be used, with what was found in it. */
 export class ConfigError extends InputError {
   constructor(
     message: string,
-    readonly problems: readonly Problem[],
+    readonly findings: readonly Finding[],
   ) {
     super(message);
   }
@@ -88,9 +78,7 @@ export async function loadConfig(
     const count = findings.length === 1 ? 'a problem' : `${findings.length} problems`;
     throw new ConfigError(
       `The configuration has ${count}:\n\n${report(findings, { [name]: text, ...(common && { [common.name]: common.text }) })}\n`,
-      findings.map(({ origin, place, message, fix }) => ({
-        ...{ origin, ...(place && { line: place.line, column: place.column }), message: mask(message), fix },
-      })),
+      findings,
     );
   }
   return { ...resolved, path, folder, example };
